@@ -1,0 +1,342 @@
+//! What goes into and comes out of a client machine.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use core::time::Duration;
+
+use super::config::RetryContext;
+use crate::codec::{Arguments, Payload};
+use crate::error::CloseReason;
+use crate::time::Instant;
+use crate::transport::negotiate::AccessToken;
+use crate::transport::{BodyMode, EndCause, OpId, WsMessage};
+
+/// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice (`CB-27`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvocationId(pub(crate) u64);
+
+impl InvocationId {
+    /// The id with this number, for drivers that keep plain numbers.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number; its decimal form is the id on the wire.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl core::fmt::Display for InvocationId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A question of the server that waits for its one answer. Given back to
+/// [`complete`](super::ClientConnection::complete), which takes it so that there cannot be two.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    pub(super) id: ByteString,
+    /// The connection it came on: a later one must not see the answer (`CB-55`).
+    pub(super) epoch: u32,
+}
+
+impl ReplyTo {
+    /// The id the server chose.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A call that was begun: its id and those of its upload streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub(super) first_stream: u64,
+    pub(super) end: u64,
+    pub(super) has_id: bool,
+    pub(super) position: u64,
+}
+
+impl Call {
+    /// The id of the call, which its events carry.
+    #[must_use]
+    pub const fn id(&self) -> InvocationId {
+        InvocationId(self.end)
+    }
+
+    /// The ids of its upload streams, in the order of the arguments.
+    pub fn streams(&self) -> impl ExactSizeIterator<Item = InvocationId> + use<> {
+        let count = usize::try_from(self.end - self.first_stream).unwrap_or(usize::MAX);
+        let first = self.first_stream;
+        (0..count).map(move |offset| InvocationId(first + offset as u64))
+    }
+
+    /// Where the message ends in the stream of bytes sent: it was handed to the transport once
+    /// [`sent_position`](super::ClientConnection::sent_position) reaches this.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+/// Something that happened to the machine. The driver reports it with the time it happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The deadline of the last `Wait` may have passed. An early or repeated one does nothing.
+    Timeout,
+    /// The answer to [`Action::Request`]: whole, or the head alone when it was asked for streamed.
+    Response {
+        /// The request.
+        op: OpId,
+        /// The answer.
+        response: http::Response<Bytes>,
+    },
+    /// The next piece of a streamed body, cut anywhere.
+    Chunk {
+        /// The request.
+        op: OpId,
+        /// The piece.
+        bytes: Bytes,
+    },
+    /// The WebSocket of [`Action::OpenWebSocket`] is open.
+    Opened {
+        /// The action.
+        op: OpId,
+    },
+    /// A WebSocket message came.
+    Received {
+        /// The action that opened the socket.
+        op: OpId,
+        /// The message, cut from the stream anywhere.
+        message: WsMessage,
+    },
+    /// The transport took the message of [`Action::Send`].
+    Sent {
+        /// The socket.
+        op: OpId,
+    },
+    /// A request, a streamed body or a WebSocket is over, for the reason given. Nothing more comes for this `op`.
+    Ended {
+        /// The request, or the action that opened the socket.
+        op: OpId,
+        /// Why.
+        cause: EndCause,
+    },
+    /// The answer to [`Action::GetAccessToken`]; an error ends the attempt to connect.
+    AccessToken {
+        /// The question.
+        op: OpId,
+        /// The token, none, or the provider's words.
+        token: Result<Option<AccessToken>, Box<str>>,
+    },
+    /// The answer to [`Action::NextRetryDelay`]; `None` gives up.
+    RetryDelay {
+        /// The question.
+        op: OpId,
+        /// How long to wait before the next attempt.
+        delay: Option<Duration>,
+    },
+    /// The application is the slow side and the driver stopped reading: the server timeout must not fire because of it.
+    ReadPaused,
+    /// The driver reads again.
+    ReadResumed,
+}
+
+/// What the driver must do next. One total order: carry them out as they come.
+#[derive(Debug)]
+#[must_use = "the driver must carry out every output"]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle each, so a new one has to break it")]
+pub enum Output {
+    /// Do something to the outside world.
+    Action(Action),
+    /// Tell the application something.
+    Event(Event),
+    /// Nothing more, until this deadline or the next input or command.
+    Wait(Option<Instant>),
+}
+
+/// What the machine wants of the outside world.
+#[non_exhaustive]
+pub enum Action {
+    /// Send an HTTP request. Answered by `Response` (and `Chunk`s, `Ended`) or by `Ended`.
+    Request {
+        /// Names the request.
+        op: OpId,
+        /// The request, complete but for `Host`.
+        request: http::Request<Bytes>,
+        /// How the body of the answer is wanted.
+        body: BodyMode,
+    },
+    /// Open a WebSocket. Answered by `Opened` or `Ended`; later `Received`s carry the same `op`.
+    OpenWebSocket {
+        /// Names the socket.
+        op: OpId,
+        /// The address (`ws` or `wss`) and the headers, without those of the WebSocket handshake itself.
+        request: http::Request<()>,
+    },
+    /// Send a message on the socket `op`. Answered by `Sent`. Never two at a time. A `Close` message closes the socket.
+    Send {
+        /// The socket.
+        op: OpId,
+        /// The message.
+        message: WsMessage,
+    },
+    /// Ask the application for an access token. Answered by `AccessToken`.
+    GetAccessToken {
+        /// Names the question.
+        op: OpId,
+    },
+    /// Ask the application's reconnect policy. Answered by `RetryDelay`.
+    NextRetryDelay {
+        /// Names the question.
+        op: OpId,
+        /// What to decide by.
+        context: RetryContext,
+    },
+    /// Give up `op` at once; no answer is needed and a late one is ignored.
+    Abort {
+        /// The request, socket or question.
+        op: OpId,
+    },
+}
+
+/// Shows methods and hosts, but no addresses, headers or payloads: they may hold tokens.
+impl core::fmt::Debug for Action {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Request { op, request, .. } => write!(f, "Request({op}, {} {})", request.method(), request.uri().path()),
+            Self::OpenWebSocket { op, request } => write!(f, "OpenWebSocket({op}, {})", request.uri().path()),
+            Self::Send { op, message } => {
+                let (kind, size) = match message {
+                    WsMessage::Text(bytes) => ("text", bytes.len()),
+                    WsMessage::Binary(bytes) => ("binary", bytes.len()),
+                    WsMessage::Close(_) => ("close", 0),
+                };
+                write!(f, "Send({op}, {kind} of {size} bytes)")
+            }
+            Self::GetAccessToken { op } => write!(f, "GetAccessToken({op})"),
+            Self::NextRetryDelay { op, context } => write!(f, "NextRetryDelay({op}, {context:?})"),
+            Self::Abort { op } => write!(f, "Abort({op})"),
+        }
+    }
+}
+
+/// What the application is told.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The first start succeeded.
+    Connected {
+        /// The public id; none when negotiation was skipped.
+        connection_id: Option<Box<str>>,
+    },
+    /// `start` failed. No `Closed` follows, and nothing is retried.
+    StartFailed {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The connection was lost and the policy wants it back. All pending calls have been resolved before this.
+    Reconnecting {
+        /// Why it was lost.
+        reason: CloseReason,
+    },
+    /// The connection is back, as a new one: groups and pending calls of the old one are gone.
+    Reconnected {
+        /// The new public id; none when negotiation was skipped.
+        connection_id: Option<Box<str>>,
+    },
+    /// The server calls a method here.
+    Invocation {
+        /// The method.
+        target: ByteString,
+        /// The arguments.
+        arguments: Arguments,
+        /// Where the answer goes, when the server wants one.
+        reply_to: Option<ReplyTo>,
+    },
+    /// An item of a stream.
+    StreamItem {
+        /// The stream.
+        invocation_id: InvocationId,
+        /// The item.
+        item: Payload,
+    },
+    /// A call or stream is over. Exactly one for each that was begun and not cancelled.
+    Completion {
+        /// The call or stream.
+        invocation_id: InvocationId,
+        /// Its result (`None` for void), or why there is none.
+        outcome: Result<Option<Payload>, CallError>,
+    },
+    /// There is room again after [`SendError::Full`](crate::SendError::Full).
+    Writable,
+    /// Something from the server was passed over; for logs.
+    Ignored(Ignored),
+    /// The connection is over. The last event until the next `start`.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why a call or stream failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The server's words, as it sent them.
+    #[error("{error}")]
+    Server {
+        /// The words.
+        error: Box<str>,
+    },
+    /// The connection ended before the answer came. Whether the server carried out the call is unknown.
+    #[error("the invocation was canceled because the connection ended: {0}")]
+    ConnectionLost(CloseReason),
+    /// A stream item came for a call that is not a stream (`CB-25`).
+    #[error("the method is a stream: call it with `stream`")]
+    UnexpectedItem,
+    /// A stream's completion came with a result (`CB-31`).
+    #[error("server provided a result in a completion response to a streamed invocation")]
+    ResultOfStream,
+}
+
+/// Messages that have no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// A message of a type that is not known here (`HP-60`).
+    UnknownType,
+    /// A message that servers do not send to clients (`HP-65`).
+    NotForClients,
+    /// A completion for no pending call (`HP-64`).
+    Completion {
+        /// Its id.
+        invocation_id: ByteString,
+    },
+    /// A stream item for no pending stream (`HP-64`).
+    StreamItem {
+        /// Its id.
+        invocation_id: ByteString,
+    },
+}
+
+/// The public state of a connection (`client-behaviour`, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "complete by definition")]
+pub enum ConnectionState {
+    /// Not started, or over.
+    Disconnected,
+    /// `start` is under way.
+    Connecting,
+    /// Calls can be made.
+    Connected,
+    /// Lost, and being made again.
+    Reconnecting,
+    /// `stop` is under way.
+    Disconnecting,
+}

@@ -1,0 +1,147 @@
+//! What a client connection is told before it starts.
+
+use core::time::Duration;
+
+use http::HeaderMap;
+
+use crate::codec::Protocol;
+use crate::error::{CloseReason, UsageError};
+use crate::limits::Limits;
+use crate::transport::HubUrl;
+
+/// Configuration of a [`ClientConnection`](super::ClientConnection), with the defaults of the official .NET client.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// The address of the hub.
+    pub url: HubUrl,
+    /// The encoding of messages. Default: JSON.
+    pub protocol: Protocol,
+    /// Headers of every HTTP request and of the WebSocket's opening. They win over the ones the client sets itself.
+    pub headers: HeaderMap,
+    /// Whether the driver can provide access tokens: if so, it is asked for one before every negotiation and every WebSocket.
+    /// Default: false.
+    pub has_access_token: bool,
+    /// Puts the WebSocket's token into the query (`access_token`) instead of the `Authorization` header, for servers and
+    /// proxies that drop the header. Default: false.
+    pub token_in_query: bool,
+    /// Opens the WebSocket at once, without negotiation. Default: false.
+    pub skip_negotiation: bool,
+    /// Lets a redirect to another scheme, host or port see the user's headers and tokens. Default: false.
+    pub credentials_across_origins: bool,
+    /// A ping is sent when nothing else was for this long (`CB-12`). Default: 15 s.
+    pub keep_alive_interval: Duration,
+    /// The connection is given up when nothing was received for this long (`CB-10`). At least twice the server's own
+    /// keep-alive interval. Default: 30 s.
+    pub server_timeout: Duration,
+    /// How long the server may take to answer the handshake. Default: 15 s.
+    pub handshake_timeout: Duration,
+    /// How long each step before the handshake (token, negotiation, opening) may take. Default: 30 s.
+    pub connect_timeout: Duration,
+    /// How long `stop` waits for the server to close its side. Default: 5 s.
+    pub close_timeout: Duration,
+    /// What to do when an established connection is lost. Default: nothing.
+    pub reconnect: ReconnectPolicy,
+    /// Bounds on memory.
+    pub limits: Limits,
+}
+
+impl ClientConfig {
+    /// The defaults, for the hub at this address.
+    ///
+    /// # Errors
+    /// [`UsageError::InvalidUrl`] when the address is not an absolute `http`, `https`, `ws` or `wss` URL.
+    pub fn new(url: &str) -> Result<Self, UsageError> {
+        Ok(Self {
+            url: HubUrl::parse(url)?,
+            protocol: Protocol::Json,
+            headers: HeaderMap::new(),
+            has_access_token: false,
+            token_in_query: false,
+            skip_negotiation: false,
+            credentials_across_origins: false,
+            keep_alive_interval: Duration::from_secs(15),
+            server_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+            reconnect: ReconnectPolicy::Never,
+            limits: Limits::CLIENT,
+        })
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// [`UsageError::ZeroInterval`] for an interval or timeout of zero.
+    pub fn validate(&self) -> Result<(), UsageError> {
+        let times = [self.keep_alive_interval, self.server_timeout, self.handshake_timeout, self.connect_timeout, self.close_timeout];
+        if times.contains(&Duration::ZERO) { Err(UsageError::ZeroInterval) } else { Ok(()) }
+    }
+}
+
+/// Shows the names of headers without their values, which may be tokens.
+impl core::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("url", &self.url)
+            .field("protocol", &self.protocol)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("skip_negotiation", &self.skip_negotiation)
+            .field("keep_alive_interval", &self.keep_alive_interval)
+            .field("server_timeout", &self.server_timeout)
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("reconnect", &self.reconnect)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When to connect again after a connection was lost (`client-behaviour`, section 13).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReconnectPolicy {
+    /// Not at all.
+    #[default]
+    Never,
+    /// After each of these delays in turn, then give up.
+    Delays(Box<[Duration]>),
+    /// For as long as it takes (or `max_attempts`): a random delay between half and the whole of a bound that starts at
+    /// `first` and doubles up to `max`. The randomness keeps thousands of clients from coming back in the same instant.
+    Backoff {
+        /// Bound of the first delay.
+        first: Duration,
+        /// Largest bound.
+        max: Duration,
+        /// Attempts before giving up; `None` for never.
+        max_attempts: Option<u32>,
+    },
+    /// The driver is asked before each attempt, with [`Action::NextRetryDelay`](super::Action::NextRetryDelay).
+    Ask,
+}
+
+impl ReconnectPolicy {
+    /// The policy of the official clients: after 0, 2, 10 and 30 seconds, then give up.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::Delays([0, 2, 10, 30].map(Duration::from_secs).into())
+    }
+
+    /// Never gives up: delays of up to 1, 2, 4, … 30 seconds with jitter.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self::Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), max_attempts: None }
+    }
+}
+
+/// What a custom reconnect policy decides by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryContext {
+    /// Failed attempts so far since the connection was lost; 0 at first.
+    pub previous_retry_count: u32,
+    /// Time since the connection was lost; zero at first.
+    pub elapsed: Duration,
+    /// Why the connection was lost, or why the last attempt failed.
+    pub reason: CloseReason,
+}

@@ -1,0 +1,225 @@
+//! Which calls and streams of ours are open, and what their ids are.
+
+use core::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+
+use super::api::{Call, CallError, InvocationId};
+use crate::codec::{Outcome, Payload};
+use crate::error::{CloseReason, SendError};
+
+/// Cancelled calls whose completion may still come. Beyond this many the oldest are forgotten, and a late completion for one
+/// is merely reported as unknown.
+const MAX_CANCELLED: usize = 1024;
+
+/// What a pending call expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Call,
+    Stream,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    kind: Kind,
+    /// Its upload streams have the ids just below its own.
+    first_stream: u64,
+}
+
+/// What a message with an invocation id means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Match<T> {
+    /// It is for this call.
+    For(InvocationId, T),
+    /// It is for a call nobody waits for any more.
+    Cancelled,
+    /// It is for no call of ours.
+    Unknown,
+}
+
+/// The table of open calls. Ordered, so that failing all of them is deterministic.
+#[derive(Debug, Default)]
+pub(super) struct Invocations {
+    /// The last id given out.
+    last: u64,
+    pending: BTreeMap<u64, Pending>,
+    cancelled: BTreeSet<u64>,
+    /// Open upload streams.
+    uploads: BTreeSet<u64>,
+}
+
+impl Invocations {
+    /// The ids of the next call: its streams first, then its own, if it wants an answer (`CB-22`, `CB-27`).
+    pub(super) fn next(&self, kind: Option<Kind>, streams: usize, limit: usize) -> Result<Call, SendError> {
+        if kind.is_some() && self.pending.len() >= limit {
+            return Err(SendError::TooManyInvocations { limit });
+        }
+        let first_stream = self.last + 1;
+        Ok(Call { first_stream, end: first_stream + streams as u64, has_id: kind.is_some(), position: 0 })
+    }
+
+    /// The call was written: its ids are taken.
+    pub(super) fn begin(&mut self, call: &Call, kind: Option<Kind>) {
+        self.uploads.extend(call.first_stream..call.end);
+        self.last = call.end - 1;
+        if let Some(kind) = kind {
+            self.last = call.end;
+            self.pending.insert(call.end, Pending { kind, first_stream: call.first_stream });
+        }
+    }
+
+    pub(super) fn is_upload_open(&self, stream: InvocationId) -> bool {
+        self.uploads.contains(&stream.0)
+    }
+
+    pub(super) fn end_upload(&mut self, stream: InvocationId) {
+        self.uploads.remove(&stream.0);
+    }
+
+    /// Whether the server must be told, and the call forgotten but for its tombstone (`CB-32`, `CB-33`, `CB-44`).
+    pub(super) fn cancel(&mut self, id: InvocationId) -> bool {
+        let known = self.remove(id.0).is_some();
+        if known {
+            self.bury(id.0);
+        }
+        known
+    }
+
+    pub(super) fn complete(&mut self, id: &ByteString, outcome: Outcome) -> Match<Result<Option<Payload>, CallError>> {
+        let Some(number) = parse_id(id) else { return Match::Unknown };
+        match self.remove(number) {
+            Some(pending) => Match::For(InvocationId(number), pending.outcome(outcome)),
+            None if self.cancelled.remove(&number) => Match::Cancelled,
+            None => Match::Unknown,
+        }
+    }
+
+    /// An item came: for its stream, or as an error for a call that is not one.
+    pub(super) fn item(&mut self, id: &ByteString) -> Match<Result<(), CallError>> {
+        let Some(number) = parse_id(id) else { return Match::Unknown };
+        match self.pending.get(&number).map(|pending| pending.kind) {
+            Some(Kind::Stream) => Match::For(InvocationId(number), Ok(())),
+            Some(Kind::Call) => {
+                self.remove(number);
+                self.bury(number);
+                Match::For(InvocationId(number), Err(CallError::UnexpectedItem))
+            }
+            None if self.cancelled.contains(&number) => Match::Cancelled,
+            None => Match::Unknown,
+        }
+    }
+
+    /// Forgets everything and tells which calls have to be told, in the order they were made (`CB-63`).
+    pub(super) fn fail_all(&mut self, reason: &CloseReason) -> impl Iterator<Item = (InvocationId, CallError)> + use<> {
+        self.uploads.clear();
+        self.cancelled.clear();
+        let reason = reason.clone();
+        core::mem::take(&mut self.pending).into_keys().map(move |id| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&number)?;
+        // Nobody reads the uploads of a call that is over (`CB-42`).
+        for stream in pending.first_stream..number {
+            self.uploads.remove(&stream);
+        }
+        Some(pending)
+    }
+
+    fn bury(&mut self, number: u64) {
+        self.cancelled.insert(number);
+        if self.cancelled.len() > MAX_CANCELLED {
+            self.cancelled.pop_first();
+        }
+    }
+}
+
+impl Pending {
+    fn outcome(self, outcome: Outcome) -> Result<Option<Payload>, CallError> {
+        match (self.kind, outcome) {
+            (_, Outcome::Error(error)) if !error.is_empty() => Err(CallError::Server { error: (&*error).into() }),
+            (_, Outcome::Void | Outcome::Error(_)) => Ok(None),
+            (Kind::Call, Outcome::Result(result)) => Ok(Some(result)),
+            (Kind::Stream, Outcome::Result(result)) if result.is_null() => Ok(None),
+            (Kind::Stream, Outcome::Result(_)) => Err(CallError::ResultOfStream),
+        }
+    }
+}
+
+/// The number of an id of ours. Ids are compared as text, so `01` is not `1`.
+fn parse_id(id: &str) -> Option<u64> {
+    let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || id.starts_with('0') { None } else { id.parse().ok() }
+}
+
+/// The decimal text of an id, without an allocation.
+#[derive(Debug, Default)]
+pub(super) struct IdText {
+    bytes: [u8; 20],
+    length: usize,
+}
+
+impl IdText {
+    pub(super) fn new(id: InvocationId) -> Self {
+        let mut text = Self::default();
+        // Twenty digits hold every u64, so this cannot fail.
+        let _ = write!(text, "{id}");
+        text
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.bytes.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Write for IdText {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_as_text() {
+        assert_eq!(parse_id("17"), Some(17));
+        assert_eq!(parse_id("18446744073709551615"), Some(u64::MAX));
+        for other in ["", "0", "01", "+1", " 1", "1 ", "s1", "-1", "18446744073709551616", "１"] {
+            assert_eq!(parse_id(other), None, "{other}");
+        }
+        for id in [1, 9, 10, 12345, u64::MAX] {
+            assert_eq!(IdText::new(InvocationId(id)).as_str(), id.to_string());
+        }
+    }
+
+    #[test]
+    fn streams_take_the_ids_before_their_call_and_sends_take_no_id() {
+        let mut table = Invocations::default();
+        let call = table.next(Some(Kind::Call), 2, 10).unwrap();
+        table.begin(&call, Some(Kind::Call));
+        assert_eq!((call.streams().map(|id| id.0).collect::<Vec<_>>(), call.id().0), (vec![1, 2], 3));
+        let send = table.next(None, 1, 10).unwrap();
+        table.begin(&send, None);
+        assert_eq!(send.streams().map(|id| id.0).collect::<Vec<_>>(), [4]);
+        assert_eq!(table.next(Some(Kind::Call), 0, 10).unwrap().id().0, 5);
+    }
+
+    #[test]
+    fn tombstones_are_bounded() {
+        let mut table = Invocations::default();
+        for _ in 0..3000 {
+            let call = table.next(Some(Kind::Stream), 0, 10).unwrap();
+            table.begin(&call, Some(Kind::Stream));
+            assert!(table.cancel(call.id()));
+        }
+        assert_eq!(table.cancelled.len(), MAX_CANCELLED);
+        assert_eq!(table.complete(&"3000".into(), Outcome::Void), Match::Cancelled);
+        assert_eq!(table.complete(&"1".into(), Outcome::Void), Match::Unknown);
+    }
+}

@@ -1,0 +1,246 @@
+//! How connections end, and how they come back.
+
+use core::time::Duration;
+
+use super::ClientConnection;
+use super::api::{Action, Event};
+use super::config::{ReconnectPolicy, RetryContext};
+use super::state::{Attempt, Outage, Session, State, Timer};
+use crate::error::CloseReason;
+use crate::time::Instant;
+use crate::transport::{OpId, WsMessage};
+
+impl ClientConnection {
+    /// Ends the connection, in any state. Ends in [`Event::Closed`], or in [`Event::StartFailed`] while the first start is
+    /// under way; in `Disconnected` nothing happens, and a second stop joins the first (`CB-100`).
+    ///
+    /// When connected, what was written before is still sent, then `{"type":7}`, and the server has
+    /// [`close_timeout`](super::ClientConfig::close_timeout) to close its side.
+    pub fn stop(&mut self, now: Instant) {
+        self.advance(now);
+        self.drain_incoming();
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Disconnected => {}
+            State::Stopping(session) => self.state = State::Stopping(session),
+            State::Connecting(attempt) => {
+                self.abort(attempt.step.op());
+                self.end(attempt.outage.is_some(), CloseReason::Stopped);
+            }
+            State::Connected(session) => self.begin_stopping(session),
+            State::Deciding { op, .. } => {
+                self.abort(op);
+                self.end(true, CloseReason::Stopped);
+            }
+            State::Waiting { .. } => self.end(true, CloseReason::Stopped),
+        }
+    }
+
+    fn begin_stopping(&mut self, session: Box<Session>) {
+        self.fail_pending(&CloseReason::Stopped);
+        let protocol = self.config.protocol;
+        self.outbox.write_control(|out| protocol.encode_close(out, None, false));
+        self.timers.clear();
+        self.timers.set(Timer::Close, Some(self.now.after(self.config.close_timeout)));
+        self.state = State::Stopping(session);
+    }
+
+    /// The server has said its last word, or takes too long to.
+    pub(super) fn finish_stopping(&mut self, late: bool) {
+        let State::Stopping(session) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        self.leave(session.socket.op, late);
+        self.end(true, CloseReason::Stopped);
+    }
+
+    /// Closes the socket in an orderly way when nothing is in its way, or drops it.
+    fn leave(&mut self, op: OpId, late: bool) {
+        if self.outbox.is_idle() && !late {
+            self.act(Action::Send { op, message: WsMessage::Close(1000) });
+        } else {
+            self.abort(op);
+        }
+    }
+
+    pub(super) fn abort(&mut self, op: OpId) {
+        self.act(Action::Abort { op });
+    }
+
+    /// Tells every pending call, before anything else is told (`CB-63`).
+    fn fail_pending(&mut self, reason: &CloseReason) {
+        for (invocation_id, error) in self.invocations.fail_all(reason) {
+            self.tell(Event::Completion { invocation_id, outcome: Err(error) });
+        }
+    }
+
+    /// Back to the beginning, with the last event of this life.
+    fn end(&mut self, was_established: bool, reason: CloseReason) {
+        self.timers.clear();
+        self.outbox.clear();
+        self.incoming.clear();
+        self.incoming_bytes = 0;
+        self.read_paused = false;
+        self.state = State::Disconnected;
+        self.tell(if was_established { Event::Closed { reason } } else { Event::StartFailed { reason } });
+    }
+
+    /// A Close message came (`CB-60`, `CB-61`). What follows it in the same chunk is not read.
+    pub(super) fn closed_by_server(&mut self, error: Option<&str>, allow_reconnect: bool) {
+        self.incoming.clear();
+        self.incoming_bytes = 0;
+        let reason = CloseReason::ClosedByServer { error: error.map(Into::into), allow_reconnect };
+        let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        self.leave(session.socket.op, false);
+        self.fail_pending(&reason);
+        if allow_reconnect { self.reconnect_or_end(reason) } else { self.end(true, reason) }
+    }
+
+    /// An established connection broke. `abort` when the socket itself still stands.
+    pub(super) fn connection_lost(&mut self, reason: CloseReason, abort: bool) {
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Connected(session) => {
+                if abort {
+                    self.abort(session.socket.op);
+                }
+                self.fail_pending(&reason);
+                self.reconnect_or_end(reason);
+            }
+            State::Stopping(session) => {
+                if abort {
+                    self.abort(session.socket.op);
+                }
+                self.end(true, CloseReason::Stopped);
+            }
+            other => self.state = other,
+        }
+    }
+
+    fn reconnect_or_end(&mut self, reason: CloseReason) {
+        let outage = Outage { since: self.now, failed: 0, announced: false };
+        self.timers.clear();
+        self.outbox.clear();
+        self.consult(outage, reason);
+    }
+
+    /// An attempt came to nothing. The first start is never repeated (`CB-76`).
+    pub(super) fn attempt_failed(&mut self, outage: Option<Outage>, reason: CloseReason) {
+        self.timers.clear();
+        self.outbox.clear();
+        match outage {
+            None => self.end(false, reason),
+            Some(outage) => self.consult(Outage { failed: outage.failed.saturating_add(1), ..outage }, reason),
+        }
+    }
+
+    fn consult(&mut self, outage: Outage, reason: CloseReason) {
+        let delay = match &self.config.reconnect {
+            ReconnectPolicy::Never => None,
+            ReconnectPolicy::Delays(delays) => usize::try_from(outage.failed).ok().and_then(|index| delays.get(index).copied()),
+            ReconnectPolicy::Backoff { first, max, max_attempts } => {
+                let (first, max) = (*first, *max);
+                let gives_up = max_attempts.is_some_and(|attempts| outage.failed >= attempts);
+                (!gives_up).then(|| self.jittered(first, max, outage.failed))
+            }
+            ReconnectPolicy::Ask => return self.ask_policy(outage, reason),
+        };
+        self.decide(outage, reason, delay);
+    }
+
+    fn ask_policy(&mut self, outage: Outage, reason: CloseReason) {
+        let op = self.ops.next();
+        let context = RetryContext { previous_retry_count: outage.failed, elapsed: outage.elapsed(self.now), reason: reason.clone() };
+        self.act(Action::NextRetryDelay { op, context });
+        self.state = State::Deciding { op, outage, reason };
+    }
+
+    pub(super) fn handle_retry_delay(&mut self, op: OpId, delay: Option<Duration>) {
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Deciding { op: current, outage, reason } if current == op => self.decide(outage, reason, delay),
+            other => self.state = other,
+        }
+    }
+
+    fn decide(&mut self, outage: Outage, reason: CloseReason, delay: Option<Duration>) {
+        let Some(delay) = delay else { return self.give_up(outage, reason) };
+        if !outage.announced {
+            self.tell(Event::Reconnecting { reason });
+        }
+        self.timers.set(Timer::Retry, Some(self.now.after(delay)));
+        self.state = State::Waiting { outage: Outage { announced: true, ..outage } };
+    }
+
+    /// Without a single attempt the loss itself is the reason (`CB-71`).
+    fn give_up(&mut self, outage: Outage, reason: CloseReason) {
+        let reason = match outage.failed {
+            0 => reason,
+            attempts => CloseReason::RetriesExhausted { attempts, elapsed: outage.elapsed(self.now), last: Box::new(reason) },
+        };
+        self.end(true, reason);
+    }
+
+    fn jittered(&mut self, first: Duration, max: Duration, failed: u32) -> Duration {
+        let bound = first.saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX)).min(max);
+        let half = bound / 2;
+        half.saturating_add(half.mul_f64(self.random_fraction()))
+    }
+
+    /// A number from 0 up to 1, by SplitMix64 (Steele, Lea and Flood, 2014).
+    fn random_fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let bits = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0);
+        f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    pub(super) fn handle_timeout(&mut self) {
+        for timer in Timer::ALL {
+            if self.timers.take_expired(timer, self.now) {
+                self.handle_timer(timer);
+            }
+        }
+    }
+
+    fn handle_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout { timeout: self.config.connect_timeout }),
+            Timer::Handshake => self.attempt_timed_out(CloseReason::HandshakeTimeout { timeout: self.config.handshake_timeout }),
+            Timer::Server => self.connection_lost(CloseReason::ServerTimeout { timeout: self.config.server_timeout }, true),
+            Timer::Ping => self.ping(),
+            Timer::Retry => self.retry(),
+            Timer::Close => self.finish_stopping(true),
+        }
+    }
+
+    fn attempt_timed_out(&mut self, reason: CloseReason) {
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Connecting(attempt) => {
+                let Attempt { step, outage, .. } = *attempt;
+                self.abort(step.op());
+                self.attempt_failed(outage, reason);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// A ping, unless something waits to be sent anyway: behind a stuck transport pings must not pile up.
+    fn ping(&mut self) {
+        if self.outbox.has_waiting() {
+            return self.spoke();
+        }
+        let protocol = self.config.protocol;
+        self.write_control(|out| protocol.encode_ping(out));
+    }
+
+    fn retry(&mut self) {
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Waiting { outage } => self.begin_attempt(Some(outage)),
+            other => self.state = other,
+        }
+    }
+
+    /// The deadline that the next [`Wait`](super::Output::Wait) will carry.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+}

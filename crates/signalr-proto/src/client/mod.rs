@@ -1,0 +1,333 @@
+//! The client's machine: from `start` to `Closed`, over and over if need be.
+//!
+//! Commands (`start`, `invoke`, …) and inputs may come in any number between polls; [`ClientConnection::poll_output`] then
+//! gives everything there is to do, in one total order, until it says [`Output::Wait`]. See the crate's front page for the loop.
+
+mod api;
+mod attempt;
+mod config;
+mod invocations;
+mod lifetime;
+mod receive;
+mod state;
+
+pub use api::{Action, Call, CallError, ConnectionState, Event, Ignored, Input, InvocationId, Output, ReplyTo};
+pub use config::{ClientConfig, ReconnectPolicy, RetryContext};
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+
+use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead};
+use crate::error::{SendError, UsageError};
+use crate::outbox::Outbox;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::transport::OpIds;
+
+use invocations::{IdText, Invocations, Kind};
+use state::{State, Timer};
+
+/// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
+pub struct ClientConnection {
+    config: Box<ClientConfig>,
+    state: State,
+    /// What was decided and not yet polled.
+    outputs: VecDeque<Output>,
+    outbox: Outbox,
+    /// Received bytes that are not yet decoded: messages are read when they are polled, so no queue of events builds up.
+    incoming: VecDeque<Bytes>,
+    incoming_bytes: usize,
+    invocations: Invocations,
+    timers: Timers<6>,
+    ops: OpIds,
+    /// The state of the random numbers for jitter.
+    random: u64,
+    /// Counts established connections.
+    epoch: u32,
+    /// The latest time seen.
+    now: Instant,
+    read_paused: bool,
+}
+
+/// Getters.
+impl ClientConnection {
+    /// A connection that is not started. `seed` feeds the jitter of reconnect delays.
+    #[must_use]
+    pub fn new(config: ClientConfig, seed: u64) -> Self {
+        let outbox = Outbox::new(config.limits.max_outgoing_bytes);
+        Self {
+            config: Box::new(config),
+            state: State::Disconnected,
+            outputs: VecDeque::new(),
+            outbox,
+            incoming: VecDeque::new(),
+            incoming_bytes: 0,
+            invocations: Invocations::default(),
+            timers: Timers::new(),
+            ops: OpIds::default(),
+            random: seed,
+            epoch: 0,
+            now: Instant::ZERO,
+            read_paused: false,
+        }
+    }
+
+    /// What the connection was made with.
+    #[must_use]
+    pub const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// The public state.
+    #[must_use]
+    pub const fn state(&self) -> ConnectionState {
+        self.state.public()
+    }
+
+    /// The public id of the connection; none while there is no connection, or when negotiation was skipped (`CB-78`).
+    #[must_use]
+    pub fn connection_id(&self) -> Option<&str> {
+        self.state.session().and_then(|session| session.connection_id.as_deref())
+    }
+
+    /// How far the stream of bytes was handed to the transport; see [`Call::position`].
+    #[must_use]
+    pub const fn sent_position(&self) -> u64 {
+        self.outbox.taken()
+    }
+
+    /// Bytes that wait to be sent, those in flight included.
+    #[must_use]
+    pub fn outgoing_bytes(&self) -> usize {
+        self.outbox.pending()
+    }
+
+    /// Received bytes that wait to be polled.
+    #[must_use]
+    pub const fn incoming_bytes(&self) -> usize {
+        self.incoming_bytes
+    }
+
+    /// Which timer the deadline of [`Output::Wait`] belongs to; for logs.
+    #[must_use]
+    pub fn wait_reason(&self) -> &'static str {
+        let next = self.timers.next();
+        Timer::ALL.into_iter().find(|timer| next.is_some() && self.timers.get(*timer) == next).map_or("nothing", Timer::name)
+    }
+}
+
+/// Commands.
+impl ClientConnection {
+    /// Begins to connect. Ends in [`Event::Connected`] or [`Event::StartFailed`].
+    ///
+    /// # Errors
+    /// [`UsageError::NotDisconnected`] in any other state, without effect (`CB-1`); what [`ClientConfig::validate`] finds.
+    pub fn start(&mut self, now: Instant) -> Result<(), UsageError> {
+        if !matches!(self.state, State::Disconnected) {
+            return Err(UsageError::NotDisconnected);
+        }
+        self.config.validate()?;
+        self.advance(now);
+        self.begin_attempt(None);
+        Ok(())
+    }
+
+    /// Calls a method and expects one answer, as [`Event::Completion`].
+    ///
+    /// On the wire: `{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}`.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written and no id was used.
+    pub fn invoke<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+        self.call(now, Some(Kind::Call), target, arguments)
+    }
+
+    /// Calls a method and expects a stream: [`Event::StreamItem`]s, then [`Event::Completion`].
+    ///
+    /// On the wire: `{"type":4,"invocationId":"1","target":"Count","arguments":[10]}`.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written and no id was used.
+    pub fn stream<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+        self.call(now, Some(Kind::Stream), target, arguments)
+    }
+
+    /// Calls a method without expecting an answer.
+    ///
+    /// On the wire: `{"type":1,"target":"Send","arguments":["hello"]}`.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written.
+    pub fn send<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+        self.call(now, None, target, arguments)
+    }
+
+    fn call<A: HubArguments + ?Sized>(&mut self, now: Instant, kind: Option<Kind>, target: &str, arguments: &A) -> Result<Call, SendError> {
+        self.active(now)?;
+        let streams = arguments.stream_count();
+        let mut call = self.invocations.next(kind, streams, self.config.limits.max_pending_invocations)?;
+        let id = IdText::new(call.id());
+        let stream_ids: Vec<ByteString> = call.streams().map(|id| id.to_string().into()).collect();
+        let head = InvocationHead {
+            streaming: kind == Some(Kind::Stream),
+            headers: &[],
+            invocation_id: kind.is_some().then(|| id.as_str()),
+            target,
+            stream_ids: &stream_ids,
+        };
+        let protocol = self.config.protocol;
+        self.outbox.write(|out| protocol.encode_invocation(out, head, arguments))?;
+        self.invocations.begin(&call, kind);
+        self.spoke();
+        call.position = self.outbox.written();
+        Ok(call)
+    }
+
+    /// Sends an item of an upload stream.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
+    pub fn send_item<T: Encode + ?Sized>(&mut self, now: Instant, stream: InvocationId, item: &T) -> Result<(), SendError> {
+        self.active(now)?;
+        if !self.invocations.is_upload_open(stream) {
+            return Err(SendError::UnknownId);
+        }
+        let protocol = self.config.protocol;
+        self.outbox.write(|out| protocol.encode_stream_item(out, &[], IdText::new(stream).as_str(), item))?;
+        self.spoke();
+        Ok(())
+    }
+
+    /// Ends an upload stream, well or with an error.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
+    pub fn end_stream(&mut self, now: Instant, stream: InvocationId, error: Option<&str>) -> Result<(), SendError> {
+        self.active(now)?;
+        if !self.invocations.is_upload_open(stream) {
+            return Err(SendError::UnknownId);
+        }
+        let outcome = error.map_or(CompletionOutcome::Void, CompletionOutcome::<()>::Error);
+        let protocol = self.config.protocol;
+        self.outbox.write(|out| protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome))?;
+        self.invocations.end_upload(stream);
+        self.spoke();
+        Ok(())
+    }
+
+    /// Answers a call of the server.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownId`] when the connection it came on is gone (`CB-55`); the question comes back with the error, so
+    /// that it can be answered later (after [`SendError::Full`]) or in other words (after [`SendError::Encode`]).
+    pub fn complete<T: Encode + ?Sized>(&mut self, now: Instant, reply_to: ReplyTo, outcome: CompletionOutcome<'_, T>) -> Result<(), (SendError, ReplyTo)> {
+        self.try_complete(now, &reply_to, outcome).map_err(|error| (error, reply_to))
+    }
+
+    fn try_complete<T: Encode + ?Sized>(&mut self, now: Instant, reply_to: &ReplyTo, outcome: CompletionOutcome<'_, T>) -> Result<(), SendError> {
+        self.active(now)?;
+        if reply_to.epoch != self.epoch {
+            return Err(SendError::UnknownId);
+        }
+        let protocol = self.config.protocol;
+        self.outbox.write(|out| protocol.encode_completion(out, &[], &reply_to.id, outcome))?;
+        self.spoke();
+        Ok(())
+    }
+
+    /// Gives up a call or stream: no event for it follows, its uploads are over, and the server is told if it can be.
+    pub fn cancel(&mut self, now: Instant, id: InvocationId) {
+        self.advance(now);
+        if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
+            let protocol = self.config.protocol;
+            self.outbox.write_control(|out| protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str()));
+            self.spoke();
+        }
+    }
+
+    fn active(&mut self, now: Instant) -> Result<(), SendError> {
+        self.advance(now);
+        if matches!(self.state, State::Connected(_)) { Ok(()) } else { Err(SendError::NotConnected) }
+    }
+
+    /// Something was written: the next ping can wait (`CB-12`).
+    fn spoke(&mut self) {
+        self.timers.set(Timer::Ping, Some(self.now.after(self.config.keep_alive_interval)));
+    }
+
+    /// Time never goes backwards here, whatever the driver's clock does.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn write_control(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        self.outbox.write_control(encode);
+        self.spoke();
+    }
+}
+
+/// Inputs and outputs.
+impl ClientConnection {
+    /// Takes in what happened. Answers to actions that were aborted are ignored.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.advance(now);
+        match input {
+            Input::Timeout => self.handle_timeout(),
+            Input::Response { op, response } => self.handle_response(op, &response),
+            // Streamed bodies belong to server-sent events, which nothing here asks for yet.
+            Input::Chunk { .. } => {}
+            Input::Opened { op } => self.handle_opened(op),
+            Input::Received { op, message } => self.handle_received(op, message),
+            Input::Sent { op } => self.handle_sent(op),
+            Input::Ended { op, cause } => self.handle_ended(op, cause),
+            Input::AccessToken { op, token } => self.handle_access_token(op, token),
+            Input::RetryDelay { op, delay } => self.handle_retry_delay(op, delay),
+            Input::ReadPaused => self.pause_reading(),
+            Input::ReadResumed => self.resume_reading(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if let Some(event) = self.next_message() {
+                return Output::Event(event);
+            }
+            // Reading a message may have decided something, such as the end of the connection.
+            if self.outputs.is_empty() {
+                return self.next_batch().map_or_else(|| Output::Wait(self.timers.next()), Output::Action);
+            }
+        }
+    }
+
+    fn next_batch(&mut self) -> Option<Action> {
+        let socket = self.state.socket()?;
+        let batch = self.outbox.next_batch(socket.op)?;
+        Some(Action::Send { op: socket.op, message: socket.message(batch) })
+    }
+
+    fn act(&mut self, action: Action) {
+        self.outputs.push_back(Output::Action(action));
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// Shows the state and sizes, and nothing that a peer or the application said.
+impl core::fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ClientConnection")
+            .field("url", &self.config.url)
+            .field("state", &self.state())
+            .field("outbox", &self.outbox)
+            .field("incoming_bytes", &self.incoming_bytes)
+            .finish_non_exhaustive()
+    }
+}

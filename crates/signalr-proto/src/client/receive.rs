@@ -1,0 +1,194 @@
+//! What the server says, once there is a connection.
+
+use bytes::Bytes;
+
+use super::ClientConnection;
+use super::api::{Event, Ignored, ReplyTo};
+use super::invocations::Match;
+use super::state::{State, Step, Timer};
+use crate::codec::{HubMessage, Invocation, Role};
+use crate::error::{CloseReason, DecodeError, DecodeErrorKind};
+use crate::transport::web_socket::WebSocket;
+use crate::transport::{EndCause, OpId, WsMessage};
+
+impl ClientConnection {
+    pub(super) fn handle_received(&mut self, op: OpId, message: WsMessage) {
+        if self.state.socket().is_none_or(|socket| socket.op != op) {
+            return;
+        }
+        match WebSocket::bytes(message) {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => self.handle_bytes(bytes),
+            Err(cause) => self.handle_ended(op, cause),
+        }
+    }
+
+    fn handle_bytes(&mut self, bytes: Bytes) {
+        match core::mem::replace(&mut self.state, State::Disconnected) {
+            State::Connecting(attempt) => self.handle_handshake_bytes(attempt, bytes),
+            state => {
+                self.state = state;
+                self.listen();
+                self.enqueue(bytes);
+            }
+        }
+    }
+
+    /// Anything received, even half a message, restarts the server timeout (`CB-10`).
+    pub(super) fn listen(&mut self) {
+        let deadline = (!self.read_paused && matches!(self.state, State::Connected(_))).then(|| self.now.after(self.config.server_timeout));
+        self.timers.set(Timer::Server, deadline);
+    }
+
+    pub(super) fn pause_reading(&mut self) {
+        self.read_paused = true;
+        self.timers.set(Timer::Server, None);
+    }
+
+    pub(super) fn resume_reading(&mut self) {
+        self.read_paused = false;
+        self.listen();
+    }
+
+    pub(super) fn enqueue(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.incoming_bytes = self.incoming_bytes.saturating_add(bytes.len());
+        self.incoming.push_back(bytes);
+        let (waiting, limit) = (self.incoming_bytes, self.config.limits.max_incoming_bytes);
+        // A single message may be larger than what may wait.
+        if waiting > limit && self.incoming.len() > 1 {
+            self.incoming.clear();
+            self.incoming_bytes = 0;
+            self.connection_lost(CloseReason::IncomingLimit { waiting, limit }, true);
+        }
+    }
+
+    /// Reads waiting messages until one is worth an event.
+    pub(super) fn next_message(&mut self) -> Option<Event> {
+        while !self.incoming.is_empty() && self.outputs.is_empty() {
+            match self.next_frame() {
+                Ok(None) => return None,
+                Ok(Some(message)) => {
+                    if let Some(event) = self.handle_message(message) {
+                        return Some(event);
+                    }
+                }
+                Err(error) => self.connection_lost(CloseReason::Protocol(error), true),
+            }
+        }
+        None
+    }
+
+    /// The next message (`Some(None)` for one of unknown type), or nothing when the waiting bytes hold none.
+    fn next_frame(&mut self) -> Result<Option<Option<HubMessage>>, DecodeError> {
+        let (State::Connected(session) | State::Stopping(session)) = &mut self.state else {
+            self.incoming.clear();
+            self.incoming_bytes = 0;
+            return Ok(None);
+        };
+        while let Some(bytes) = self.incoming.front_mut() {
+            let before = bytes.len();
+            let frame = session.frames.decode(bytes)?;
+            self.incoming_bytes = self.incoming_bytes.saturating_sub(before - bytes.len());
+            let Some(frame) = frame else {
+                self.incoming.pop_front();
+                continue;
+            };
+            if bytes.is_empty() {
+                self.incoming.pop_front();
+            }
+            let message = self.config.protocol.decode(Role::Client, &frame);
+            return message.map(Some).map_err(|error| error.moved_by(session.frames.frame_start()));
+        }
+        Ok(None)
+    }
+
+    fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
+        if matches!(self.state, State::Stopping(_)) {
+            if matches!(message, Some(HubMessage::Close { .. })) {
+                self.finish_stopping(false);
+            }
+            return None;
+        }
+        match message {
+            None => Some(Event::Ignored(Ignored::UnknownType)),
+            Some(HubMessage::Invocation(invocation)) => Some(self.invoked(invocation)),
+            Some(HubMessage::StreamItem { invocation_id, item, .. }) => match self.invocations.item(&invocation_id) {
+                Match::For(invocation_id, Ok(())) => Some(Event::StreamItem { invocation_id, item }),
+                Match::For(invocation_id, Err(error)) => Some(Event::Completion { invocation_id, outcome: Err(error) }),
+                Match::Cancelled => None,
+                Match::Unknown => Some(Event::Ignored(Ignored::StreamItem { invocation_id })),
+            },
+            Some(HubMessage::Completion { invocation_id, outcome, .. }) => match self.invocations.complete(&invocation_id, outcome) {
+                Match::For(invocation_id, outcome) => Some(Event::Completion { invocation_id, outcome }),
+                Match::Cancelled => None,
+                Match::Unknown => Some(Event::Ignored(Ignored::Completion { invocation_id })),
+            },
+            Some(HubMessage::Close { error, allow_reconnect }) => {
+                self.closed_by_server(error.as_deref(), allow_reconnect);
+                None
+            }
+            // Acks and sequences mean nothing without stateful reconnect.
+            Some(HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. }) => None,
+            Some(HubMessage::StreamInvocation(_) | HubMessage::CancelInvocation { .. }) => Some(Event::Ignored(Ignored::NotForClients)),
+        }
+    }
+
+    fn invoked(&self, invocation: Invocation) -> Event {
+        let reply_to = invocation.invocation_id.map(|id| ReplyTo { id, epoch: self.epoch });
+        Event::Invocation { target: invocation.target, arguments: invocation.arguments, reply_to }
+    }
+
+    pub(super) fn handle_sent(&mut self, op: OpId) {
+        if self.outbox.sent(op) {
+            self.tell(Event::Writable);
+        }
+    }
+
+    /// A request, a question or a socket is over.
+    pub(super) fn handle_ended(&mut self, op: OpId, cause: EndCause) {
+        match &self.state {
+            State::Connecting(attempt) if attempt.step.op() == op => self.attempt_ended(cause),
+            State::Connected(session) | State::Stopping(session) if session.socket.op == op => self.socket_ended(cause),
+            State::Disconnected | State::Connecting(_) | State::Connected(_) | State::Stopping(_) | State::Waiting { .. } => {}
+            State::Deciding { op: current, .. } => {
+                if *current == op {
+                    self.handle_retry_delay(op, None);
+                }
+            }
+        }
+    }
+
+    fn attempt_ended(&mut self, cause: EndCause) {
+        let State::Connecting(attempt) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        let handshaking = matches!(attempt.step, Step::Handshaking { .. });
+        let reason = match cause {
+            EndCause::Clean | EndCause::WebSocketClose { code: 1000 | 1005 | 1006, .. } if handshaking => CloseReason::HandshakeEnded,
+            cause => cause.into(),
+        };
+        self.attempt_failed(attempt.outage, reason);
+    }
+
+    /// What was received before the end still counts, a Close message most of all.
+    fn socket_ended(&mut self, cause: EndCause) {
+        self.drain_incoming();
+        let Some(session) = self.state.session() else { return };
+        let mut reason = CloseReason::from(cause);
+        if session.frames.is_mid_frame() && reason == CloseReason::TransportEnded {
+            reason = CloseReason::Protocol(DecodeError { kind: DecodeErrorKind::Truncated, position: session.frames.frame_start() });
+        }
+        self.connection_lost(reason, false);
+    }
+
+    /// Reads everything that waits, into the queue of outputs.
+    pub(super) fn drain_incoming(&mut self) {
+        let mut earlier = core::mem::take(&mut self.outputs);
+        while let Some(event) = self.next_message() {
+            earlier.push_back(super::Output::Event(event));
+        }
+        earlier.append(&mut self.outputs);
+        self.outputs = earlier;
+    }
+}

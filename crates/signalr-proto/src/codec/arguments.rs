@@ -1,0 +1,268 @@
+//! Argument lists: how callers write them and how handlers read them.
+
+use bytes::{BufMut as _, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::payload::{decode_slice, serialize};
+use super::{Arguments, Payload, Protocol};
+use crate::error::{EncodeError, PayloadError};
+
+/// What can be written as an argument, result or item: everything that serde can serialize, and [`Payload`]s as they are.
+///
+/// In MessagePack structs become maps of their field names, unit variants their names and byte strings `bin`, which is what
+/// the .NET peers read. In JSON, .NET peers expect camelCase member names.
+pub trait Encode {
+    /// Appends the value to `out`.
+    ///
+    /// # Errors
+    /// [`EncodeError::Serialize`], or [`EncodeError::RawPayload`] for a payload that is malformed or of the other protocol.
+    /// `out` may then hold a part of the value.
+    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError>;
+}
+
+impl<T: Serialize + ?Sized> Encode for T {
+    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        serialize(protocol, self, out)
+    }
+}
+
+impl Encode for Payload {
+    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        if !self.is_sound(protocol) {
+            return Err(EncodeError::RawPayload);
+        }
+        out.extend_from_slice(self.as_bytes());
+        Ok(())
+    }
+}
+
+impl Encode for &Payload {
+    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        (**self).encode(protocol, out)
+    }
+}
+
+/// An argument list that can be sent: tuples of up to 12 values, slices, arrays and `Vec`s of values, and [`Arguments`].
+///
+/// A single argument is `(value,)`.
+pub trait HubArguments {
+    /// How many of the arguments are streams, which travel apart from the list.
+    fn stream_count(&self) -> usize {
+        0
+    }
+
+    /// Writes the arguments that are not streams.
+    ///
+    /// # Errors
+    /// When an argument cannot be written: see [`Encode::encode`].
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError>;
+}
+
+/// Writes the elements of the list straight into the outgoing bytes.
+#[derive(Debug)]
+pub struct ArgumentWriter<'a> {
+    protocol: Protocol,
+    out: &'a mut BytesMut,
+    count: usize,
+}
+
+impl<'a> ArgumentWriter<'a> {
+    pub(super) const fn new(protocol: Protocol, out: &'a mut BytesMut) -> Self {
+        Self { protocol, out, count: 0 }
+    }
+
+    /// How many arguments were written.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The protocol that is written.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Writes one argument.
+    ///
+    /// # Errors
+    /// See [`Encode::encode`].
+    pub fn value<T: Encode + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.begin();
+        value.encode(self.protocol, self.out)
+    }
+
+    /// Writes all arguments of a raw list.
+    ///
+    /// # Errors
+    /// [`EncodeError::RawPayload`] for a list that is malformed or of the other protocol.
+    pub fn raw(&mut self, arguments: &Arguments) -> Result<(), EncodeError> {
+        if arguments.protocol() != self.protocol || !self.carries(arguments.as_bytes()) {
+            return Err(EncodeError::RawPayload);
+        }
+        let copied = arguments.for_each(|_, element| {
+            self.begin();
+            self.out.extend_from_slice(element);
+            Ok(())
+        });
+        copied.map_err(|_| EncodeError::RawPayload)
+    }
+
+    /// Text transports carry UTF-8 only, which scanning for the elements does not check.
+    fn carries(&self, bytes: &[u8]) -> bool {
+        match self.protocol {
+            Protocol::Json => core::str::from_utf8(bytes).is_ok(),
+            Protocol::MessagePack => true,
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.protocol == Protocol::Json && self.count > 0 {
+            self.out.put_u8(b',');
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+impl<A: HubArguments + ?Sized> HubArguments for &A {
+    fn stream_count(&self) -> usize {
+        (**self).stream_count()
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        (**self).write(writer)
+    }
+}
+
+impl<T: Encode> HubArguments for [T] {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.iter().try_for_each(|value| writer.value(value))
+    }
+}
+
+impl<T: Encode> HubArguments for Vec<T> {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.as_slice().write(writer)
+    }
+}
+
+impl<T: Encode, const N: usize> HubArguments for [T; N] {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.as_slice().write(writer)
+    }
+}
+
+impl HubArguments for Arguments {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        writer.raw(self)
+    }
+}
+
+impl HubArguments for () {
+    fn write(&self, _: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}
+
+/// An argument list that a handler can ask for: tuples of up to 12 values, `Vec<T>` of values of one type, `Vec<Payload>`
+/// and [`Arguments`].
+pub trait FromArguments: Sized {
+    /// The number of arguments, or `None` for any.
+    const COUNT: Option<usize>;
+
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// When the number of arguments is wrong, the list is malformed, or an argument does not fit its type.
+    fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError>;
+}
+
+impl FromArguments for Arguments {
+    const COUNT: Option<usize> = None;
+
+    fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError> {
+        Ok(arguments.clone())
+    }
+}
+
+impl FromArguments for Vec<Payload> {
+    const COUNT: Option<usize> = None;
+
+    fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError> {
+        arguments.payloads()
+    }
+}
+
+impl<T: DeserializeOwned> FromArguments for Vec<T> {
+    const COUNT: Option<usize> = None;
+
+    fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError> {
+        let mut values = Self::new();
+        arguments.for_each(|index, element| {
+            values.push(argument(arguments.protocol(), index, element)?);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+}
+
+impl FromArguments for () {
+    const COUNT: Option<usize> = Some(0);
+
+    fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError> {
+        split::<0>(arguments).map(|_| ())
+    }
+}
+
+/// The bytes of exactly `N` arguments, found in one pass.
+fn split<const N: usize>(arguments: &Arguments) -> Result<[&[u8]; N], PayloadError> {
+    let mut elements = [[].as_slice(); N];
+    let mut count = 0_usize;
+    arguments.for_each(|index, element| {
+        if let Some(slot) = elements.get_mut(index) {
+            *slot = element;
+        }
+        count = index.saturating_add(1);
+        Ok(())
+    })?;
+    if count == N { Ok(elements) } else { Err(PayloadError::new(format!("Invocation provides {count} argument(s) but target expects {N}."))) }
+}
+
+fn argument<T: DeserializeOwned>(protocol: Protocol, index: usize, element: &[u8]) -> Result<T, PayloadError> {
+    decode_slice(protocol, element).map_err(|error| PayloadError::new(format!("argument {}: {error}", index.saturating_add(1))))
+}
+
+macro_rules! tuples {
+    ($($count:literal: $($index:tt $type:ident $value:ident),+;)+) => {$(
+        impl<$($type: Encode),+> HubArguments for ($($type,)+) {
+            fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+                $(writer.value(&self.$index)?;)+
+                Ok(())
+            }
+        }
+
+        impl<$($type: DeserializeOwned),+> FromArguments for ($($type,)+) {
+            const COUNT: Option<usize> = Some($count);
+
+            fn from_arguments(arguments: &Arguments) -> Result<Self, PayloadError> {
+                let [$($value),+] = split::<$count>(arguments)?;
+                Ok(($(argument(arguments.protocol(), $index, $value)?,)+))
+            }
+        }
+    )+};
+}
+
+tuples! {
+    1: 0 A a;
+    2: 0 A a, 1 B b;
+    3: 0 A a, 1 B b, 2 C c;
+    4: 0 A a, 1 B b, 2 C c, 3 D d;
+    5: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e;
+    6: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f;
+    7: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g;
+    8: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h;
+    9: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i;
+    10: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j;
+    11: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j, 10 K k;
+    12: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j, 10 K k, 11 L l;
+}

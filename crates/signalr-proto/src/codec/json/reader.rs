@@ -1,0 +1,90 @@
+//! JSON objects to messages.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::members::{Member, Members, members};
+use crate::codec::{Arguments, HubMessage, Invocation, Outcome, Payload, Protocol, Role};
+use crate::error::{DecodeError, DecodeErrorKind};
+
+/// Reads one message; `None` for an unknown type.
+pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
+    let members = members(frame)?;
+    Ok(Some(match members.int32(Member::Type)? {
+        1 => HubMessage::Invocation(invocation(&members, role, optional_id(&members)?)?),
+        2 => stream_item(&members)?,
+        3 => completion(&members)?,
+        4 => HubMessage::StreamInvocation(invocation(&members, role, Some(required_id(&members)?))?),
+        5 => HubMessage::CancelInvocation { headers: members.string_map(Member::Headers)?, invocation_id: required_id(&members)? },
+        6 => HubMessage::Ping,
+        7 => close(&members)?,
+        8 => HubMessage::Ack { sequence_id: members.sequence_number(Member::SequenceId)? },
+        9 => HubMessage::Sequence { sequence_id: members.sequence_number(Member::SequenceId)? },
+        _ => return Ok(None),
+    }))
+}
+
+/// An empty id on a plain invocation means that no answer is wanted.
+fn optional_id(members: &Members<'_>) -> Result<Option<ByteString>, DecodeError> {
+    Ok(members.string(Member::InvocationId)?.filter(|id| !id.is_empty()))
+}
+
+fn required_id(members: &Members<'_>) -> Result<ByteString, DecodeError> {
+    not_empty(members, Member::InvocationId)
+}
+
+fn not_empty(members: &Members<'_>, member: Member) -> Result<ByteString, DecodeError> {
+    let text = members.required_string(member)?;
+    if text.is_empty() { Err(members.invalid(member, "a string that is not empty")) } else { Ok(text) }
+}
+
+fn invocation(members: &Members<'_>, role: Role, invocation_id: Option<ByteString>) -> Result<Invocation, DecodeError> {
+    Ok(Invocation {
+        headers: members.string_map(Member::Headers)?,
+        invocation_id,
+        target: not_empty(members, Member::Target)?,
+        arguments: arguments(members, role)?,
+        stream_ids: members.string_list(Member::StreamIds)?,
+    })
+}
+
+fn arguments(members: &Members<'_>, role: Role) -> Result<Arguments, DecodeError> {
+    match (members.raw_array(Member::Arguments)?, role) {
+        (Some(raw), _) => Ok(Arguments::new(Protocol::Json, raw)),
+        (None, Role::Client) => Ok(Arguments::empty(Protocol::Json)),
+        (None, Role::Server) => Err(members.missing(Member::Arguments)),
+    }
+}
+
+fn payload(raw: Bytes) -> Payload {
+    Payload::new(Protocol::Json, raw)
+}
+
+fn stream_item(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
+    Ok(HubMessage::StreamItem {
+        headers: members.string_map(Member::Headers)?,
+        invocation_id: required_id(members)?,
+        item: members.raw(Member::Item).map(payload).ok_or_else(|| members.missing(Member::Item))?,
+    })
+}
+
+fn completion(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
+    Ok(HubMessage::Completion { headers: members.string_map(Member::Headers)?, invocation_id: required_id(members)?, outcome: outcome(members)? })
+}
+
+fn outcome(members: &Members<'_>) -> Result<Outcome, DecodeError> {
+    match (members.optional_string(Member::Error)?, members.raw(Member::Result)) {
+        (None, None) => Ok(Outcome::Void),
+        (None, Some(raw)) => Ok(Outcome::Result(payload(raw))),
+        (Some(error), None) => Ok(Outcome::Error(error)),
+        (Some(error), Some(_)) if members.is_null(Member::Result) => Ok(Outcome::Error(error)),
+        (Some(_), Some(_)) => {
+            let position = members.position(Member::Error).unwrap_or_default();
+            Err(DecodeError::new(DecodeErrorKind::ErrorAndResult, position))
+        }
+    }
+}
+
+fn close(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
+    Ok(HubMessage::Close { error: members.optional_string(Member::Error)?, allow_reconnect: members.flag(Member::AllowReconnect)? })
+}

@@ -1,0 +1,361 @@
+//! What can go wrong, split by who is to blame: the peer, the network, the caller, a limit.
+
+use core::time::Duration;
+
+/// Why bytes from the peer are not a message of the protocol.
+///
+/// `Display` names what was expected and where, and never repeats the bytes themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at byte {position}")]
+pub struct DecodeError {
+    /// What is wrong.
+    pub kind: DecodeErrorKind,
+    /// Where: bytes from the start of the message, or of the stream for errors of framing.
+    pub position: u64,
+}
+
+impl DecodeError {
+    pub(crate) const fn new(kind: DecodeErrorKind, position: usize) -> Self {
+        Self { kind, position: position as u64 }
+    }
+
+    /// The same error with its position moved forward, for instance from within a message to within the stream.
+    #[must_use]
+    pub const fn moved_by(self, offset: u64) -> Self {
+        Self { kind: self.kind, position: self.position.saturating_add(offset) }
+    }
+}
+
+/// The kinds of [`DecodeError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// A message over [`Limits::max_message_size`](crate::Limits::max_message_size).
+    #[error("message of {size} bytes or more exceeds the limit of {limit}")]
+    TooLarge {
+        /// The size announced, or the bytes seen so far.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A MessagePack length prefix of more than 5 bytes or of more than 2 GiB - 1.
+    #[error("length prefix over 5 bytes or 2 GiB - 1")]
+    Prefix,
+    /// A message of no bytes.
+    #[error("empty message")]
+    Empty,
+    /// Bytes that are not JSON or not MessagePack.
+    #[error("malformed message: expected {expected}")]
+    Syntax {
+        /// What would have been right here.
+        expected: &'static str,
+    },
+    /// Nesting deeper than the protocol allows.
+    #[error("nesting deeper than {limit}")]
+    TooDeep {
+        /// The deepest nesting accepted.
+        limit: u32,
+    },
+    /// A required member is absent.
+    #[error("missing required member '{member}'")]
+    Missing {
+        /// Its name.
+        member: &'static str,
+    },
+    /// A member of the wrong type or with a value out of range.
+    #[error("expected '{member}' to be {expected}")]
+    Invalid {
+        /// Its name.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A completion with both an error and a result.
+    #[error("'error' and 'result' are mutually exclusive")]
+    ErrorAndResult,
+    /// A hub message where the handshake response belongs (`HP-23`).
+    #[error("expected a handshake response from the server")]
+    NotAHandshake,
+    /// The stream ended inside a message (`CB-66`).
+    #[error("connection terminated while reading a message")]
+    Truncated,
+}
+
+/// Why an argument, result or item does not fit the type it was asked for as.
+///
+/// `Display` keeps the types and drops the values: payloads do not belong in logs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct PayloadError {
+    detail: Box<str>,
+}
+
+impl PayloadError {
+    /// An error with a text that holds no part of the payload.
+    pub fn new(detail: impl Into<Box<str>>) -> Self {
+        Self { detail: detail.into() }
+    }
+
+    /// An error for bytes that are no value at all.
+    pub(crate) fn from_malformed(error: DecodeError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Why a value could not be written as a message. The connection is not affected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A value's own `Serialize` failed, or the format has no form for it.
+    #[error("a value cannot be serialized: {detail}")]
+    Serialize {
+        /// The serializer's words.
+        detail: Box<str>,
+    },
+    /// A payload of the other protocol, or raw JSON that holds the record separator (`HP-4`).
+    #[error("a raw payload does not fit the protocol of this connection")]
+    RawPayload,
+    /// A message over 2 GiB - 1.
+    #[error("message of {size} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// The message's size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Why a command was refused. Nothing was written and the connection is as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no connection to send on (`CB-23`).
+    #[error("the connection is not active")]
+    NotConnected,
+    /// [`Limits::max_outgoing_bytes`](crate::Limits::max_outgoing_bytes) is reached: try again after `Event::Writable`.
+    #[error("{waiting} bytes wait to be sent, which exceeds the limit of {limit}")]
+    Full {
+        /// Bytes that wait.
+        waiting: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many calls wait for their completion.
+    #[error("{limit} invocations wait for their completion, which is the limit")]
+    TooManyInvocations {
+        /// The limit.
+        limit: usize,
+    },
+    /// The id names no upload stream, call or question that is still open.
+    #[error("no open invocation or stream has this id")]
+    UnknownId,
+    /// The message could not be written.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// A command that does not fit the state or the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// `start` outside of `Disconnected` (`CB-1`).
+    #[error("the connection cannot be started if it is not in the Disconnected state")]
+    NotDisconnected,
+    /// The address is not an absolute http, https, ws or wss URL.
+    #[error("the address must be an absolute URL that begins with http:// or https://")]
+    InvalidUrl,
+    /// A header that HTTP does not allow.
+    #[error("a header's name or value is not valid in HTTP")]
+    InvalidHeader,
+    /// An interval or timeout of zero.
+    #[error("intervals and timeouts must be longer than zero")]
+    ZeroInterval,
+}
+
+/// Why negotiation failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NegotiateError {
+    /// A status other than 200 (`TR-4`).
+    #[error("the server answered negotiate with status {status}{}", status_hint(*status))]
+    Status {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The server's own words in the member `error` (`TR-5`).
+    #[error("{error}")]
+    Refused {
+        /// The words.
+        error: Box<str>,
+    },
+    /// An ASP.NET (not Core) SignalR server (`TR-6`).
+    #[error(
+        "detected a connection attempt to an ASP.NET SignalR server; this client only supports connecting to an ASP.NET \
+         Core SignalR server, see https://aka.ms/signalr-core-differences for details"
+    )]
+    AspNet,
+    /// The body is not a negotiate response.
+    #[error("invalid negotiation response received: {0}")]
+    Invalid(DecodeError),
+    /// More than 100 redirects (`TR-12`).
+    #[error("negotiate redirection limit of {limit} exceeded")]
+    RedirectLimit {
+        /// The limit.
+        limit: u32,
+    },
+    /// A redirect to something that is no URL.
+    #[error("the server redirected to an address that is not an http or https URL")]
+    RedirectUrl,
+    /// Stateful reconnect was granted though not asked for (`TR-13`).
+    #[error("client didn't negotiate Stateful Reconnect but the server did")]
+    UnsolicitedStatefulReconnect,
+    /// No transport that both sides can use, with the reason for each that was passed over.
+    #[error("none of the transports supported by the client are supported by the server{}", TransportReasons(.skipped))]
+    NoTransport {
+        /// One phrase for each transport the server offered.
+        skipped: Vec<Box<str>>,
+    },
+}
+
+struct TransportReasons<'a>(&'a [Box<str>]);
+
+impl core::fmt::Display for TransportReasons<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, reason) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            f.write_str(reason)?;
+        }
+        Ok(())
+    }
+}
+
+const fn status_hint(status: u16) -> &'static str {
+    match status {
+        401 => ": the server refused the token, or wants one",
+        403 => ": the server forbids this",
+        404 => ": either this is not a SignalR endpoint or there is a proxy blocking the connection",
+        _ => "",
+    }
+}
+
+/// Why a connection ended, could not be made, or is being made again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// `stop` was called, or the last handle was dropped.
+    #[error("the connection was stopped")]
+    Stopped,
+    /// The server's Close message (`CB-60`, `CB-61`).
+    #[error("the server closed the connection{}", ServerError(.error.as_deref()))]
+    ClosedByServer {
+        /// The server's words; `Some("")` when it gave an empty error.
+        error: Option<Box<str>>,
+        /// Whether the server invites the client to connect again.
+        allow_reconnect: bool,
+    },
+    /// The transport ended cleanly without a Close message (`CB-62`).
+    #[error("the server closed the connection without a Close message")]
+    TransportEnded,
+    /// The WebSocket was closed with a code other than 1000 (`TR-41`).
+    #[error("WebSocket closed with status code {code} ({})", if .reason.is_empty() { "no reason given" } else { .reason })]
+    WebSocketClosed {
+        /// The code; 1006 when the socket ended without a close frame.
+        code: u16,
+        /// The peer's words.
+        reason: Box<str>,
+    },
+    /// The network, TLS or HTTP failed.
+    #[error("{detail}")]
+    TransportFailed {
+        /// What failed.
+        detail: Box<str>,
+    },
+    /// The server refused the WebSocket with an HTTP status.
+    #[error("the server refused the WebSocket with status {status}{}", status_hint(*.status))]
+    UpgradeRefused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Negotiation, WebSocket opening or the answer to a request took too long.
+    #[error("connecting took longer than {timeout:?}")]
+    ConnectTimeout {
+        /// The limit.
+        timeout: Duration,
+    },
+    /// No handshake response in time (`CB-3`).
+    #[error("the server sent no handshake response within {timeout:?}")]
+    HandshakeTimeout {
+        /// The limit.
+        timeout: Duration,
+    },
+    /// The server's words in its handshake response (`HP-22`).
+    #[error("unable to complete handshake with the server due to an error: {error}")]
+    HandshakeRefused {
+        /// The words.
+        error: Box<str>,
+    },
+    /// The transport ended before the handshake response came.
+    #[error("the server disconnected before sending a handshake response")]
+    HandshakeEnded,
+    /// Nothing was received for the server timeout (`CB-10`).
+    #[error("server timeout ({timeout:?}) elapsed without receiving a message from the server")]
+    ServerTimeout {
+        /// The limit.
+        timeout: Duration,
+    },
+    /// Nothing was received for the client timeout; in the server role (`SB-34`).
+    #[error("client hasn't sent a message/ping within the configured client timeout of {timeout:?}")]
+    ClientTimeout {
+        /// The limit.
+        timeout: Duration,
+    },
+    /// The peer broke the protocol (`CB-65`).
+    #[error("protocol error: {0}")]
+    Protocol(DecodeError),
+    /// The driver handed in more than it polled.
+    #[error("{waiting} received bytes wait to be processed, which exceeds the limit of {limit}")]
+    IncomingLimit {
+        /// Bytes that wait.
+        waiting: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Negotiation failed.
+    #[error(transparent)]
+    Negotiate(#[from] NegotiateError),
+    /// The access token provider failed.
+    #[error("the access token provider failed: {detail}")]
+    AccessToken {
+        /// The provider's words.
+        detail: Box<str>,
+    },
+    /// The reconnect policy gave up (`CB-70`).
+    #[error("reconnect retries have been exhausted after {attempts} failed attempts and {elapsed:?} elapsed; the last one failed with: {last}")]
+    RetriesExhausted {
+        /// Failed attempts.
+        attempts: u32,
+        /// Time since the connection was lost.
+        elapsed: Duration,
+        /// Why the last attempt failed.
+        last: Box<CloseReason>,
+    },
+}
+
+struct ServerError<'a>(Option<&'a str>);
+
+impl core::fmt::Display for ServerError<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(error) => write!(f, " with the following error: {error}"),
+        }
+    }
+}
+
+impl CloseReason {
+    /// Whether this is an orderly end rather than a failure.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        matches!(self, Self::Stopped | Self::TransportEnded | Self::ClosedByServer { error: None, .. })
+    }
+}

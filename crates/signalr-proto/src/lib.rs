@@ -1,0 +1,51 @@
+//! The SignalR protocol as state machines: bytes and timers go in, actions and events come out.
+//!
+//! Nothing in this crate opens a socket, reads a clock, starts a thread or draws a random number. A *driver* owns those: it
+//! feeds a machine with [`client::Input`]s and carries out the [`client::Output`]s it polls. `signalr-client` is such a driver
+//! for async runtimes; writing one for a transport of your own takes a loop:
+//!
+//! ```
+//! use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
+//! use signalr_proto::Instant;
+//!
+//! # fn main() -> Result<(), signalr_proto::UsageError> {
+//! let config = ClientConfig::new("http://localhost:5000/chat")?;
+//! let mut connection = ClientConnection::new(config, 42);
+//! let now = Instant::ZERO;
+//! connection.start(now)?;
+//! loop {
+//!     match connection.poll_output() {
+//!         Output::Action(Action::Request { op, request, .. }) => {
+//!             assert_eq!(request.uri(), "http://localhost:5000/chat/negotiate?negotiateVersion=1");
+//!             // Send it, and hand the answer back; here there is no network.
+//!             let cause = signalr_proto::EndCause::Failed { detail: "no network".into() };
+//!             connection.handle_input(now, Input::Ended { op, cause });
+//!         }
+//!         Output::Action(_) => { /* carry it out */ }
+//!         Output::Event(Event::StartFailed { reason }) => println!("not connected: {reason}"),
+//!         Output::Event(_) => { /* tell the application */ }
+//!         Output::Wait(None) => break,
+//!         Output::Wait(Some(_deadline)) => { /* sleep until then or until something happens */ }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod client;
+pub mod codec;
+mod error;
+mod limits;
+mod outbox;
+pub mod server;
+mod time;
+mod timers;
+mod timestamp;
+pub mod transport;
+
+pub use codec::{Arguments, Encode, FromArguments, HubArguments, HubMessage, Payload, Protocol, TransferFormat};
+pub use error::{CloseReason, DecodeError, DecodeErrorKind, EncodeError, NegotiateError, PayloadError, SendError, UsageError};
+pub use limits::Limits;
+pub use time::Instant;
+pub use timestamp::{ParseTimestampError, Timestamp};
+pub use transport::{BodyMode, EndCause, OpId, WsMessage};

@@ -1,0 +1,45 @@
+//! Bounds on everything a peer or a user can make the machines hold.
+
+/// Bounds on what a connection holds and accepts. All sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest hub message accepted, without its separator or length prefix. Checked before the message is buffered.
+    ///
+    /// Default: 16 MiB for clients, 32 KiB for servers (`SB-8`, `HP-9`).
+    pub max_message_size: usize,
+    /// Bytes waiting to be sent above which further calls fail with [`SendError::Full`](crate::SendError::Full).
+    ///
+    /// One message of any size is always accepted while nothing waits. Default: 1 MiB.
+    pub max_outgoing_bytes: usize,
+    /// Received bytes that wait to be polled above which the connection is closed. Default: 32 MiB.
+    ///
+    /// A driver that polls until [`Wait`](crate::client::Output::Wait) before it reads again never comes near it.
+    pub max_incoming_bytes: usize,
+    /// Calls and streams waiting for their completion. Default: 65,536.
+    pub max_pending_invocations: usize,
+    /// Largest handshake message accepted (`HP-28`). Default: 16 KiB.
+    pub max_handshake_size: usize,
+    /// Largest body of an HTTP answer accepted. Default: 1 MiB.
+    pub max_response_size: usize,
+}
+
+impl Limits {
+    /// The defaults of a client.
+    pub const CLIENT: Self = Self {
+        max_message_size: 16 << 20,
+        max_outgoing_bytes: 1 << 20,
+        max_incoming_bytes: 32 << 20,
+        max_pending_invocations: 65_536,
+        max_handshake_size: 16 << 10,
+        max_response_size: 1 << 20,
+    };
+
+    /// The defaults of a server: as for clients, but hub messages of at most 32 KiB.
+    pub const SERVER: Self = Self { max_message_size: 32 << 10, ..Self::CLIENT };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::CLIENT
+    }
+}

@@ -1,0 +1,80 @@
+//! HTTP and WebSockets as values: what must be asked of the network, and what it answered.
+
+pub mod negotiate;
+mod url;
+pub(crate) mod web_socket;
+
+pub use url::HubUrl;
+
+use bytes::Bytes;
+
+/// Names an action that will be answered. Never used twice on one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub(crate) u32);
+
+impl core::fmt::Display for OpId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Hands out [`OpId`]s.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpIds(u32);
+
+impl OpIds {
+    pub(crate) const fn next(&mut self) -> OpId {
+        self.0 = self.0.wrapping_add(1);
+        OpId(self.0)
+    }
+}
+
+/// How the body of an HTTP answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyMode {
+    /// As one piece, with the answer. A longer body than `limit` bytes must end the request with an error.
+    Whole {
+        /// Largest body to accept, in bytes.
+        limit: usize,
+    },
+    /// Piece by piece as it comes, after the head.
+    Streamed,
+}
+
+/// A message of a WebSocket, in either direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "drivers match on it to write frames; complete by RFC 6455")]
+pub enum WsMessage {
+    /// A text message. The bytes are UTF-8 when this library wrote them; received ones need not be checked.
+    Text(Bytes),
+    /// A binary message.
+    Binary(Bytes),
+    /// A close frame with this code; after it the driver closes the socket.
+    Close(u16),
+}
+
+/// How a request, a WebSocket or an event stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndCause {
+    /// As it should: a streamed body came to its end, or the socket was closed on our request.
+    Clean,
+    /// The peer closed the WebSocket with this code; 1006 when it ended without a close frame.
+    WebSocketClose {
+        /// The code.
+        code: u16,
+        /// The peer's words.
+        reason: Box<str>,
+    },
+    /// The peer answered the opening of a WebSocket with this HTTP status instead of 101.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// The network, TLS or HTTP failed; `detail` in a person's words, without tokens.
+    Failed {
+        /// What failed.
+        detail: Box<str>,
+    },
+}

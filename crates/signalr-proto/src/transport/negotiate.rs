@@ -1,0 +1,394 @@
+//! Negotiate requests and responses as values (`transports`, section 2).
+//!
+//! A client asks with `POST <path>/negotiate?negotiateVersion=1` and an empty body. The answer is one JSON object:
+//! the ids and transports of a new connection, a redirect, or a refusal.
+//!
+//! ```
+//! use signalr_proto::transport::negotiate::NegotiateResponse;
+//!
+//! let body = br#"{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[]}"#;
+//! let NegotiateResponse::Connect(offer) = NegotiateResponse::decode(body).unwrap() else { panic!() };
+//! assert_eq!(offer.token(), "b");
+//! ```
+
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use serde::{Deserialize, Serialize};
+
+use bytes::Bytes;
+
+use super::HubUrl;
+use crate::codec::TransferFormat;
+use crate::error::{DecodeError, DecodeErrorKind, NegotiateError};
+
+/// The highest version of negotiation known here; lower ones are spoken too.
+pub const VERSION: u32 = 1;
+
+/// Redirects followed before the attempt is given up (`TR-12`).
+pub const MAX_REDIRECTS: u32 = 100;
+
+/// A bearer token. `Debug` hides it, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken(Box<str>);
+
+impl AccessToken {
+    /// A token; `None` when the text is empty, which means "no token" (`TR-78`).
+    pub fn new(token: impl Into<Box<str>>) -> Option<Self> {
+        let token = token.into();
+        (!token.is_empty()).then_some(Self(token))
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// `Bearer <token>`, marked as sensitive; `None` when the token holds what HTTP does not allow in a header.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl core::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("AccessToken(…)")
+    }
+}
+
+/// The transports a server may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// A WebSocket, both ways.
+    WebSockets,
+    /// An event stream down, POSTs up. Text only.
+    ServerSentEvents,
+    /// Pending GETs down, POSTs up.
+    LongPolling,
+}
+
+impl TransportKind {
+    /// All transports, in the order in which servers list them.
+    pub const ALL: [Self; 3] = [Self::WebSockets, Self::ServerSentEvents, Self::LongPolling];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WebSockets => "WebSockets",
+            Self::ServerSentEvents => "ServerSentEvents",
+            Self::LongPolling => "LongPolling",
+        }
+    }
+
+    /// What the transport can carry.
+    #[must_use]
+    pub const fn formats(self) -> &'static [TransferFormat] {
+        match self {
+            Self::WebSockets | Self::LongPolling => &[TransferFormat::Text, TransferFormat::Binary],
+            Self::ServerSentEvents => &[TransferFormat::Text],
+        }
+    }
+}
+
+/// A transport as a server offers it; names unknown here are kept, so that they can be reported.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TransportOffer {
+    /// `WebSockets`, `ServerSentEvents`, `LongPolling`, or something from the future.
+    pub transport: String,
+    /// `Text`, `Binary`.
+    pub transfer_formats: Vec<String>,
+}
+
+impl TransportOffer {
+    /// A transport with all it can carry.
+    #[must_use]
+    pub fn of(kind: TransportKind) -> Self {
+        Self { transport: kind.name().into(), transfer_formats: kind.formats().iter().map(|format| format.name().into()).collect() }
+    }
+}
+
+/// A server's offer of a connection.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offer {
+    /// 0 or 1.
+    pub version: u32,
+    /// The public id of the connection.
+    pub connection_id: Box<str>,
+    /// The secret id that requests carry; only in version 1.
+    pub connection_token: Option<Box<str>>,
+    /// What the server can do, in its order of preference.
+    pub transports: Vec<TransportOffer>,
+    /// Whether stateful reconnect was granted.
+    pub stateful_reconnect: bool,
+}
+
+impl Offer {
+    /// An offer of all of `transports`.
+    #[must_use]
+    pub fn new(connection_id: Box<str>, connection_token: Option<Box<str>>, transports: &[TransportKind]) -> Self {
+        Self {
+            version: u32::from(connection_token.is_some()),
+            connection_id,
+            connection_token,
+            transports: transports.iter().copied().map(TransportOffer::of).collect(),
+            stateful_reconnect: false,
+        }
+    }
+
+    /// The value of the parameter `id`: the token, or in version 0 the connection id (`TR-9`).
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.connection_token.as_deref().unwrap_or(&self.connection_id)
+    }
+}
+
+impl core::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Offer")
+            .field("version", &self.version)
+            .field("connection_id", &self.connection_id)
+            .field("transports", &self.transports)
+            .field("stateful_reconnect", &self.stateful_reconnect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer to negotiate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NegotiateResponse {
+    /// Here is a connection.
+    Connect(Offer),
+    /// Ask again over there, with this token if there is one (`TR-10`, `TR-11`).
+    Redirect {
+        /// The address of the other hub.
+        url: Box<str>,
+        /// The token to use there, in place of the user's.
+        access_token: Option<AccessToken>,
+    },
+    /// No.
+    Refused {
+        /// The server's words.
+        error: Box<str>,
+    },
+}
+
+/// The members as they stand on the wire. Unknown ones are skipped at any depth (`TR-7`).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members {
+    error: Option<Box<str>>,
+    url: Option<Box<str>>,
+    access_token: Option<Box<str>>,
+    negotiate_version: Option<i64>,
+    connection_id: Option<Box<str>>,
+    connection_token: Option<Box<str>>,
+    available_transports: Option<Vec<TransportOffer>>,
+    use_stateful_reconnect: Option<bool>,
+    #[serde(rename = "ProtocolVersion")]
+    protocol_version: Option<serde::de::IgnoredAny>,
+}
+
+impl NegotiateResponse {
+    /// Reads the body of an answer with status 200.
+    ///
+    /// # Errors
+    /// [`NegotiateError::AspNet`] for a server that is not ASP.NET *Core* SignalR, [`NegotiateError::Invalid`] for a body that
+    /// is not a JSON object or lacks `connectionId`, `availableTransports` or (from version 1) `connectionToken`.
+    pub fn decode(body: &[u8]) -> Result<Self, NegotiateError> {
+        let members: Members = serde_json::from_slice(body).map_err(|error| NegotiateError::Invalid(json_error(&error, body)))?;
+        if let Some(error) = members.error {
+            return Ok(Self::Refused { error });
+        }
+        if members.protocol_version.is_some() {
+            return Err(NegotiateError::AspNet);
+        }
+        if let Some(url) = members.url.filter(|url| !url.is_empty()) {
+            return Ok(Self::Redirect { url, access_token: members.access_token.and_then(AccessToken::new) });
+        }
+        let version = u32::try_from(members.negotiate_version.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+        let connection_token = members.connection_token.filter(|_| version > 0);
+        if version > 0 && connection_token.is_none() {
+            return Err(missing("connectionToken"));
+        }
+        Ok(Self::Connect(Offer {
+            version,
+            connection_id: members.connection_id.ok_or_else(|| missing("connectionId"))?,
+            connection_token,
+            transports: members.available_transports.ok_or_else(|| missing("availableTransports"))?,
+            stateful_reconnect: members.use_stateful_reconnect.unwrap_or(false),
+        }))
+    }
+
+    /// Writes the body of an answer, members in the order of the official server.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let body = match self {
+            Self::Connect(offer) => Body {
+                use_stateful_reconnect: offer.stateful_reconnect,
+                negotiate_version: Some(offer.version),
+                connection_id: Some(&offer.connection_id),
+                connection_token: offer.connection_token.as_deref(),
+                available_transports: Some(&offer.transports),
+                ..Body::default()
+            },
+            Self::Redirect { url, access_token } => {
+                Body { url: Some(url), access_token: access_token.as_ref().map(AccessToken::expose), ..Body::default() }
+            }
+            Self::Refused { error } => Body { error: Some(error), ..Body::default() },
+        };
+        serde_json::to_vec(&body).unwrap_or_default().into()
+    }
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    use_stateful_reconnect: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negotiate_version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_transports: Option<&'a [TransportOffer]>,
+}
+
+const fn missing(member: &'static str) -> NegotiateError {
+    NegotiateError::Invalid(DecodeError { kind: DecodeErrorKind::Missing { member }, position: 0 })
+}
+
+/// Where and how the body is not what it should be; serde's own words may repeat the body, so they are not kept.
+fn json_error(error: &serde_json::Error, body: &[u8]) -> DecodeError {
+    let before = body.split(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(|line| line.len() + 1).sum::<usize>();
+    let expected = match error.classify() {
+        serde_json::error::Category::Data => "a JSON object with the members of a negotiate response",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => "a JSON object",
+    };
+    DecodeError::new(DecodeErrorKind::Syntax { expected }, before + error.column().saturating_sub(1))
+}
+
+/// The negotiate request for this address.
+pub(crate) fn request(url: &HubUrl, headers: Option<&HeaderMap>, token: Option<&AccessToken>, stateful: bool) -> Result<Request<Bytes>, http::Error> {
+    let mut request = Request::builder().method(Method::POST).uri(url.negotiate(stateful)?).body(Bytes::new())?;
+    *request.headers_mut() = common_headers(headers, token);
+    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    Ok(request)
+}
+
+/// The headers of every request: the user's, the token unless it has a place in the query, and what official clients send (`TR-74`).
+pub(crate) fn common_headers(headers: Option<&HeaderMap>, token: Option<&AccessToken>) -> HeaderMap {
+    let mut all = headers.cloned().unwrap_or_default();
+    all.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
+        "Microsoft SignalR/0.1 (",
+        env!("CARGO_PKG_VERSION"),
+        "; Unknown OS; Rust; Unknown Runtime Version)"
+    )));
+    all.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
+    if let Some(value) = token.and_then(AccessToken::header) {
+        all.insert(header::AUTHORIZATION, value);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(body: &str) -> Result<NegotiateResponse, NegotiateError> {
+        NegotiateResponse::decode(body.as_bytes())
+    }
+
+    fn offer(body: &str) -> Offer {
+        match decode(body) {
+            Ok(NegotiateResponse::Connect(offer)) => offer,
+            other => panic!("no offer: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn version_one_needs_a_connection_token_and_version_zero_uses_the_id() {
+        let one = offer(r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#);
+        assert_eq!((one.version, one.token()), (1, "t"));
+        for zero in [r#""negotiateVersion":0,"#, ""] {
+            let zero = offer(&format!(r#"{{{zero}"connectionId":"i","connectionToken":"t","availableTransports":[]}}"#));
+            assert_eq!((zero.version, zero.token()), (0, "i"));
+        }
+        for member in ["connectionId", "connectionToken", "availableTransports"] {
+            let body = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#;
+            assert_eq!(decode(&body.replace(member, "x")), Err(missing(member)));
+        }
+    }
+
+    #[test]
+    fn unknown_members_are_skipped_at_any_depth() {
+        let one = offer(
+            r#"{"x":{"y":[1,{"z":null}]},"negotiateVersion":1,"connectionId":"i","connectionToken":"t",
+               "availableTransports":[{"transport":"Pigeons","transferFormats":["Text"],"speed":[]}]}"#,
+        );
+        assert_eq!(one.transports, [TransportOffer { transport: "Pigeons".into(), transfer_formats: vec!["Text".into()] }]);
+    }
+
+    #[test]
+    fn a_redirect_wins_over_everything_but_an_error() {
+        let redirect = decode(r#"{"url":"https://other/client?hub=chat","accessToken":"canary","negotiateVersion":0,"availableTransports":[]}"#).unwrap();
+        let NegotiateResponse::Redirect { url, access_token } = &redirect else { panic!("{redirect:?}") };
+        assert_eq!((&**url, access_token.as_ref().unwrap().expose()), ("https://other/client?hub=chat", "canary"));
+        assert!(!format!("{redirect:?}").contains("canary"));
+        assert_eq!(decode(r#"{"url":"https://x","error":"no"}"#), Ok(NegotiateResponse::Refused { error: "no".into() }));
+    }
+
+    #[test]
+    fn an_asp_net_server_that_is_not_core_is_explained() {
+        assert_eq!(decode(r#"{"ProtocolVersion":"1.5","Url":"/signalr"}"#), Err(NegotiateError::AspNet));
+    }
+
+    #[test]
+    fn a_body_that_is_not_a_json_object_is_an_error_with_its_place_and_without_its_text() {
+        for body in ["", "not json canary", "[]", "null", "{\"connectionId\":5}", "{\n\n  canary", "{\"connectionId\":\"canary\",}"] {
+            let error = decode(body).unwrap_err();
+            assert!(matches!(error, NegotiateError::Invalid(_)), "{body}: {error:?}");
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn responses_are_written_as_the_official_server_writes_them() {
+        let mut offer = Offer::new("i".into(), Some("t".into()), &TransportKind::ALL);
+        offer.stateful_reconnect = true;
+        let response = NegotiateResponse::Connect(offer);
+        let text = concat!(
+            r#"{"useStatefulReconnect":true,"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":["#,
+            r#"{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]},"#,
+            r#"{"transport":"LongPolling","transferFormats":["Text","Binary"]}]}"#
+        );
+        assert_eq!(response.encode(), text);
+        assert_eq!(NegotiateResponse::decode(text.as_bytes()), Ok(response));
+        let refused = NegotiateResponse::Refused { error: "no".into() };
+        assert_eq!(NegotiateResponse::decode(&refused.encode()), Ok(refused));
+    }
+
+    #[test]
+    fn the_request_has_the_headers_of_the_official_clients_and_hides_the_token() {
+        let url = HubUrl::parse("http://h/hub").unwrap();
+        let request = request(&url, None, AccessToken::new("canary").as_ref(), false).unwrap();
+        assert_eq!(request.headers()["x-requested-with"], "XMLHttpRequest");
+        assert_eq!(request.headers()["authorization"], "Bearer canary");
+        assert!(request.headers()["user-agent"].to_str().unwrap().starts_with("Microsoft SignalR/"));
+        assert!(!format!("{request:?}").contains("canary"));
+    }
+}

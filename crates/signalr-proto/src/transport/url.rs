@@ -1,0 +1,175 @@
+//! The address of a hub and the addresses made from it.
+
+use bytestring::ByteString;
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use crate::error::UsageError;
+
+/// The absolute address of a hub: `http`, `https`, `ws` or `wss`, host, path and query. A fragment is dropped.
+///
+/// `Debug` and `Display` leave the query out, since it may hold a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HubUrl {
+    secure: bool,
+    authority: Authority,
+    path: ByteString,
+    query: ByteString,
+}
+
+impl HubUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`UsageError::InvalidUrl`] when it is not an absolute URL of one of the four schemes.
+    pub fn parse(text: &str) -> Result<Self, UsageError> {
+        let uri: Uri = text.trim().parse().map_err(|_| UsageError::InvalidUrl)?;
+        let secure = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            Some(_) | None => return Err(UsageError::InvalidUrl),
+        };
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or(UsageError::InvalidUrl)?;
+        Ok(Self { secure, authority: authority.clone(), path: uri.path().into(), query: uri.query().unwrap_or_default().into() })
+    }
+
+    /// Whether TLS is wanted.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Host and port as they stand in the address.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Whether both have the same scheme, host and port, so that credentials for one may go to the other.
+    #[must_use]
+    pub fn same_origin(&self, other: &Self) -> bool {
+        self.secure == other.secure
+            && self.authority.host().eq_ignore_ascii_case(other.authority.host())
+            && self.port() == other.port()
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
+    /// Whether the query names this parameter, in any case of letters.
+    #[must_use]
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name)))
+    }
+
+    /// The address of `<path>/negotiate`, with the parameters added behind the query that is there (`TR-1` to `TR-3`).
+    pub(crate) fn negotiate(&self, stateful: bool) -> Result<Uri, http::Error> {
+        let mut path = String::from(self.path.trim_end_matches('/'));
+        path.push_str("/negotiate");
+        let mut query = String::from(&*self.query);
+        if !self.has_parameter("negotiateVersion") {
+            append(&mut query, "negotiateVersion", "1");
+        }
+        if stateful && !self.has_parameter("useStatefulReconnect") {
+            append(&mut query, "useStatefulReconnect", "true");
+        }
+        self.build(if self.secure { Scheme::HTTPS } else { Scheme::HTTP }, &path, &query)
+    }
+
+    /// The address of a WebSocket, with the connection's token unless negotiation was skipped (`TR-16`, `TR-38`).
+    pub(crate) fn web_socket(&self, id: Option<&str>, access_token: Option<&str>) -> Result<Uri, http::Error> {
+        let mut query = String::from(&*self.query);
+        if let Some(id) = id {
+            append(&mut query, "id", id);
+        }
+        if let Some(token) = access_token {
+            append(&mut query, "access_token", token);
+        }
+        let scheme = Scheme::try_from(if self.secure { "wss" } else { "ws" })?;
+        self.build(scheme, &self.path, &query)
+    }
+
+    fn build(&self, scheme: Scheme, path: &str, query: &str) -> Result<Uri, http::Error> {
+        let mut target = String::with_capacity(path.len() + query.len() + 1);
+        target.push_str(path);
+        if !query.is_empty() {
+            target.push('?');
+            target.push_str(query);
+        }
+        Uri::builder().scheme(scheme).authority(self.authority.clone()).path_and_query(target).build()
+    }
+}
+
+/// Adds `name=value` to a query, with everything percent-encoded that is not unreserved.
+fn append(query: &mut String, name: &str, value: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(name);
+    query.push('=');
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            query.push(char::from(byte));
+        } else {
+            const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+            query.push('%');
+            query.extend(HEX.get(usize::from(byte >> 4)));
+            query.extend(HEX.get(usize::from(byte & 15)));
+        }
+    }
+}
+
+impl core::fmt::Debug for HubUrl {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "HubUrl({self})")
+    }
+}
+
+impl core::fmt::Display for HubUrl {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        // User names and passwords before an @ are credentials too.
+        let host = self.authority.as_str().rsplit('@').next().unwrap_or_default();
+        write!(f, "{scheme}://{host}{}", self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiate(url: &str) -> String {
+        HubUrl::parse(url).unwrap().negotiate(false).unwrap().to_string()
+    }
+
+    #[test]
+    fn negotiate_is_appended_to_the_path_behind_one_slash_and_the_query_is_kept() {
+        assert_eq!(negotiate("http://h/hub"), "http://h/hub/negotiate?negotiateVersion=1");
+        assert_eq!(negotiate("http://h/hub/"), "http://h/hub/negotiate?negotiateVersion=1");
+        assert_eq!(negotiate("http://h"), "http://h/negotiate?negotiateVersion=1");
+        assert_eq!(negotiate("https://h:8/a/b?x=1&y=%20#part"), "https://h:8/a/b/negotiate?x=1&y=%20&negotiateVersion=1");
+        assert_eq!(negotiate("ws://h/hub?negotiateVersion=0"), "http://h/hub/negotiate?negotiateVersion=0");
+    }
+
+    #[test]
+    fn the_web_socket_address_carries_the_token_percent_encoded() {
+        let url = HubUrl::parse("https://h/hub?x=1").unwrap();
+        assert_eq!(url.web_socket(Some("a+/=b"), None).unwrap().to_string(), "wss://h/hub?x=1&id=a%2B%2F%3Db");
+        assert_eq!(url.web_socket(None, Some("t")).unwrap().to_string(), "wss://h/hub?x=1&access_token=t");
+        assert_eq!(HubUrl::parse("http://h/hub").unwrap().web_socket(None, None).unwrap().to_string(), "ws://h/hub");
+    }
+
+    #[test]
+    fn addresses_that_are_not_absolute_http_are_refused() {
+        for text in ["", "/hub", "localhost:5000/hub", "ftp://h/hub", "http://", "file:///etc", "http:///x", "not a url"] {
+            assert_eq!(HubUrl::parse(text), Err(UsageError::InvalidUrl), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_the_query_and_the_password() {
+        let url = HubUrl::parse("http://user:secret@h/hub?access_token=canary").unwrap();
+        assert_eq!(format!("{url:?} {url}"), "HubUrl(http://h/hub) http://h/hub");
+    }
+}

@@ -1,0 +1,68 @@
+//! The WebSocket transport as values: its opening request, and what its messages mean (`transports`, section 5).
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+
+use super::negotiate::{AccessToken, common_headers};
+use super::{EndCause, HubUrl, OpId, WsMessage};
+use crate::codec::Protocol;
+use crate::error::CloseReason;
+use crate::outbox::web_socket_message;
+
+/// An open WebSocket, named by the action that opened it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WebSocket {
+    pub(crate) op: OpId,
+    pub(crate) protocol: Protocol,
+}
+
+impl WebSocket {
+    pub(crate) const fn new(op: OpId, protocol: Protocol) -> Self {
+        Self { op, protocol }
+    }
+
+    /// A batch as one message.
+    pub(crate) fn message(self, batch: Bytes) -> WsMessage {
+        web_socket_message(self.protocol, batch)
+    }
+
+    /// The bytes of a received message, whatever its frame type; a close frame is the end.
+    pub(crate) fn bytes(message: WsMessage) -> Result<Bytes, EndCause> {
+        match message {
+            WsMessage::Text(bytes) | WsMessage::Binary(bytes) => Ok(bytes),
+            WsMessage::Close(code) => Err(EndCause::WebSocketClose { code, reason: Box::default() }),
+        }
+    }
+}
+
+/// What the opening of a WebSocket needs to know.
+pub(crate) struct Opening<'a> {
+    pub(crate) url: &'a HubUrl,
+    /// The connection's token from negotiation, unless that was skipped.
+    pub(crate) id: Option<&'a str>,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) access_token: Option<&'a AccessToken>,
+    pub(crate) token_in_query: bool,
+}
+
+impl Opening<'_> {
+    /// The request: the token in the `Authorization` header, or in the query on request (`TR-39`).
+    pub(crate) fn request(&self) -> Result<Request<()>, http::Error> {
+        let (in_query, in_header) = if self.token_in_query { (self.access_token, None) } else { (None, self.access_token) };
+        let uri = self.url.web_socket(self.id, in_query.map(AccessToken::expose))?;
+        let mut request = Request::builder().uri(uri).body(())?;
+        *request.headers_mut() = common_headers(self.headers, in_header);
+        Ok(request)
+    }
+}
+
+impl From<EndCause> for CloseReason {
+    fn from(cause: EndCause) -> Self {
+        match cause {
+            EndCause::Clean | EndCause::WebSocketClose { code: 1000, .. } => Self::TransportEnded,
+            EndCause::WebSocketClose { code, reason } => Self::WebSocketClosed { code, reason },
+            EndCause::Refused { status } => Self::UpgradeRefused { status },
+            EndCause::Failed { detail } => Self::TransportFailed { detail },
+        }
+    }
+}
