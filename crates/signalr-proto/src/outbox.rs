@@ -11,6 +11,8 @@ pub(crate) struct Outbox {
     waiting: BytesMut,
     in_flight: Option<(OpId, usize)>,
     limit: usize,
+    /// The size of the last batch: room for as much is made at once when the next begins.
+    last_batch: usize,
     /// Somebody was turned away with `Full` and wants to hear of room.
     turned_away: bool,
     /// Bytes ever written, and ever taken by the transport: a message is gone when `taken` passes where it ended.
@@ -20,7 +22,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { waiting: BytesMut::new(), in_flight: None, limit, turned_away: false, written: 0, taken: 0 }
+        Self { waiting: BytesMut::new(), in_flight: None, limit, last_batch: 0, turned_away: false, written: 0, taken: 0 }
     }
 
     /// Bytes that wait, those in flight included.
@@ -45,15 +47,22 @@ impl Outbox {
             self.turned_away = true;
             return Err(SendError::Full { waiting, limit: self.limit });
         }
-        let before = self.waiting.len();
+        let before = self.make_room();
         encode(&mut self.waiting)?;
         self.written += (self.waiting.len() - before) as u64;
         Ok(())
     }
 
+    fn make_room(&mut self) -> usize {
+        if self.waiting.is_empty() {
+            self.waiting.reserve(self.last_batch.min(self.limit));
+        }
+        self.waiting.len()
+    }
+
     /// Appends a message of the protocol itself (ping, close, ack, handshake): never refused.
     pub(crate) fn write_control(&mut self, encode: impl FnOnce(&mut BytesMut)) {
-        let before = self.waiting.len();
+        let before = self.make_room();
         encode(&mut self.waiting);
         self.written += (self.waiting.len() - before) as u64;
     }
@@ -64,6 +73,7 @@ impl Outbox {
             return None;
         }
         let batch = self.waiting.split().freeze();
+        self.last_batch = batch.len();
         self.in_flight = Some((op, batch.len()));
         Some(batch)
     }
@@ -82,6 +92,10 @@ impl Outbox {
     pub(crate) fn sent(&mut self, op: OpId) -> bool {
         let Some((_, size)) = self.in_flight.take_if(|(current, _)| *current == op) else { return false };
         self.taken += size as u64;
+        if self.waiting.is_empty() {
+            // An idle connection holds no buffer, however large its last batch was.
+            self.waiting = BytesMut::new();
+        }
         let writable = self.turned_away && self.pending() < self.limit.div_ceil(2);
         if writable {
             self.turned_away = false;

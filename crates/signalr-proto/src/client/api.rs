@@ -160,6 +160,16 @@ pub enum Output {
     Wait(Option<Instant>),
 }
 
+impl Output {
+    /// Whether this tells the application something about a call.
+    pub(super) fn is_about(&self, id: InvocationId) -> bool {
+        match self {
+            Self::Event(Event::Completion { invocation_id, .. } | Event::StreamItem { invocation_id, .. }) => *invocation_id == id,
+            Self::Event(_) | Self::Action(_) | Self::Wait(_) => false,
+        }
+    }
+}
+
 /// What the machine wants of the outside world.
 #[non_exhaustive]
 pub enum Action {

@@ -22,7 +22,6 @@ impl ClientConnection {
         let route = Route { url: self.config.url.clone(), token: None, foreign: false, requests: 0 };
         self.outbox.clear();
         self.incoming.clear();
-        self.incoming_bytes = 0;
         if self.config.skip_negotiation { self.prepare_socket(outage, route, None) } else { self.prepare_negotiate(outage, route) }
     }
 

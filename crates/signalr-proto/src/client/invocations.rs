@@ -1,7 +1,7 @@
 //! Which calls and streams of ours are open, and what their ids are.
 
 use core::fmt::Write as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
@@ -20,11 +20,15 @@ pub(super) enum Kind {
     Stream,
 }
 
+/// What an id of ours stands for.
 #[derive(Clone, Copy, Debug)]
-struct Pending {
-    kind: Kind,
-    /// Its upload streams have the ids just below its own.
-    first_stream: u64,
+enum Entry {
+    /// Waits for its completion. Its upload streams have the ids from `first_stream` up to its own.
+    Pending { kind: Kind, first_stream: u64 },
+    /// Was cancelled, and its completion may still come.
+    Cancelled,
+    /// An open upload stream.
+    Upload,
 }
 
 /// What a message with an invocation id means.
@@ -43,16 +47,15 @@ pub(super) enum Match<T> {
 pub(super) struct Invocations {
     /// The last id given out.
     last: u64,
-    pending: BTreeMap<u64, Pending>,
-    cancelled: BTreeSet<u64>,
-    /// Open upload streams.
-    uploads: BTreeSet<u64>,
+    entries: BTreeMap<u64, Entry>,
+    pending: usize,
+    cancelled: usize,
 }
 
 impl Invocations {
     /// The ids of the next call: its streams first, then its own, if it wants an answer (`CB-22`, `CB-27`).
     pub(super) fn next(&self, kind: Option<Kind>, streams: usize, limit: usize) -> Result<Call, SendError> {
-        if kind.is_some() && self.pending.len() >= limit {
+        if kind.is_some() && self.pending >= limit {
             return Err(SendError::TooManyInvocations { limit });
         }
         let first_stream = self.last + 1;
@@ -61,20 +64,23 @@ impl Invocations {
 
     /// The call was written: its ids are taken.
     pub(super) fn begin(&mut self, call: &Call, kind: Option<Kind>) {
-        self.uploads.extend(call.first_stream..call.end);
+        self.entries.extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
         self.last = call.end - 1;
         if let Some(kind) = kind {
             self.last = call.end;
-            self.pending.insert(call.end, Pending { kind, first_stream: call.first_stream });
+            self.pending += 1;
+            self.entries.insert(call.end, Entry::Pending { kind, first_stream: call.first_stream });
         }
     }
 
     pub(super) fn is_upload_open(&self, stream: InvocationId) -> bool {
-        self.uploads.contains(&stream.0)
+        matches!(self.entries.get(&stream.0), Some(Entry::Upload))
     }
 
     pub(super) fn end_upload(&mut self, stream: InvocationId) {
-        self.uploads.remove(&stream.0);
+        if self.is_upload_open(stream) {
+            self.entries.remove(&stream.0);
+        }
     }
 
     /// Whether the server must be told, and the call forgotten but for its tombstone (`CB-32`, `CB-33`, `CB-44`).
@@ -89,60 +95,74 @@ impl Invocations {
     pub(super) fn complete(&mut self, id: &ByteString, outcome: Outcome) -> Match<Result<Option<Payload>, CallError>> {
         let Some(number) = parse_id(id) else { return Match::Unknown };
         match self.remove(number) {
-            Some(pending) => Match::For(InvocationId(number), pending.outcome(outcome)),
-            None if self.cancelled.remove(&number) => Match::Cancelled,
-            None => Match::Unknown,
+            Some(kind) => Match::For(InvocationId(number), kind.outcome(outcome)),
+            None => self.match_cancelled(number, true),
         }
     }
 
     /// An item came: for its stream, or as an error for a call that is not one.
     pub(super) fn item(&mut self, id: &ByteString) -> Match<Result<(), CallError>> {
         let Some(number) = parse_id(id) else { return Match::Unknown };
-        match self.pending.get(&number).map(|pending| pending.kind) {
-            Some(Kind::Stream) => Match::For(InvocationId(number), Ok(())),
-            Some(Kind::Call) => {
+        match self.entries.get(&number) {
+            Some(Entry::Pending { kind: Kind::Stream, .. }) => Match::For(InvocationId(number), Ok(())),
+            Some(Entry::Pending { kind: Kind::Call, .. }) => {
                 self.remove(number);
                 self.bury(number);
                 Match::For(InvocationId(number), Err(CallError::UnexpectedItem))
             }
-            None if self.cancelled.contains(&number) => Match::Cancelled,
-            None => Match::Unknown,
+            Some(Entry::Cancelled | Entry::Upload) | None => self.match_cancelled(number, false),
         }
+    }
+
+    fn match_cancelled<T>(&mut self, number: u64, is_over: bool) -> Match<T> {
+        if !matches!(self.entries.get(&number), Some(Entry::Cancelled)) {
+            return Match::Unknown;
+        }
+        if is_over {
+            self.entries.remove(&number);
+            self.cancelled -= 1;
+        }
+        Match::Cancelled
     }
 
     /// Forgets everything and tells which calls have to be told, in the order they were made (`CB-63`).
     pub(super) fn fail_all(&mut self, reason: &CloseReason) -> impl Iterator<Item = (InvocationId, CallError)> + use<> {
-        self.uploads.clear();
-        self.cancelled.clear();
+        let entries = core::mem::take(&mut self.entries);
+        self.pending = 0;
+        self.cancelled = 0;
         let reason = reason.clone();
-        core::mem::take(&mut self.pending).into_keys().map(move |id| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
+        let pending = entries.into_iter().filter(|(_, entry)| matches!(entry, Entry::Pending { .. }));
+        pending.map(move |(id, _)| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
     }
 
-    fn remove(&mut self, number: u64) -> Option<Pending> {
-        let pending = self.pending.remove(&number)?;
-        // Nobody reads the uploads of a call that is over (`CB-42`).
-        for stream in pending.first_stream..number {
-            self.uploads.remove(&stream);
+    /// Takes a pending call out, with its uploads: nobody reads them any more (`CB-42`).
+    fn remove(&mut self, number: u64) -> Option<Kind> {
+        let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else { return None };
+        for id in first_stream..=number {
+            self.entries.remove(&id);
         }
-        Some(pending)
+        self.pending -= 1;
+        Some(kind)
     }
 
     fn bury(&mut self, number: u64) {
-        self.cancelled.insert(number);
-        if self.cancelled.len() > MAX_CANCELLED {
-            self.cancelled.pop_first();
+        self.entries.insert(number, Entry::Cancelled);
+        self.cancelled += 1;
+        if self.cancelled > MAX_CANCELLED {
+            let oldest = self.entries.iter().find(|(_, entry)| matches!(entry, Entry::Cancelled)).map(|(id, _)| *id);
+            self.cancelled -= usize::from(oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some()));
         }
     }
 }
 
-impl Pending {
+impl Kind {
     fn outcome(self, outcome: Outcome) -> Result<Option<Payload>, CallError> {
-        match (self.kind, outcome) {
+        match (self, outcome) {
             (_, Outcome::Error(error)) if !error.is_empty() => Err(CallError::Server { error: (&*error).into() }),
             (_, Outcome::Void | Outcome::Error(_)) => Ok(None),
-            (Kind::Call, Outcome::Result(result)) => Ok(Some(result)),
-            (Kind::Stream, Outcome::Result(result)) if result.is_null() => Ok(None),
-            (Kind::Stream, Outcome::Result(_)) => Err(CallError::ResultOfStream),
+            (Self::Call, Outcome::Result(result)) => Ok(Some(result)),
+            (Self::Stream, Outcome::Result(result)) if result.is_null() => Ok(None),
+            (Self::Stream, Outcome::Result(_)) => Err(CallError::ResultOfStream),
         }
     }
 }
@@ -218,7 +238,7 @@ mod tests {
             table.begin(&call, Some(Kind::Stream));
             assert!(table.cancel(call.id()));
         }
-        assert_eq!(table.cancelled.len(), MAX_CANCELLED);
+        assert_eq!((table.cancelled, table.entries.len()), (MAX_CANCELLED, MAX_CANCELLED));
         assert_eq!(table.complete(&"3000".into(), Outcome::Void), Match::Cancelled);
         assert_eq!(table.complete(&"1".into(), Outcome::Void), Match::Unknown);
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::ClientConnection;
 use super::api::{Action, Event};
 use super::config::{ReconnectPolicy, RetryContext};
-use super::state::{Attempt, Outage, Session, State, Timer};
+use super::state::{Attempt, Decision, Outage, Session, State, Timer};
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::transport::{OpId, WsMessage};
@@ -27,8 +27,8 @@ impl ClientConnection {
                 self.end(attempt.outage.is_some(), CloseReason::Stopped);
             }
             State::Connected(session) => self.begin_stopping(session),
-            State::Deciding { op, .. } => {
-                self.abort(op);
+            State::Deciding(decision) => {
+                self.abort(decision.op);
                 self.end(true, CloseReason::Stopped);
             }
             State::Waiting { .. } => self.end(true, CloseReason::Stopped),
@@ -76,7 +76,6 @@ impl ClientConnection {
         self.timers.clear();
         self.outbox.clear();
         self.incoming.clear();
-        self.incoming_bytes = 0;
         self.read_paused = false;
         self.state = State::Disconnected;
         self.tell(if was_established { Event::Closed { reason } } else { Event::StartFailed { reason } });
@@ -85,7 +84,6 @@ impl ClientConnection {
     /// A Close message came (`CB-60`, `CB-61`). What follows it in the same chunk is not read.
     pub(super) fn closed_by_server(&mut self, error: Option<&str>, allow_reconnect: bool) {
         self.incoming.clear();
-        self.incoming_bytes = 0;
         let reason = CloseReason::ClosedByServer { error: error.map(Into::into), allow_reconnect };
         let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
         self.leave(session.socket.op, false);
@@ -148,12 +146,12 @@ impl ClientConnection {
         let op = self.ops.next();
         let context = RetryContext { previous_retry_count: outage.failed, elapsed: outage.elapsed(self.now), reason: reason.clone() };
         self.act(Action::NextRetryDelay { op, context });
-        self.state = State::Deciding { op, outage, reason };
+        self.state = State::Deciding(Box::new(Decision { op, outage, reason }));
     }
 
     pub(super) fn handle_retry_delay(&mut self, op: OpId, delay: Option<Duration>) {
         match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Deciding { op: current, outage, reason } if current == op => self.decide(outage, reason, delay),
+            State::Deciding(decision) if decision.op == op => self.decide(decision.outage, decision.reason, delay),
             other => self.state = other,
         }
     }

@@ -6,6 +6,7 @@
 mod api;
 mod attempt;
 mod config;
+mod incoming;
 mod invocations;
 mod lifetime;
 mod receive;
@@ -16,7 +17,7 @@ pub use config::{ClientConfig, ReconnectPolicy, RetryContext};
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 
 use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead};
@@ -26,6 +27,7 @@ use crate::time::Instant;
 use crate::timers::Timers;
 use crate::transport::OpIds;
 
+use incoming::Incoming;
 use invocations::{IdText, Invocations, Kind};
 use state::{State, Timer};
 
@@ -36,9 +38,7 @@ pub struct ClientConnection {
     /// What was decided and not yet polled.
     outputs: VecDeque<Output>,
     outbox: Outbox,
-    /// Received bytes that are not yet decoded: messages are read when they are polled, so no queue of events builds up.
-    incoming: VecDeque<Bytes>,
-    incoming_bytes: usize,
+    incoming: Incoming,
     invocations: Invocations,
     timers: Timers<6>,
     ops: OpIds,
@@ -62,8 +62,7 @@ impl ClientConnection {
             state: State::Disconnected,
             outputs: VecDeque::new(),
             outbox,
-            incoming: VecDeque::new(),
-            incoming_bytes: 0,
+            incoming: Incoming::default(),
             invocations: Invocations::default(),
             timers: Timers::new(),
             ops: OpIds::default(),
@@ -106,8 +105,8 @@ impl ClientConnection {
 
     /// Received bytes that wait to be polled.
     #[must_use]
-    pub const fn incoming_bytes(&self) -> usize {
-        self.incoming_bytes
+    pub fn incoming_bytes(&self) -> usize {
+        self.incoming.bytes()
     }
 
     /// Which timer the deadline of [`Output::Wait`] belongs to; for logs.
@@ -240,6 +239,7 @@ impl ClientConnection {
     /// Gives up a call or stream: no event for it follows, its uploads are over, and the server is told if it can be.
     pub fn cancel(&mut self, now: Instant, id: InvocationId) {
         self.advance(now);
+        self.outputs.retain(|output| !output.is_about(id));
         if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
             self.outbox.write_control(|out| protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str()));
@@ -300,6 +300,8 @@ impl ClientConnection {
             }
             // Reading a message may have decided something, such as the end of the connection.
             if self.outputs.is_empty() {
+                // Decisions are rare, so an idle connection does not keep the room they took.
+                self.outputs = VecDeque::new();
                 return self.next_batch().map_or_else(|| Output::Wait(self.timers.next()), Output::Action);
             }
         }
@@ -327,7 +329,7 @@ impl core::fmt::Debug for ClientConnection {
             .field("url", &self.config.url)
             .field("state", &self.state())
             .field("outbox", &self.outbox)
-            .field("incoming_bytes", &self.incoming_bytes)
+            .field("incoming_bytes", &self.incoming.bytes())
             .finish_non_exhaustive()
     }
 }

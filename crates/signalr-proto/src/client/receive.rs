@@ -54,13 +54,11 @@ impl ClientConnection {
         if bytes.is_empty() {
             return;
         }
-        self.incoming_bytes = self.incoming_bytes.saturating_add(bytes.len());
-        self.incoming.push_back(bytes);
-        let (waiting, limit) = (self.incoming_bytes, self.config.limits.max_incoming_bytes);
+        self.incoming.push(bytes);
+        let (waiting, limit) = (self.incoming.bytes(), self.config.limits.max_incoming_bytes);
         // A single message may be larger than what may wait.
-        if waiting > limit && self.incoming.len() > 1 {
+        if waiting > limit && self.incoming.is_piling_up() {
             self.incoming.clear();
-            self.incoming_bytes = 0;
             self.connection_lost(CloseReason::IncomingLimit { waiting, limit }, true);
         }
     }
@@ -85,22 +83,13 @@ impl ClientConnection {
     fn next_frame(&mut self) -> Result<Option<Option<HubMessage>>, DecodeError> {
         let (State::Connected(session) | State::Stopping(session)) = &mut self.state else {
             self.incoming.clear();
-            self.incoming_bytes = 0;
             return Ok(None);
         };
-        while let Some(bytes) = self.incoming.front_mut() {
-            let before = bytes.len();
-            let frame = session.frames.decode(bytes)?;
-            self.incoming_bytes = self.incoming_bytes.saturating_sub(before - bytes.len());
-            let Some(frame) = frame else {
-                self.incoming.pop_front();
-                continue;
-            };
-            if bytes.is_empty() {
-                self.incoming.pop_front();
+        while let Some(bytes) = self.incoming.current() {
+            if let Some(frame) = session.frames.decode(bytes)? {
+                let message = self.config.protocol.decode(Role::Client, &frame);
+                return message.map(Some).map_err(|error| error.moved_by(session.frames.frame_start()));
             }
-            let message = self.config.protocol.decode(Role::Client, &frame);
-            return message.map(Some).map_err(|error| error.moved_by(session.frames.frame_start()));
         }
         Ok(None)
     }
@@ -153,8 +142,8 @@ impl ClientConnection {
             State::Connecting(attempt) if attempt.step.op() == op => self.attempt_ended(cause),
             State::Connected(session) | State::Stopping(session) if session.socket.op == op => self.socket_ended(cause),
             State::Disconnected | State::Connecting(_) | State::Connected(_) | State::Stopping(_) | State::Waiting { .. } => {}
-            State::Deciding { op: current, .. } => {
-                if *current == op {
+            State::Deciding(decision) => {
+                if decision.op == op {
                     self.handle_retry_delay(op, None);
                 }
             }

@@ -32,7 +32,7 @@ pub(super) enum State {
     /// Calls can be made.
     Connected(Box<Session>),
     /// The application's policy was asked for a delay.
-    Deciding { op: OpId, outage: Outage, reason: CloseReason },
+    Deciding(Box<Decision>),
     /// The delay before the next attempt runs.
     Waiting { outage: Outage },
     /// Our Close message is on its way, or the server's is awaited.
@@ -93,6 +93,14 @@ pub(super) struct Session {
     pub(super) frames: FrameDecoder,
 }
 
+/// A question to the application's policy.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) op: OpId,
+    pub(super) outage: Outage,
+    pub(super) reason: CloseReason,
+}
+
 /// The time between losing a connection and having it back (or giving up).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outage {
@@ -114,7 +122,7 @@ impl State {
         match self {
             Self::Disconnected => ConnectionState::Disconnected,
             Self::Connecting(attempt) if attempt.outage.is_none() => ConnectionState::Connecting,
-            Self::Connecting(_) | Self::Deciding { .. } | Self::Waiting { .. } => ConnectionState::Reconnecting,
+            Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => ConnectionState::Reconnecting,
             Self::Connected(_) => ConnectionState::Connected,
             Self::Stopping(_) => ConnectionState::Disconnecting,
         }
@@ -123,7 +131,7 @@ impl State {
     pub(super) const fn session(&self) -> Option<&Session> {
         match self {
             Self::Connected(session) | Self::Stopping(session) => Some(session),
-            Self::Disconnected | Self::Connecting(_) | Self::Deciding { .. } | Self::Waiting { .. } => None,
+            Self::Disconnected | Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => None,
         }
     }
 
@@ -135,7 +143,7 @@ impl State {
                 Step::Handshaking { socket, .. } => Some(*socket),
                 Step::NegotiateToken(_) | Step::Negotiate(_) | Step::SocketToken(..) | Step::Opening(..) => None,
             },
-            Self::Disconnected | Self::Deciding { .. } | Self::Waiting { .. } => None,
+            Self::Disconnected | Self::Deciding(_) | Self::Waiting { .. } => None,
         }
     }
 }

@@ -4,8 +4,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::frame::{FrameDecoder, RECORD_SEPARATOR};
-use super::json::{self, Member};
 use super::Protocol;
+use super::json::{self, Member, Members};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// What a client asks for first of all: `{"protocol":"json","version":1}`.
@@ -53,7 +53,8 @@ pub fn encode_response(out: &mut BytesMut, error: Option<&str>) {
 /// # Errors
 /// When it is not an object with the string `protocol` and the 32-bit integer `version` (`HP-26`).
 pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
-    let members = json::members(frame)?;
+    let mut members = Members::new(frame);
+    members.read()?;
     Ok(HandshakeRequest { protocol: members.required_string(Member::Protocol)?, version: members.int32(Member::Version)? })
 }
 
@@ -63,7 +64,8 @@ pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
 /// When it is not an object, `error` is neither a string nor null, or there is a member `type`, which makes it a hub
 /// message: [`DecodeErrorKind::NotAHandshake`].
 pub fn decode_response(frame: &Bytes) -> Result<HandshakeResponse, DecodeError> {
-    let members = json::members(frame)?;
+    let mut members = Members::new(frame);
+    members.read()?;
     if let Some(position) = members.position(Member::Type) {
         return Err(DecodeError::new(DecodeErrorKind::NotAHandshake, position));
     }

@@ -8,12 +8,12 @@ use super::api::{DisconnectReason, ServerAction, ServerEvent, ServerInput, Serve
 use super::config::ServerConfig;
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder, HandshakeRequest};
-use crate::codec::{CompletionOutcome, Encode, HubArguments, HubMessage, InvocationHead, Protocol, Role, TransferFormat};
+use crate::codec::{CompletionOutcome, Encode, HubArguments, HubMessage, InvocationHead, Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError, SendError};
 use crate::outbox::{Outbox, web_socket_message};
 use crate::time::Instant;
 use crate::timers::{TimerName, Timers};
-use crate::transport::{EndCause, OpId, WsMessage};
+use crate::transport::{EndCause, OpId};
 
 const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
 const HANDSHAKE_CANCELED: &str = "Handshake was canceled.";
@@ -143,7 +143,7 @@ impl ServerConnection {
     fn next_action(&mut self) -> Option<ServerAction> {
         if let Some(batch) = self.outbox.next_batch(SOCKET) {
             self.timers.set(Timer::Send, Some(self.now.after(self.config.send_timeout)));
-            return Some(ServerAction::Send { message: message(self.protocol, batch) });
+            return Some(ServerAction::Send { message: web_socket_message(self.protocol, batch) });
         }
         if let State::Closing(reason) = &self.state {
             if self.outbox.is_idle() {
@@ -335,14 +335,6 @@ impl ServerConnection {
             Some(HubMessage::Ack { .. } | HubMessage::Sequence { .. }) | None => return,
         };
         self.event(event);
-    }
-}
-
-/// A batch as the WebSocket message of its protocol, the handshake response included (`SB-5`).
-const fn message(protocol: Protocol, batch: Bytes) -> WsMessage {
-    match protocol.transfer_format() {
-        TransferFormat::Text => WsMessage::Text(batch),
-        TransferFormat::Binary => WsMessage::Binary(batch),
     }
 }
 

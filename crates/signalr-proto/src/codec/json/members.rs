@@ -4,6 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::scanner::{Scanner, Span, Text};
+use crate::codec::Headers;
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// The members that have a meaning, in messages and in the handshake.
@@ -90,35 +91,68 @@ impl Member {
 /// Where the value of each member is. Of members that come twice, the last counts.
 pub(crate) struct Members<'a> {
     frame: &'a Bytes,
-    spans: [Span; Member::ALL.len()],
+    spans: [Place; Member::ALL.len()],
     /// Whether any string has escapes, known names aside.
     escapes: bool,
 }
 
-/// Reads the object at the start of the frame; what follows it is ignored, as in the official server.
-#[inline]
-pub(crate) fn members(frame: &Bytes) -> Result<Members<'_>, DecodeError> {
-    if frame.is_empty() {
+/// A [`Span`] in one word: writing and reading it in one go keeps the processor from waiting for itself.
+#[derive(Clone, Copy)]
+struct Place(u64);
+
+impl Place {
+    const NONE: Self = Self(0);
+    /// Offsets have to fit half a word.
+    const MAX_FRAME: u64 = u32::MAX as u64;
+
+    #[inline(always)]
+    const fn new(span: Span) -> Self {
+        Self((span.start as u64) << 32 | span.end as u64)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves were made from a `usize` of at most 32 bits")]
+    const fn span(self) -> Option<Span> {
+        if self.0 == 0 { None } else { Some(Span { start: (self.0 >> 32) as usize, end: (self.0 & Self::MAX_FRAME) as usize }) }
+    }
+}
+
+impl<'a> Members<'a> {
+    /// No members yet: see [`read`](Self::read).
+    pub(crate) const fn new(frame: &'a Bytes) -> Self {
+        Self { frame, spans: [Place::NONE; Member::ALL.len()], escapes: false }
+    }
+
+    /// Reads the object at the start of the frame; what follows it is ignored, as in the official server.
+    #[inline(always)]
+    pub(crate) fn read(&mut self) -> Result<(), DecodeError> {
+        check_size(self.frame)?;
+        let mut scanner = Scanner::new(self.frame);
+        scanner.expect(b'{', "an object")?;
+        if scanner.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let member = member(&mut scanner)?;
+            let span = scanner.value(1)?;
+            if let Some(member) = member {
+                self.set(member, span);
+            }
+            if !scanner.take(b',') {
+                self.escapes = scanner.has_escapes();
+                return scanner.expect(b'}', "',' or '}'");
+            }
+        }
+    }
+}
+
+fn check_size(frame: &Bytes) -> Result<(), DecodeError> {
+    let size = frame.len() as u64;
+    if size == 0 {
         return Err(DecodeError::new(DecodeErrorKind::Empty, 0));
     }
-    let mut members = Members { frame, spans: [Span::default(); Member::ALL.len()], escapes: false };
-    let mut scanner = Scanner::new(frame);
-    scanner.expect(b'{', "an object")?;
-    if scanner.take(b'}') {
-        return Ok(members);
-    }
-    loop {
-        let member = member(&mut scanner)?;
-        let span = scanner.value(1)?;
-        if let Some(member) = member {
-            members.set(member, span);
-        }
-        if !scanner.take(b',') {
-            scanner.expect(b'}', "',' or '}'")?;
-            members.escapes = scanner.has_escapes();
-            return Ok(members);
-        }
-    }
+    let limit = Place::MAX_FRAME;
+    if size > limit { Err(DecodeError::new(DecodeErrorKind::TooLarge { size, limit }, 0)) } else { Ok(()) }
 }
 
 /// Passes a member's name and the colon.
@@ -166,30 +200,34 @@ fn unescape(inside: &[u8]) -> Option<String> {
 }
 
 impl<'a> Members<'a> {
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, member: Member, span: Span) {
         if let Some(slot) = self.spans.get_mut(member as usize) {
-            *slot = span;
+            *slot = Place::new(span);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn span(&self, member: Member) -> Option<Span> {
-        self.spans.get(member as usize).copied().filter(|span| span.end > 0)
+        self.spans.get(member as usize).and_then(|place| place.span())
     }
 
+    #[inline]
     fn required(&self, member: Member) -> Result<Span, DecodeError> {
         self.span(member).ok_or_else(|| self.missing(member))
     }
 
+    #[inline]
     fn slice(&self, span: Span) -> &'a [u8] {
         self.frame.get(span.start..span.end).unwrap_or_default()
     }
 
+    #[cold]
     pub(super) const fn missing(&self, member: Member) -> DecodeError {
         DecodeError::new(DecodeErrorKind::Missing { member: member.name() }, self.frame.len())
     }
 
+    #[cold]
     pub(super) fn invalid(&self, member: Member, expected: &'static str) -> DecodeError {
         invalid(member, expected, self.position(member).unwrap_or_default())
     }
@@ -200,11 +238,13 @@ impl<'a> Members<'a> {
     }
 
     /// The value as it is.
+    #[inline]
     pub(super) fn raw(&self, member: Member) -> Option<Bytes> {
         self.span(member).map(|span| self.frame.slice(span.start..span.end))
     }
 
     /// The array as it is.
+    #[inline]
     pub(super) fn raw_array(&self, member: Member) -> Result<Option<Bytes>, DecodeError> {
         match self.raw(member) {
             Some(raw) if !raw.starts_with(b"[") => Err(self.invalid(member, "an array")),
@@ -212,6 +252,7 @@ impl<'a> Members<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn is_null(&self, member: Member) -> bool {
         self.span(member).is_some_and(|span| self.slice(span) == b"null")
     }
@@ -228,6 +269,7 @@ impl<'a> Members<'a> {
     }
 
     /// The string, if the member is there.
+    #[inline]
     pub(super) fn string(&self, member: Member) -> Result<Option<ByteString>, DecodeError> {
         self.span(member).map(|span| self.string_at(member, span)).transpose()
     }
@@ -243,6 +285,7 @@ impl<'a> Members<'a> {
     }
 
     /// The member as an integer literal, which must be there.
+    #[inline]
     fn integer(&self, member: Member) -> Result<Option<i64>, DecodeError> {
         let digits = self.slice(self.required(member)?);
         Ok(match digits {
@@ -251,6 +294,7 @@ impl<'a> Members<'a> {
         })
     }
 
+    #[inline]
     pub(crate) fn int32(&self, member: Member) -> Result<i32, DecodeError> {
         let value = self.integer(member)?.and_then(|value| i32::try_from(value).ok());
         value.ok_or_else(|| self.invalid(member, "a 32-bit integer"))
@@ -272,11 +316,14 @@ impl<'a> Members<'a> {
     }
 
     /// The members of an object of strings. Those that are null are left out.
-    pub(super) fn string_map(&self, member: Member) -> Result<Vec<(ByteString, ByteString)>, DecodeError> {
-        let mut entries = Vec::new();
-        let Some(span) = self.span(member) else {
-            return Ok(entries);
-        };
+    #[inline]
+    pub(super) fn string_map(&self, member: Member) -> Result<Headers, DecodeError> {
+        self.span(member).map_or_else(|| Ok(Headers::new()), |span| self.string_map_at(member, span))
+    }
+
+    #[cold]
+    fn string_map_at(&self, member: Member, span: Span) -> Result<Headers, DecodeError> {
+        let mut entries = Headers::new();
         if !self.slice(span).starts_with(b"{") {
             return Err(self.invalid(member, "an object"));
         }
@@ -298,11 +345,14 @@ impl<'a> Members<'a> {
     }
 
     /// The elements of an array of strings that are not empty.
+    #[inline]
     pub(super) fn string_list(&self, member: Member) -> Result<Vec<ByteString>, DecodeError> {
+        self.span(member).map_or_else(|| Ok(Vec::new()), |span| self.string_list_at(member, span))
+    }
+
+    #[cold]
+    fn string_list_at(&self, member: Member, span: Span) -> Result<Vec<ByteString>, DecodeError> {
         let mut list = Vec::new();
-        let Some(span) = self.span(member) else {
-            return Ok(list);
-        };
         if !self.slice(span).starts_with(b"[") {
             return Err(self.invalid(member, "an array"));
         }

@@ -5,7 +5,7 @@ mod reader;
 mod scanner;
 mod writer;
 
-pub(super) use members::{Member, members};
+pub(super) use members::{Member, Members};
 pub(super) use reader::decode;
 pub(super) use writer::{
     encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation, encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,

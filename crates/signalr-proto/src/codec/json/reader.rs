@@ -3,28 +3,31 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::members::{Member, Members, members};
+use super::members::{Member, Members};
 use crate::codec::{Arguments, HubMessage, Invocation, Outcome, Payload, Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// Reads one message; `None` for an unknown type.
 pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
-    let members = members(frame)?;
-    Ok(Some(match members.int32(Member::Type)? {
-        1 => HubMessage::Invocation(invocation(&members, role, optional_id(&members)?)?),
-        2 => stream_item(&members)?,
-        3 => completion(&members)?,
-        4 => HubMessage::StreamInvocation(invocation(&members, role, Some(required_id(&members)?))?),
-        5 => HubMessage::CancelInvocation { headers: members.string_map(Member::Headers)?, invocation_id: required_id(&members)? },
-        6 => HubMessage::Ping,
-        7 => close(&members)?,
-        8 => HubMessage::Ack { sequence_id: members.sequence_number(Member::SequenceId)? },
-        9 => HubMessage::Sequence { sequence_id: members.sequence_number(Member::SequenceId)? },
-        _ => return Ok(None),
-    }))
+    let mut members = Members::new(frame);
+    members.read()?;
+    let members = &members;
+    match members.int32(Member::Type)? {
+        1 => invocation(members, role, optional_id(members)?, HubMessage::Invocation),
+        2 => stream_item(members),
+        3 => completion(members),
+        4 => invocation(members, role, Some(required_id(members)?), HubMessage::StreamInvocation),
+        5 => Ok(Some(HubMessage::CancelInvocation { headers: members.string_map(Member::Headers)?, invocation_id: required_id(members)? })),
+        6 => Ok(Some(HubMessage::Ping)),
+        7 => close(members),
+        8 => Ok(Some(HubMessage::Ack { sequence_id: members.sequence_number(Member::SequenceId)? })),
+        9 => Ok(Some(HubMessage::Sequence { sequence_id: members.sequence_number(Member::SequenceId)? })),
+        _ => Ok(None),
+    }
 }
 
 /// An empty id on a plain invocation means that no answer is wanted.
+#[inline]
 fn optional_id(members: &Members<'_>) -> Result<Option<ByteString>, DecodeError> {
     Ok(members.string(Member::InvocationId)?.filter(|id| !id.is_empty()))
 }
@@ -33,21 +36,29 @@ fn required_id(members: &Members<'_>) -> Result<ByteString, DecodeError> {
     not_empty(members, Member::InvocationId)
 }
 
+#[inline]
 fn not_empty(members: &Members<'_>, member: Member) -> Result<ByteString, DecodeError> {
     let text = members.required_string(member)?;
     if text.is_empty() { Err(members.invalid(member, "a string that is not empty")) } else { Ok(text) }
 }
 
-fn invocation(members: &Members<'_>, role: Role, invocation_id: Option<ByteString>) -> Result<Invocation, DecodeError> {
-    Ok(Invocation {
-        headers: members.string_map(Member::Headers)?,
-        invocation_id,
-        target: not_empty(members, Member::Target)?,
-        arguments: arguments(members, role)?,
-        stream_ids: members.string_list(Member::StreamIds)?,
-    })
+// Messages are large, so they are made where they are wanted: wrapping them later would copy them.
+
+#[inline(always)]
+fn invocation(
+    members: &Members<'_>,
+    role: Role,
+    invocation_id: Option<ByteString>,
+    message: impl FnOnce(Invocation) -> HubMessage,
+) -> Result<Option<HubMessage>, DecodeError> {
+    let headers = members.string_map(Member::Headers)?;
+    let target = not_empty(members, Member::Target)?;
+    let arguments = arguments(members, role)?;
+    let stream_ids = members.string_list(Member::StreamIds)?;
+    Ok(Some(message(Invocation { headers, invocation_id, target, arguments, stream_ids })))
 }
 
+#[inline]
 fn arguments(members: &Members<'_>, role: Role) -> Result<Arguments, DecodeError> {
     match (members.raw_array(Member::Arguments)?, role) {
         (Some(raw), _) => Ok(Arguments::new(Protocol::Json, raw)),
@@ -60,16 +71,17 @@ fn payload(raw: Bytes) -> Payload {
     Payload::new(Protocol::Json, raw)
 }
 
-fn stream_item(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
-    Ok(HubMessage::StreamItem {
+fn stream_item(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError> {
+    Ok(Some(HubMessage::StreamItem {
         headers: members.string_map(Member::Headers)?,
         invocation_id: required_id(members)?,
         item: members.raw(Member::Item).map(payload).ok_or_else(|| members.missing(Member::Item))?,
-    })
+    }))
 }
 
-fn completion(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
-    Ok(HubMessage::Completion { headers: members.string_map(Member::Headers)?, invocation_id: required_id(members)?, outcome: outcome(members)? })
+fn completion(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError> {
+    let headers = members.string_map(Member::Headers)?;
+    Ok(Some(HubMessage::Completion { headers, invocation_id: required_id(members)?, outcome: outcome(members)? }))
 }
 
 fn outcome(members: &Members<'_>) -> Result<Outcome, DecodeError> {
@@ -85,6 +97,7 @@ fn outcome(members: &Members<'_>) -> Result<Outcome, DecodeError> {
     }
 }
 
-fn close(members: &Members<'_>) -> Result<HubMessage, DecodeError> {
-    Ok(HubMessage::Close { error: members.optional_string(Member::Error)?, allow_reconnect: members.flag(Member::AllowReconnect)? })
+fn close(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError> {
+    let error = members.optional_string(Member::Error)?;
+    Ok(Some(HubMessage::Close { error, allow_reconnect: members.flag(Member::AllowReconnect)? }))
 }

@@ -124,6 +124,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// From the start of a value to the end of the first scalar or empty container in it.
+    #[inline(always)]
     fn begin_value(&mut self, levels: &mut Levels) -> Result<(), DecodeError> {
         loop {
             let (object, close) = match self.peek() {
@@ -145,6 +146,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After a value: closes what ends here. `false` when another value follows.
+    #[inline(always)]
     fn end_value(&mut self, levels: &mut Levels) -> Result<bool, DecodeError> {
         while levels.depth > 0 {
             let object = levels.in_object();
@@ -167,7 +169,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// A member's name and the colon.
-    #[inline]
     pub(crate) fn name(&mut self) -> Result<Text, DecodeError> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax("a member name"));
@@ -237,6 +238,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn number(&mut self) -> Result<(), DecodeError> {
         self.at += usize::from(self.current() == Some(b'-'));
         if self.current() == Some(b'0') {
@@ -244,6 +246,14 @@ impl<'a> Scanner<'a> {
         } else {
             self.digits()?;
         }
+        match self.current() {
+            Some(b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => self.rest_of_number(),
+            _ => Ok(()),
+        }
+    }
+
+    /// What follows the integer part.
+    fn rest_of_number(&mut self) -> Result<(), DecodeError> {
         if self.current() == Some(b'.') {
             self.at += 1;
             self.digits()?;
@@ -254,10 +264,10 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         // Such as the second digit of `01`, or a letter. Without this the comma that is missing would be reported.
-        if matches!(self.current(), Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')) {
-            return Err(self.syntax("the end of a number"));
+        match self.current() {
+            Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Err(self.syntax("the end of a number")),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     #[inline(always)]
@@ -265,6 +275,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline(always)]
     fn digits(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
         while matches!(self.current(), Some(b'0'..=b'9')) {

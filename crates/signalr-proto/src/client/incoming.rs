@@ -1,0 +1,53 @@
+//! Received bytes that are not yet decoded. Messages are read when they are polled, so no queue of events builds up.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Chunks in the order they came. The usual single one is held without an allocation.
+#[derive(Default)]
+pub(super) struct Incoming {
+    current: Bytes,
+    later: VecDeque<Bytes>,
+    later_bytes: usize,
+}
+
+impl Incoming {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        if self.current.is_empty() && self.later.is_empty() {
+            self.current = chunk;
+        } else {
+            self.later_bytes = self.later_bytes.saturating_add(chunk.len());
+            self.later.push_back(chunk);
+        }
+    }
+
+    /// The chunk to read on; none when all is read.
+    pub(super) fn current(&mut self) -> Option<&mut Bytes> {
+        if self.current.is_empty() {
+            self.current = self.later.pop_front()?;
+            self.later_bytes -= self.current.len();
+            if self.later.is_empty() {
+                self.later = VecDeque::new();
+            }
+        }
+        Some(&mut self.current)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.current.len().saturating_add(self.later_bytes)
+    }
+
+    /// Whether more than one chunk waits.
+    pub(super) fn is_piling_up(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.later.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
