@@ -3,7 +3,11 @@
 //! Both read the same small invocations. serde_json reads them into a struct that borrows everything and keeps the arguments
 //! raw, which is the least a decoder built on it would do. The two take turns, and the fastest turn of each counts.
 
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures time")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures time"
+)]
 #![expect(clippy::print_stdout, reason = "prints its result")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail")]
 
@@ -45,7 +49,17 @@ fn compare(name: &str, text: &'static str) {
     for _ in 0..ROUNDS {
         theirs = theirs.min(time(|| {
             let message: Result<Borrowed<'_>, _> = serde_json::from_slice(black_box(&frame));
-            black_box(&message).as_ref().map(|message| (message.r#type, message.target, message.arguments, message.invocation_id)).unwrap();
+            black_box(&message)
+                .as_ref()
+                .map(|message| {
+                    (
+                        message.r#type,
+                        message.target,
+                        message.arguments,
+                        message.invocation_id,
+                    )
+                })
+                .unwrap();
         }));
         ours = ours.min(time(|| {
             let message = Protocol::Json.decode(Role::Client, black_box(&frame));
@@ -57,7 +71,16 @@ fn compare(name: &str, text: &'static str) {
 }
 
 fn main() {
-    compare("invocation", r#"{"type":1,"target":"send","arguments":["hello",42]}"#);
-    compare("invocation with id", r#"{"type":1,"invocationId":"123","target":"send","arguments":["hello",42]}"#);
-    compare("chat message", r#"{"type":1,"target":"ReceiveMessage","arguments":[{"user":"somebody","text":"The quick brown fox jumps over the lazy dog.","sentAt":"2020-01-02T03:04:05Z"}]}"#);
+    compare(
+        "invocation",
+        r#"{"type":1,"target":"send","arguments":["hello",42]}"#,
+    );
+    compare(
+        "invocation with id",
+        r#"{"type":1,"invocationId":"123","target":"send","arguments":["hello",42]}"#,
+    );
+    compare(
+        "chat message",
+        r#"{"type":1,"target":"ReceiveMessage","arguments":[{"user":"somebody","text":"The quick brown fox jumps over the lazy dog.","sentAt":"2020-01-02T03:04:05Z"}]}"#,
+    );
 }

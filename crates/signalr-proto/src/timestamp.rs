@@ -38,12 +38,22 @@ pub struct ParseTimestampError;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
-    pub const UNIX_EPOCH: Self = Self { seconds: 0, nanoseconds: 0 };
+    pub const UNIX_EPOCH: Self = Self {
+        seconds: 0,
+        nanoseconds: 0,
+    };
 
     /// So many seconds after (or before) 1970 began in UTC, and so many nanoseconds later. `None` from 10⁹ nanoseconds on.
     #[must_use]
     pub const fn new(seconds: i64, nanoseconds: u32) -> Option<Self> {
-        if nanoseconds < NANOS { Some(Self { seconds, nanoseconds }) } else { None }
+        if nanoseconds < NANOS {
+            Some(Self {
+                seconds,
+                nanoseconds,
+            })
+        } else {
+            None
+        }
     }
 
     /// Whole seconds since 1970, rounded down.
@@ -62,13 +72,20 @@ impl Timestamp {
     #[must_use]
     pub fn to_system_time(self) -> Option<SystemTime> {
         let whole = Duration::from_secs(self.seconds.unsigned_abs());
-        let second = if self.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+        let second = if self.seconds < 0 {
+            UNIX_EPOCH.checked_sub(whole)
+        } else {
+            UNIX_EPOCH.checked_add(whole)
+        };
         second?.checked_add(Duration::from_nanos(u64::from(self.nanoseconds)))
     }
 
     fn rfc3339(self) -> Option<String> {
         let date = OffsetDateTime::from_unix_timestamp(self.seconds).ok()?;
-        date.replace_nanosecond(self.nanoseconds).ok()?.format(&Rfc3339).ok()
+        date.replace_nanosecond(self.nanoseconds)
+            .ok()?
+            .format(&Rfc3339)
+            .ok()
     }
 
     /// The body of the extension in its shortest form, and its length.
@@ -81,7 +98,10 @@ impl Timestamp {
                 let packed = u64::from(self.nanoseconds) << 34 | self.seconds.unsigned_abs();
                 fill(&mut body, &[&packed.to_be_bytes()])
             }
-            _ => fill(&mut body, &[&self.nanoseconds.to_be_bytes(), &self.seconds.to_be_bytes()]),
+            _ => fill(
+                &mut body,
+                &[&self.nanoseconds.to_be_bytes(), &self.seconds.to_be_bytes()],
+            ),
         };
         (body, used)
     }
@@ -92,16 +112,25 @@ impl Timestamp {
         }
         if let Ok(packed) = <[u8; 8]>::try_from(body) {
             let packed = u64::from_be_bytes(packed);
-            return Self::new(i64::try_from(packed & ((1 << 34) - 1)).ok()?, u32::try_from(packed >> 34).ok()?);
+            return Self::new(
+                i64::try_from(packed & ((1 << 34) - 1)).ok()?,
+                u32::try_from(packed >> 34).ok()?,
+            );
         }
         let (nanoseconds, seconds) = body.split_first_chunk::<4>()?;
-        Self::new(i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes(*nanoseconds))
+        Self::new(
+            i64::from_be_bytes(seconds.try_into().ok()?),
+            u32::from_be_bytes(*nanoseconds),
+        )
     }
 }
 
 fn fill(body: &mut [u8; 12], parts: &[&[u8]]) -> usize {
     let bytes = parts.iter().copied().flatten();
-    body.iter_mut().zip(bytes).map(|(slot, byte)| *slot = *byte).count()
+    body.iter_mut()
+        .zip(bytes)
+        .map(|(slot, byte)| *slot = *byte)
+        .count()
 }
 
 impl From<SystemTime> for Timestamp {
@@ -112,9 +141,18 @@ impl From<SystemTime> for Timestamp {
         };
         let seconds = i64::try_from(length.as_secs()).unwrap_or(i64::MAX);
         match (past, length.subsec_nanos()) {
-            (false, nanoseconds) => Self { seconds, nanoseconds },
-            (true, 0) => Self { seconds: -seconds, nanoseconds: 0 },
-            (true, nanoseconds) => Self { seconds: -seconds - 1, nanoseconds: NANOS - nanoseconds },
+            (false, nanoseconds) => Self {
+                seconds,
+                nanoseconds,
+            },
+            (true, 0) => Self {
+                seconds: -seconds,
+                nanoseconds: 0,
+            },
+            (true, nanoseconds) => Self {
+                seconds: -seconds - 1,
+                nanoseconds: NANOS - nanoseconds,
+            },
         }
     }
 }
@@ -141,11 +179,16 @@ impl FromStr for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            let text = self.rfc3339().ok_or_else(|| S::Error::custom("a year before 0 or after 9999 has no RFC 3339 form"))?;
+            let text = self.rfc3339().ok_or_else(|| {
+                S::Error::custom("a year before 0 or after 9999 has no RFC 3339 form")
+            })?;
             return serializer.serialize_str(&text);
         }
         let (body, used) = self.to_extension();
-        serializer.serialize_newtype_struct(EXTENSION, &(TYPE, Body(body.get(..used).unwrap_or_default())))
+        serializer.serialize_newtype_struct(
+            EXTENSION,
+            &(TYPE, Body(body.get(..used).unwrap_or_default())),
+        )
     }
 }
 
@@ -178,10 +221,14 @@ impl<'de> Visitor<'de> for TimestampVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
-        text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        text.parse()
+            .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Timestamp, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
         deserializer.deserialize_tuple(2, self)
     }
 

@@ -2,4 +2,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "test tools fail by panicking")]
 
 pub mod client_property;
+pub mod fuzz;
 pub mod script;
+
+#[cfg(feature = "hubs")]
+mod hub_types;
+#[cfg(feature = "hubs")]
+pub mod hubs;
+#[cfg(feature = "hubs")]
+pub mod memory;

@@ -69,7 +69,11 @@ pub struct ArgumentWriter<'a> {
 
 impl<'a> ArgumentWriter<'a> {
     pub(super) const fn new(protocol: Protocol, out: &'a mut BytesMut) -> Self {
-        Self { protocol, out, count: 0 }
+        Self {
+            protocol,
+            out,
+            count: 0,
+        }
     }
 
     /// How many arguments were written.
@@ -225,11 +229,23 @@ fn split<const N: usize>(arguments: &Arguments) -> Result<[&[u8]; N], PayloadErr
         count = index.saturating_add(1);
         Ok(())
     })?;
-    if count == N { Ok(elements) } else { Err(PayloadError::new(format!("Invocation provides {count} argument(s) but target expects {N}."))) }
+    if count == N {
+        Ok(elements)
+    } else {
+        Err(PayloadError::new(format!(
+            "Invocation provides {count} argument(s) but target expects {N}."
+        )))
+    }
 }
 
-fn argument<T: DeserializeOwned>(protocol: Protocol, index: usize, element: &[u8]) -> Result<T, PayloadError> {
-    decode_slice(protocol, element).map_err(|error| PayloadError::new(format!("argument {}: {error}", index.saturating_add(1))))
+fn argument<T: DeserializeOwned>(
+    protocol: Protocol,
+    index: usize,
+    element: &[u8],
+) -> Result<T, PayloadError> {
+    decode_slice(protocol, element).map_err(|error| {
+        PayloadError::new(format!("argument {}: {error}", index.saturating_add(1)))
+    })
 }
 
 macro_rules! tuples {

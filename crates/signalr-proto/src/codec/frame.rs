@@ -57,7 +57,15 @@ impl FrameDecoder {
     /// A decoder at the start of a stream, which refuses frames of more than `max_message_size` bytes.
     #[must_use]
     pub fn new(protocol: Protocol, max_message_size: usize) -> Self {
-        Self { protocol, limit: max_message_size, buffer: BytesMut::new(), prefix: Prefix::START, offset: 0, frame_start: 0, failed: None }
+        Self {
+            protocol,
+            limit: max_message_size,
+            buffer: BytesMut::new(),
+            prefix: Prefix::START,
+            offset: 0,
+            frame_start: 0,
+            failed: None,
+        }
     }
 
     /// Takes the next frame, without separator or prefix, off the front of `input`.
@@ -101,7 +109,10 @@ impl FrameDecoder {
 
     fn decode_record(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
         // One byte more than may still belong to the record, so that its separator is found too.
-        let window = self.limit.saturating_sub(self.buffer.len()).saturating_add(1);
+        let window = self
+            .limit
+            .saturating_sub(self.buffer.len())
+            .saturating_add(1);
         let searched = input.get(..window).unwrap_or(input);
         if let Some(length) = memchr::memchr(RECORD_SEPARATOR, searched) {
             let frame = self.take(input, length);
@@ -190,10 +201,16 @@ impl FrameDecoder {
     }
 
     fn too_large(&self, size: usize) -> DecodeError {
-        self.error(DecodeErrorKind::TooLarge { size: size as u64, limit: self.limit as u64 })
+        self.error(DecodeErrorKind::TooLarge {
+            size: size as u64,
+            limit: self.limit as u64,
+        })
     }
 
     const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { kind, position: self.offset }
+        DecodeError {
+            kind,
+            position: self.offset,
+        }
     }
 }

@@ -3,8 +3,8 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::frame::{FrameDecoder, RECORD_SEPARATOR};
 use super::Protocol;
+use super::frame::{FrameDecoder, RECORD_SEPARATOR};
 use super::json::{self, Member, Members};
 use crate::error::{DecodeError, DecodeErrorKind};
 
@@ -55,7 +55,10 @@ pub fn encode_response(out: &mut BytesMut, error: Option<&str>) {
 pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
     let mut members = Members::new(frame);
     members.read()?;
-    Ok(HandshakeRequest { protocol: members.required_string(Member::Protocol)?, version: members.int32(Member::Version)? })
+    Ok(HandshakeRequest {
+        protocol: members.required_string(Member::Protocol)?,
+        version: members.int32(Member::Version)?,
+    })
 }
 
 /// Reads a response from a whole record, without its separator. Unknown members are ignored.
@@ -69,7 +72,9 @@ pub fn decode_response(frame: &Bytes) -> Result<HandshakeResponse, DecodeError> 
     if let Some(position) = members.position(Member::Type) {
         return Err(DecodeError::new(DecodeErrorKind::NotAHandshake, position));
     }
-    Ok(HandshakeResponse { error: members.optional_string(Member::Error)? })
+    Ok(HandshakeResponse {
+        error: members.optional_string(Member::Error)?,
+    })
 }
 
 /// Takes the one handshake record off the front of a stream.
@@ -83,7 +88,10 @@ impl HandshakeDecoder {
     /// A decoder at the start of a stream, which refuses a handshake of more than `max_handshake_size` bytes.
     #[must_use]
     pub fn new(max_handshake_size: usize) -> Self {
-        Self { frames: FrameDecoder::new(Protocol::Json, max_handshake_size), done: false }
+        Self {
+            frames: FrameDecoder::new(Protocol::Json, max_handshake_size),
+            done: false,
+        }
     }
 
     /// Takes the record, without its separator, off the front of `input`, and leaves what follows it there.

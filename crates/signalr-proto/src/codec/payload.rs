@@ -31,10 +31,16 @@ impl Payload {
     ///
     /// # Errors
     /// [`EncodeError::Serialize`] when the value's own `Serialize` fails or the format has no form for it.
-    pub fn from_value<T: Serialize + ?Sized>(protocol: Protocol, value: &T) -> Result<Self, EncodeError> {
+    pub fn from_value<T: Serialize + ?Sized>(
+        protocol: Protocol,
+        value: &T,
+    ) -> Result<Self, EncodeError> {
         let mut out = BytesMut::new();
         serialize(protocol, value, &mut out)?;
-        Ok(Self { protocol, bytes: out.freeze() })
+        Ok(Self {
+            protocol,
+            bytes: out.freeze(),
+        })
     }
 
     /// The protocol that the bytes are in.
@@ -80,7 +86,10 @@ impl Payload {
         self.protocol == protocol
             && match protocol {
                 // Text transports carry UTF-8 only. The scan also refuses a raw record separator.
-                Protocol::Json => core::str::from_utf8(&self.bytes).is_ok() && json::check_value(&self.bytes).is_ok(),
+                Protocol::Json => {
+                    core::str::from_utf8(&self.bytes).is_ok()
+                        && json::check_value(&self.bytes).is_ok()
+                }
                 Protocol::MessagePack => msgpack::check_value(&self.bytes).is_ok(),
             }
     }
@@ -135,7 +144,10 @@ impl Arguments {
     ///
     /// # Errors
     /// When the list is malformed.
-    #[expect(clippy::len_without_is_empty, reason = "counting can fail, so `is_empty` could not be what readers expect")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "counting can fail, so `is_empty` could not be what readers expect"
+    )]
     pub fn len(&self) -> Result<usize, PayloadError> {
         let mut count = 0;
         self.for_each(|_, _| {
@@ -168,7 +180,10 @@ impl Arguments {
     }
 
     /// Hands the number and the bytes of each argument to `visit`, until it fails.
-    pub(super) fn for_each<'a>(&'a self, visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>) -> Result<(), PayloadError> {
+    pub(super) fn for_each<'a>(
+        &'a self,
+        visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>,
+    ) -> Result<(), PayloadError> {
         match self.protocol {
             Protocol::Json => json::for_each_element(&self.bytes, visit),
             Protocol::MessagePack => msgpack::for_each_element(&self.bytes, visit),
@@ -182,30 +197,52 @@ impl fmt::Debug for Arguments {
     }
 }
 
-fn redacted(f: &mut fmt::Formatter<'_>, name: &str, protocol: Protocol, length: usize) -> fmt::Result {
-    f.debug_struct(name).field("protocol", &protocol).field("length", &length).finish()
+fn redacted(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    protocol: Protocol,
+    length: usize,
+) -> fmt::Result {
+    f.debug_struct(name)
+        .field("protocol", &protocol)
+        .field("length", &length)
+        .finish()
 }
 
 /// Appends the value; what was written before a failure is the caller's to remove.
-pub(super) fn serialize<T: Serialize + ?Sized>(protocol: Protocol, value: &T, out: &mut BytesMut) -> Result<(), EncodeError> {
+pub(super) fn serialize<T: Serialize + ?Sized>(
+    protocol: Protocol,
+    value: &T,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
     let writer = out.writer();
     match protocol {
-        Protocol::Json => serde_json::to_writer(writer, value).map_err(|error| serialize_error(&error)),
+        Protocol::Json => {
+            serde_json::to_writer(writer, value).map_err(|error| serialize_error(&error))
+        }
         Protocol::MessagePack => {
             let mut serializer = rmp_serde::Serializer::new(writer).with_struct_map();
-            value.serialize(&mut serializer).map_err(|error| serialize_error(&error))
+            value
+                .serialize(&mut serializer)
+                .map_err(|error| serialize_error(&error))
         }
     }
 }
 
 fn serialize_error(error: &dyn fmt::Display) -> EncodeError {
-    EncodeError::Serialize { detail: error.to_string().into() }
+    EncodeError::Serialize {
+        detail: error.to_string().into(),
+    }
 }
 
 /// Decodes exactly one value.
-pub(super) fn decode_slice<'a, T: Deserialize<'a>>(protocol: Protocol, bytes: &'a [u8]) -> Result<T, PayloadError> {
+pub(super) fn decode_slice<'a, T: Deserialize<'a>>(
+    protocol: Protocol,
+    bytes: &'a [u8],
+) -> Result<T, PayloadError> {
     match protocol {
-        Protocol::Json => serde_json::from_slice(bytes).map_err(|error| PayloadError::new(without_values(&error.to_string()))),
+        Protocol::Json => serde_json::from_slice(bytes)
+            .map_err(|error| PayloadError::new(without_values(&error.to_string()))),
         Protocol::MessagePack => {
             msgpack::check_depth(bytes).map_err(PayloadError::from_malformed)?;
             rmp_serde::from_slice(bytes).map_err(|error| msgpack_error(&error))
@@ -218,12 +255,32 @@ fn msgpack_error(error: &rmp_serde::decode::Error) -> PayloadError {
     match error {
         Error::Syntax(text) | Error::Uncategorized(text) => PayloadError::new(without_values(text)),
         // The original text shows the marker, and a marker may hold the value.
-        Error::TypeMismatch(_) => PayloadError::new("a value of another type than expected"),
+        Error::TypeMismatch(marker) => {
+            PayloadError::new(format!("invalid type: {}", type_name(marker.to_u8())))
+        }
         Error::OutOfRange => PayloadError::new("number out of range for its type"),
-        Error::LengthMismatch(_) => PayloadError::new("array or map of another length than expected"),
+        Error::LengthMismatch(_) => {
+            PayloadError::new("array or map of another length than expected")
+        }
         Error::Utf8Error(_) => PayloadError::new("string that is not UTF-8"),
         Error::DepthLimitExceeded => PayloadError::new("nesting too deep"),
-        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => PayloadError::new("unexpected end of the payload"),
+        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => {
+            PayloadError::new("unexpected end of the payload")
+        }
+    }
+}
+
+const fn type_name(marker: u8) -> &'static str {
+    match marker {
+        0x00..=0x7f | 0xcc..=0xd3 | 0xe0..=0xff => "integer",
+        0x80..=0x8f | 0xde | 0xdf => "map",
+        0x90..=0x9f | 0xdc | 0xdd => "array",
+        0xa0..=0xbf | 0xd9..=0xdb => "string",
+        0xc0 | 0xc1 => "nil",
+        0xc2 | 0xc3 => "boolean",
+        0xc4..=0xc6 => "byte string",
+        0xc7..=0xc9 | 0xd4..=0xd8 => "extension",
+        0xca | 0xcb => "floating point number",
     }
 }
 
@@ -236,7 +293,10 @@ fn without_values(text: &str) -> String {
     if FROM_THE_TYPE.iter().any(|prefix| text.starts_with(prefix)) {
         return text.to_owned();
     }
-    let (found, expectation) = text.rfind(", expected ").and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""));
+    let (found, expectation) = text
+        .rfind(", expected ")
+        .and_then(|at| text.split_at_checked(at))
+        .unwrap_or((text, ""));
     let mut kept = without_quoted(found);
     kept.push_str(expectation);
     kept
@@ -260,13 +320,34 @@ mod tests {
     #[test]
     fn error_texts_keep_the_types_and_drop_the_values() {
         let cases = [
-            (r#"invalid type: string "x", expected i32 at line 1 column 3"#, "invalid type: string, expected i32 at line 1 column 3"),
-            ("invalid value: integer `300`, expected u8", "invalid value: integer, expected u8"),
-            (r#"invalid type: string "a, expected b", expected i32"#, "invalid type: string, expected i32"),
-            ("unknown variant `x`, expected `A` or `B`", "unknown variant, expected `A` or `B`"),
-            ("unknown field `x`, there are no fields", "unknown field, there are no fields"),
-            ("missing field `name` at line 1 column 2", "missing field `name` at line 1 column 2"),
-            ("invalid length 3, expected a tuple of size 2", "invalid length 3, expected a tuple of size 2"),
+            (
+                r#"invalid type: string "x", expected i32 at line 1 column 3"#,
+                "invalid type: string, expected i32 at line 1 column 3",
+            ),
+            (
+                "invalid value: integer `300`, expected u8",
+                "invalid value: integer, expected u8",
+            ),
+            (
+                r#"invalid type: string "a, expected b", expected i32"#,
+                "invalid type: string, expected i32",
+            ),
+            (
+                "unknown variant `x`, expected `A` or `B`",
+                "unknown variant, expected `A` or `B`",
+            ),
+            (
+                "unknown field `x`, there are no fields",
+                "unknown field, there are no fields",
+            ),
+            (
+                "missing field `name` at line 1 column 2",
+                "missing field `name` at line 1 column 2",
+            ),
+            (
+                "invalid length 3, expected a tuple of size 2",
+                "invalid length 3, expected a tuple of size 2",
+            ),
             ("no secret 'x' today", "no secret today"),
         ];
         for (given, expected) in cases {
@@ -277,8 +358,14 @@ mod tests {
     #[test]
     fn debug_shows_no_bytes() {
         let payload = Payload::new(Protocol::Json, Bytes::from_static(b"\"secret\""));
-        assert_eq!(format!("{payload:?}"), "Payload { protocol: Json, length: 8 }");
+        assert_eq!(
+            format!("{payload:?}"),
+            "Payload { protocol: Json, length: 8 }"
+        );
         let arguments = Arguments::new(Protocol::Json, Bytes::from_static(b"[\"secret\"]"));
-        assert_eq!(format!("{arguments:?}"), "Arguments { protocol: Json, length: 10 }");
+        assert_eq!(
+            format!("{arguments:?}"),
+            "Arguments { protocol: Json, length: 10 }"
+        );
     }
 }

@@ -38,7 +38,10 @@ pub enum ServerInput {
 /// What the driver must do next. One total order: carry them out as they come.
 #[derive(Debug)]
 #[must_use = "the driver must carry out every output"]
-#[expect(clippy::exhaustive_enums, reason = "a driver must handle each, so a new one has to break it")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must handle each, so a new one has to break it"
+)]
 pub enum ServerOutput {
     /// Do something to the transport.
     Action(ServerAction),
@@ -140,7 +143,9 @@ pub enum DisconnectReason {
         error: Box<str>,
     },
     /// Nothing was received for the client timeout (`SB-34`).
-    #[error("client hasn't sent a message/ping within the configured client timeout of {timeout:?}")]
+    #[error(
+        "client hasn't sent a message/ping within the configured client timeout of {timeout:?}"
+    )]
     ClientTimeout {
         /// The limit.
         timeout: Duration,

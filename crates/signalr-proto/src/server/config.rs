@@ -35,7 +35,10 @@ impl Default for ServerConfig {
             client_timeout_interval: Duration::from_secs(30),
             send_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
-            limits: Limits { max_outgoing_bytes: 64 << 10, ..Limits::SERVER },
+            limits: Limits {
+                max_outgoing_bytes: 64 << 10,
+                ..Limits::SERVER
+            },
         }
     }
 }
@@ -43,6 +46,8 @@ impl Default for ServerConfig {
 impl ServerConfig {
     /// The largest handshake accepted: no hub message may be larger than the message limit, and neither may this (`SB-4`).
     pub(super) fn max_handshake_size(&self) -> usize {
-        self.limits.max_handshake_size.min(self.limits.max_message_size)
+        self.limits
+            .max_handshake_size
+            .min(self.limits.max_message_size)
     }
 }

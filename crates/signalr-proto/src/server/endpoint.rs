@@ -18,7 +18,10 @@ pub struct Endpoint {
 
 impl Default for Endpoint {
     fn default() -> Self {
-        Self { transports: vec![TransportKind::WebSockets], minimum_negotiate_version: 0 }
+        Self {
+            transports: vec![TransportKind::WebSockets],
+            minimum_negotiate_version: 0,
+        }
     }
 }
 
@@ -34,7 +37,9 @@ pub struct FreshIds {
 
 impl core::fmt::Debug for FreshIds {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("FreshIds").field("connection_id", &self.connection_id).finish_non_exhaustive()
+        f.debug_struct("FreshIds")
+            .field("connection_id", &self.connection_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,27 +98,48 @@ impl Endpoint {
     #[must_use]
     pub fn negotiate(&self, method: &Method, query: &str, ids: FreshIds) -> Negotiated {
         if method != Method::POST {
-            return Negotiated { response: text(StatusCode::METHOD_NOT_ALLOWED, ""), connection: None };
+            return Negotiated {
+                response: text(StatusCode::METHOD_NOT_ALLOWED, ""),
+                connection: None,
+            };
         }
         match self.negotiate_version(query) {
             Ok(version) => self.offer(version, ids),
-            Err(error) => Negotiated { response: json(&NegotiateResponse::Refused { error: error.into() }), connection: None },
+            Err(error) => Negotiated {
+                response: json(&NegotiateResponse::Refused {
+                    error: error.into(),
+                }),
+                connection: None,
+            },
         }
     }
 
     fn offer(&self, version: u32, ids: FreshIds) -> Negotiated {
         let token = (version > 0).then(|| ids.connection_token.clone());
         let offer = Offer::new(ids.connection_id.clone(), token, &self.transports);
-        let connection_token = if version > 0 { ids.connection_token } else { ids.connection_id.clone() };
-        let connection = FreshIds { connection_id: ids.connection_id, connection_token };
-        Negotiated { response: json(&NegotiateResponse::Connect(offer)), connection: Some(connection) }
+        let connection_token = if version > 0 {
+            ids.connection_token
+        } else {
+            ids.connection_id.clone()
+        };
+        let connection = FreshIds {
+            connection_id: ids.connection_id,
+            connection_token,
+        };
+        Negotiated {
+            response: json(&NegotiateResponse::Connect(offer)),
+            connection: Some(connection),
+        }
     }
 
     /// The version to answer with, or the words of the refusal.
     fn negotiate_version(&self, query: &str) -> Result<u32, String> {
-        let asked = asked_version(query).ok_or("The client requested a non-integer protocol version.")?;
+        let asked =
+            asked_version(query).ok_or("The client requested a non-integer protocol version.")?;
         if asked < self.minimum_negotiate_version {
-            return Err(format!("The client requested version '{asked}', but the server does not support this version."));
+            return Err(format!(
+                "The client requested version '{asked}', but the server does not support this version."
+            ));
         }
         Ok(u32::try_from(asked).unwrap_or(0).min(VERSION))
     }
@@ -124,18 +150,29 @@ impl Endpoint {
         match *request.method {
             Method::GET | Method::CONNECT => self.route_get(request),
             Method::POST => with_id(request.slot, || {
-                text(StatusCode::METHOD_NOT_ALLOWED, "POST requests are not allowed for WebSocket connections.")
+                text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "POST requests are not allowed for WebSocket connections.",
+                )
             }),
             Method::DELETE => with_id(request.slot, || {
-                text(StatusCode::BAD_REQUEST, "Cannot terminate this connection using the DELETE endpoint.")
+                text(
+                    StatusCode::BAD_REQUEST,
+                    "Cannot terminate this connection using the DELETE endpoint.",
+                )
             }),
             _ => Route::Respond(text(StatusCode::METHOD_NOT_ALLOWED, "")),
         }
     }
 
     fn route_get(&self, request: &ConnectRequest<'_>) -> Route {
-        if request.accept.is_some_and(|accept| accept.contains("text/event-stream")) {
-            return with_id(request.slot, || not_offered(TransportKind::ServerSentEvents));
+        if request
+            .accept
+            .is_some_and(|accept| accept.contains("text/event-stream"))
+        {
+            return with_id(request.slot, || {
+                not_offered(TransportKind::ServerSentEvents)
+            });
         }
         if !request.upgrade {
             return with_id(request.slot, || not_offered(TransportKind::LongPolling));
@@ -155,7 +192,9 @@ impl Endpoint {
 /// `None` for a version that is no integer, or more than one version.
 fn asked_version(query: &str) -> Option<i32> {
     let mut versions = query_parameters(query, "negotiateVersion");
-    let Some(version) = versions.next() else { return Some(0) };
+    let Some(version) = versions.next() else {
+        return Some(0);
+    };
     if versions.next().is_some() {
         return None;
     }
@@ -177,7 +216,9 @@ fn unknown_id() -> Response<Bytes> {
 fn not_offered(transport: TransportKind) -> Response<Bytes> {
     let words = match transport {
         TransportKind::WebSockets => "WebSockets transport not supported by this end point type",
-        TransportKind::ServerSentEvents => "ServerSentEvents transport not supported by this end point type",
+        TransportKind::ServerSentEvents => {
+            "ServerSentEvents transport not supported by this end point type"
+        }
         TransportKind::LongPolling => "LongPolling transport not supported by this end point type",
     };
     text(StatusCode::NOT_FOUND, words)
@@ -194,7 +235,9 @@ fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
 fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -211,10 +254,20 @@ mod tests {
     use super::*;
 
     fn negotiate(method: &Method, query: &str) -> (u16, String, String) {
-        let ids = FreshIds { connection_id: "id".into(), connection_token: "token".into() };
+        let ids = FreshIds {
+            connection_id: "id".into(),
+            connection_token: "token".into(),
+        };
         let response = Endpoint::default().negotiate(method, query, ids).response;
-        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
-        (response.status().as_u16(), content_type, String::from_utf8(response.body().to_vec()).unwrap())
+        let content_type = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (
+            response.status().as_u16(),
+            content_type,
+            String::from_utf8(response.body().to_vec()).unwrap(),
+        )
     }
 
     const V0: &str = r#"{"negotiateVersion":0,"connectionId":"id","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#;
@@ -229,16 +282,30 @@ mod tests {
         assert_eq!(negotiate(&Method::POST, "negotiateVersion=9"), json(V1));
         let integer = json(r#"{"error":"The client requested a non-integer protocol version."}"#);
         assert_eq!(negotiate(&Method::POST, "negotiateVersion=x"), integer);
-        assert_eq!(negotiate(&Method::POST, "negotiateVersion=1&negotiateVersion=0"), integer);
-        let version = json(r#"{"error":"The client requested version '-1', but the server does not support this version."}"#);
+        assert_eq!(
+            negotiate(&Method::POST, "negotiateVersion=1&negotiateVersion=0"),
+            integer
+        );
+        let version = json(
+            r#"{"error":"The client requested version '-1', but the server does not support this version."}"#,
+        );
         assert_eq!(negotiate(&Method::POST, "negotiateVersion=-1"), version);
-        assert_eq!(negotiate(&Method::GET, "negotiateVersion=1"), (405, "text/plain".to_owned(), String::new()));
+        assert_eq!(
+            negotiate(&Method::GET, "negotiateVersion=1"),
+            (405, "text/plain".to_owned(), String::new())
+        );
     }
 
     #[test]
     fn the_minimum_version_refuses_clients_that_name_none() {
-        let endpoint = Endpoint { minimum_negotiate_version: 1, ..Endpoint::default() };
-        let ids = FreshIds { connection_id: "id".into(), connection_token: "token".into() };
+        let endpoint = Endpoint {
+            minimum_negotiate_version: 1,
+            ..Endpoint::default()
+        };
+        let ids = FreshIds {
+            connection_id: "id".into(),
+            connection_token: "token".into(),
+        };
         let negotiated = endpoint.negotiate(&Method::POST, "", ids);
         assert!(negotiated.connection.is_none());
         let body = br#"{"error":"The client requested version '0', but the server does not support this version."}"#;
@@ -247,37 +314,96 @@ mod tests {
 
     #[test]
     fn in_version_0_the_id_is_the_token() {
-        let ids = FreshIds { connection_id: "id".into(), connection_token: "token".into() };
+        let ids = FreshIds {
+            connection_id: "id".into(),
+            connection_token: "token".into(),
+        };
         let endpoint = Endpoint::default();
-        let connection = endpoint.negotiate(&Method::POST, "", ids.clone()).connection.unwrap();
-        assert_eq!((&*connection.connection_id, &*connection.connection_token), ("id", "id"));
-        let connection = endpoint.negotiate(&Method::POST, "negotiateVersion=1", ids).connection.unwrap();
-        assert_eq!((&*connection.connection_id, &*connection.connection_token), ("id", "token"));
+        let connection = endpoint
+            .negotiate(&Method::POST, "", ids.clone())
+            .connection
+            .unwrap();
+        assert_eq!(
+            (&*connection.connection_id, &*connection.connection_token),
+            ("id", "id")
+        );
+        let connection = endpoint
+            .negotiate(&Method::POST, "negotiateVersion=1", ids)
+            .connection
+            .unwrap();
+        assert_eq!(
+            (&*connection.connection_id, &*connection.connection_token),
+            ("id", "token")
+        );
         assert!(!format!("{connection:?}").contains("token\""));
     }
 
     #[test]
     fn every_row_of_the_status_table_for_a_hub_of_web_sockets() {
         use ConnectionSlot::{Absent, Attached, Unknown, Waiting};
-        let row = |method: Method, upgrade: bool, accept: Option<&str>, slot| {
-            match Endpoint::default().route(&ConnectRequest { method: &method, upgrade, accept, slot }) {
+        let row =
+            |method: Method, upgrade: bool, accept: Option<&str>, slot| match Endpoint::default()
+                .route(&ConnectRequest {
+                    method: &method,
+                    upgrade,
+                    accept,
+                    slot,
+                }) {
                 Route::Attach => (101, "attach".to_owned()),
                 Route::Open => (101, "open".to_owned()),
-                Route::Respond(response) => (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap()),
-            }
-        };
+                Route::Respond(response) => (
+                    response.status().as_u16(),
+                    String::from_utf8(response.body().to_vec()).unwrap(),
+                ),
+            };
         let text = |status: u16, text: &str| (status, text.to_owned());
         assert_eq!(row(Method::GET, true, None, Absent), text(101, "open"));
-        assert_eq!(row(Method::CONNECT, true, None, Waiting), text(101, "attach"));
-        assert_eq!(row(Method::GET, true, None, Unknown), text(404, "No Connection with that ID"));
+        assert_eq!(
+            row(Method::CONNECT, true, None, Waiting),
+            text(101, "attach")
+        );
+        assert_eq!(
+            row(Method::GET, true, None, Unknown),
+            text(404, "No Connection with that ID")
+        );
         assert_eq!(row(Method::GET, true, None, Attached), text(409, ""));
-        assert_eq!(row(Method::GET, false, None, Absent), text(400, "Connection ID required"));
-        assert_eq!(row(Method::GET, false, None, Waiting), text(404, "LongPolling transport not supported by this end point type"));
+        assert_eq!(
+            row(Method::GET, false, None, Absent),
+            text(400, "Connection ID required")
+        );
+        assert_eq!(
+            row(Method::GET, false, None, Waiting),
+            text(
+                404,
+                "LongPolling transport not supported by this end point type"
+            )
+        );
         let sse = Some("text/event-stream");
-        assert_eq!(row(Method::GET, false, sse, Waiting), text(404, "ServerSentEvents transport not supported by this end point type"));
-        assert_eq!(row(Method::POST, false, None, Absent), text(400, "Connection ID required"));
-        assert_eq!(row(Method::POST, false, None, Attached), text(405, "POST requests are not allowed for WebSocket connections."));
-        assert_eq!(row(Method::DELETE, false, None, Attached), text(400, "Cannot terminate this connection using the DELETE endpoint."));
+        assert_eq!(
+            row(Method::GET, false, sse, Waiting),
+            text(
+                404,
+                "ServerSentEvents transport not supported by this end point type"
+            )
+        );
+        assert_eq!(
+            row(Method::POST, false, None, Absent),
+            text(400, "Connection ID required")
+        );
+        assert_eq!(
+            row(Method::POST, false, None, Attached),
+            text(
+                405,
+                "POST requests are not allowed for WebSocket connections."
+            )
+        );
+        assert_eq!(
+            row(Method::DELETE, false, None, Attached),
+            text(
+                400,
+                "Cannot terminate this connection using the DELETE endpoint."
+            )
+        );
         assert_eq!(row(Method::PUT, false, None, Attached), text(405, ""));
     }
 }

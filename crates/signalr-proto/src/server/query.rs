@@ -4,7 +4,9 @@
 pub fn query_parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        decode(key).eq_ignore_ascii_case(name).then(|| decode(value))
+        decode(key)
+            .eq_ignore_ascii_case(name)
+            .then(|| decode(value))
     })
 }
 
@@ -32,13 +34,17 @@ fn decode(text: &str) -> String {
 fn decode_one(first: u8, tail: &[u8]) -> (u8, &[u8]) {
     match (first, tail) {
         (b'+', _) => (b' ', tail),
-        (b'%', [high, low, after @ ..]) => hex(*high).zip(hex(*low)).map_or((first, tail), |(high, low)| (high << 4 | low, after)),
+        (b'%', [high, low, after @ ..]) => hex(*high)
+            .zip(hex(*low))
+            .map_or((first, tail), |(high, low)| (high << 4 | low, after)),
         _ => (first, tail),
     }
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -62,7 +62,9 @@ impl Member {
 
     /// The member of that name, if it has a meaning.
     fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|member| member.name().as_bytes() == name)
+        Self::ALL
+            .into_iter()
+            .find(|member| member.name().as_bytes() == name)
     }
 
     /// The member that begins here, and the length of its name with quotation marks and colon.
@@ -111,26 +113,61 @@ impl Place {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "both halves were made from a `usize` of at most 32 bits")]
     const fn span(self) -> Option<Span> {
-        if self.0 == 0 { None } else { Some(Span { start: (self.0 >> 32) as usize, end: (self.0 & Self::MAX_FRAME) as usize }) }
+        if self.0 == 0 {
+            None
+        } else {
+            Some(Span {
+                start: (self.0 >> 32) as usize,
+                end: (self.0 & Self::MAX_FRAME) as usize,
+            })
+        }
     }
 }
 
 impl<'a> Members<'a> {
     /// No members yet: see [`read`](Self::read).
     pub(crate) const fn new(frame: &'a Bytes) -> Self {
-        Self { frame, spans: [Place::NONE; Member::ALL.len()], escapes: false }
+        Self {
+            frame,
+            spans: [Place::NONE; Member::ALL.len()],
+            escapes: false,
+        }
+    }
+
+    /// Skips `{"type":1,`, with which most messages begin.
+    #[inline(always)]
+    fn after_type(&mut self) -> Scanner<'a> {
+        const BEFORE: &[u8] = b"{\"type\":";
+        const AFTER: usize = BEFORE.len() + 1;
+        if self.frame.starts_with(BEFORE)
+            && matches!(
+                self.frame.get(BEFORE.len()..=AFTER),
+                Some([b'0'..=b'9', b','])
+            )
+        {
+            self.set(
+                Member::Type,
+                Span {
+                    start: BEFORE.len(),
+                    end: AFTER,
+                },
+            );
+            return Scanner::new_at(self.frame, AFTER + 1);
+        }
+        Scanner::new(self.frame)
     }
 
     /// Reads the object at the start of the frame; what follows it is ignored, as in the official server.
     #[inline(always)]
     pub(crate) fn read(&mut self) -> Result<(), DecodeError> {
         check_size(self.frame)?;
-        let mut scanner = Scanner::new(self.frame);
-        scanner.expect(b'{', "an object")?;
-        if scanner.take(b'}') {
-            return Ok(());
+        let mut scanner = self.after_type();
+        if scanner.is_at_start() {
+            scanner.expect(b'{', "an object")?;
+            if scanner.take(b'}') {
+                return Ok(());
+            }
         }
         loop {
             let member = member(&mut scanner)?;
@@ -146,13 +183,21 @@ impl<'a> Members<'a> {
     }
 }
 
+#[inline]
 fn check_size(frame: &Bytes) -> Result<(), DecodeError> {
     let size = frame.len() as u64;
     if size == 0 {
         return Err(DecodeError::new(DecodeErrorKind::Empty, 0));
     }
     let limit = Place::MAX_FRAME;
-    if size > limit { Err(DecodeError::new(DecodeErrorKind::TooLarge { size, limit }, 0)) } else { Ok(()) }
+    if size > limit {
+        Err(DecodeError::new(
+            DecodeErrorKind::TooLarge { size, limit },
+            0,
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 /// Passes a member's name and the colon.
@@ -162,19 +207,26 @@ fn member(scanner: &mut Scanner<'_>) -> Result<Option<Member>, DecodeError> {
         scanner.skip(length);
         return Ok(Some(member));
     }
-    other_member(scanner)
+    let name = scanner.name()?;
+    Ok(other_member(*scanner, name))
 }
 
 #[cold]
-fn other_member(scanner: &mut Scanner<'_>) -> Result<Option<Member>, DecodeError> {
-    let name = scanner.name()?;
+fn other_member(scanner: Scanner<'_>, name: Text) -> Option<Member> {
     let raw = scanner.slice(name.span);
-    Ok(if name.escaped { unescape(raw).and_then(|name| Member::from_name(name.as_bytes())) } else { Member::from_name(raw) })
+    if name.escaped {
+        unescape(raw).and_then(|name| Member::from_name(name.as_bytes()))
+    } else {
+        Member::from_name(raw)
+    }
 }
 
 /// Hands each member's name to `value`, which has to pass the value.
 #[inline]
-fn for_each_member<'a>(bytes: &'a [u8], mut value: impl FnMut(&mut Scanner<'a>, Text) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+fn for_each_member<'a>(
+    bytes: &'a [u8],
+    mut value: impl FnMut(&mut Scanner<'a>, Text) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut scanner = Scanner::new(bytes);
     scanner.expect(b'{', "an object")?;
     if scanner.take(b'}') {
@@ -209,7 +261,9 @@ impl<'a> Members<'a> {
 
     #[inline(always)]
     fn span(&self, member: Member) -> Option<Span> {
-        self.spans.get(member as usize).and_then(|place| place.span())
+        self.spans
+            .get(member as usize)
+            .and_then(|place| place.span())
     }
 
     #[inline]
@@ -224,7 +278,12 @@ impl<'a> Members<'a> {
 
     #[cold]
     pub(super) const fn missing(&self, member: Member) -> DecodeError {
-        DecodeError::new(DecodeErrorKind::Missing { member: member.name() }, self.frame.len())
+        DecodeError::new(
+            DecodeErrorKind::Missing {
+                member: member.name(),
+            },
+            self.frame.len(),
+        )
     }
 
     #[cold]
@@ -240,69 +299,128 @@ impl<'a> Members<'a> {
     /// The value as it is.
     #[inline]
     pub(super) fn raw(&self, member: Member) -> Option<Bytes> {
-        self.span(member).map(|span| self.frame.slice(span.start..span.end))
+        self.span(member)
+            .map(|span| self.frame.slice(span.start..span.end))
     }
 
-    /// The array as it is.
-    #[inline]
-    pub(super) fn raw_array(&self, member: Member) -> Result<Option<Bytes>, DecodeError> {
-        match self.raw(member) {
-            Some(raw) if !raw.starts_with(b"[") => Err(self.invalid(member, "an array")),
-            other => Ok(other),
+    /// Where the array is, if the member is there.
+    #[inline(always)]
+    pub(super) fn array(&self, member: Member) -> Result<Option<Span>, DecodeError> {
+        match self.span(member) {
+            Some(span) if self.frame.get(span.start) != Some(&b'[') => {
+                Err(self.invalid(member, "an array"))
+            }
+            found => Ok(found),
         }
+    }
+
+    /// What lies there, as it is.
+    #[inline(always)]
+    pub(super) fn bytes(&self, span: Span) -> Bytes {
+        self.frame.slice(span.start..span.end)
     }
 
     #[inline]
     pub(super) fn is_null(&self, member: Member) -> bool {
-        self.span(member).is_some_and(|span| self.slice(span) == b"null")
+        self.span(member)
+            .is_some_and(|span| self.slice(span) == b"null")
     }
 
     /// The string, which must be there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn required_string(&self, member: Member) -> Result<ByteString, DecodeError> {
         self.string_at(member, self.required(member)?)
     }
 
     /// The string; null is as good as nothing.
-    pub(crate) fn optional_string(&self, member: Member) -> Result<Option<ByteString>, DecodeError> {
-        if self.is_null(member) { Ok(None) } else { self.string(member) }
+    pub(crate) fn optional_string(
+        &self,
+        member: Member,
+    ) -> Result<Option<ByteString>, DecodeError> {
+        if self.is_null(member) {
+            Ok(None)
+        } else {
+            self.string(member)
+        }
     }
 
     /// The string, if the member is there.
-    #[inline]
-    pub(super) fn string(&self, member: Member) -> Result<Option<ByteString>, DecodeError> {
-        self.span(member).map(|span| self.string_at(member, span)).transpose()
+    fn string(&self, member: Member) -> Result<Option<ByteString>, DecodeError> {
+        self.span(member)
+            .map(|span| self.string_at(member, span))
+            .transpose()
     }
 
-    #[inline]
+    /// The string, if the member is there and is not the empty string.
+    #[inline(always)]
+    pub(super) fn string_not_empty(
+        &self,
+        member: Member,
+    ) -> Result<Option<ByteString>, DecodeError> {
+        match self.span(member) {
+            Some(span) if self.slice(span) != b"\"\"" => Ok(Some(self.string_at(member, span)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The string, which must be there and not be empty.
+    #[inline(always)]
+    pub(super) fn required_string_not_empty(
+        &self,
+        member: Member,
+    ) -> Result<ByteString, DecodeError> {
+        let span = self.required(member)?;
+        if self.slice(span) == b"\"\"" {
+            return Err(self.invalid(member, "a string that is not empty"));
+        }
+        self.string_at(member, span)
+    }
+
+    #[inline(always)]
     fn string_at(&self, member: Member, span: Span) -> Result<ByteString, DecodeError> {
-        let inside = Span { start: span.start.saturating_add(1), end: span.end.saturating_sub(1) };
-        if !self.slice(span).starts_with(b"\"") {
+        let inside = Span {
+            start: span.start.saturating_add(1),
+            end: span.end.saturating_sub(1),
+        };
+        if self.frame.get(span.start) != Some(&b'"') {
             return Err(invalid(member, "a string", span.start));
         }
         let escaped = self.escapes && memchr::memchr(b'\\', self.slice(inside)).is_some();
-        text(self.frame, Text { span: inside, escaped }).ok_or_else(|| invalid(member, "a string of Unicode characters", span.start))
+        text(
+            self.frame,
+            Text {
+                span: inside,
+                escaped,
+            },
+        )
+        .ok_or_else(|| invalid(member, "a string of Unicode characters", span.start))
     }
 
     /// The member as an integer literal, which must be there.
-    #[inline]
+    #[inline(always)]
     fn integer(&self, member: Member) -> Result<Option<i64>, DecodeError> {
         let digits = self.slice(self.required(member)?);
         Ok(match digits {
             [digit @ b'0'..=b'9'] => Some(i64::from(digit - b'0')),
-            _ => core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+            _ => core::str::from_utf8(digits)
+                .ok()
+                .and_then(|digits| digits.parse().ok()),
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn int32(&self, member: Member) -> Result<i32, DecodeError> {
-        let value = self.integer(member)?.and_then(|value| i32::try_from(value).ok());
+        let value = self
+            .integer(member)?
+            .and_then(|value| i32::try_from(value).ok());
         value.ok_or_else(|| self.invalid(member, "a 32-bit integer"))
     }
 
     /// A number from 0 to the largest 64-bit integer, which must be there.
     pub(super) fn sequence_number(&self, member: Member) -> Result<u64, DecodeError> {
-        let value = self.integer(member)?.and_then(|value| u64::try_from(value).ok());
+        let value = self
+            .integer(member)?
+            .and_then(|value| u64::try_from(value).ok());
         value.ok_or_else(|| self.invalid(member, "an integer that is not negative"))
     }
 
@@ -318,7 +436,10 @@ impl<'a> Members<'a> {
     /// The members of an object of strings. Those that are null are left out.
     #[inline]
     pub(super) fn string_map(&self, member: Member) -> Result<Headers, DecodeError> {
-        self.span(member).map_or_else(|| Ok(Headers::new()), |span| self.string_map_at(member, span))
+        self.span(member).map_or_else(
+            || Ok(Headers::new()),
+            |span| self.string_map_at(member, span),
+        )
     }
 
     #[cold]
@@ -332,7 +453,10 @@ impl<'a> Members<'a> {
             let value = scanner.value(2)?;
             match scanner.slice(value) {
                 b"null" => {}
-                [b'"', ..] => entries.push((self.header(&frame, name)?, self.header(&frame, inside(&frame, value))?)),
+                [b'"', ..] => entries.push((
+                    self.header(&frame, name)?,
+                    self.header(&frame, inside(&frame, value))?,
+                )),
                 _ => return Err(self.invalid(member, "an object of strings")),
             }
             Ok(())
@@ -341,13 +465,19 @@ impl<'a> Members<'a> {
     }
 
     fn header(&self, frame: &Bytes, part: Text) -> Result<ByteString, DecodeError> {
-        text(frame, part).ok_or_else(|| self.invalid(Member::Headers, "an object of strings of Unicode characters"))
+        text(frame, part).ok_or_else(|| {
+            self.invalid(
+                Member::Headers,
+                "an object of strings of Unicode characters",
+            )
+        })
     }
 
     /// The elements of an array of strings that are not empty.
     #[inline]
     pub(super) fn string_list(&self, member: Member) -> Result<Vec<ByteString>, DecodeError> {
-        self.span(member).map_or_else(|| Ok(Vec::new()), |span| self.string_list_at(member, span))
+        self.span(member)
+            .map_or_else(|| Ok(Vec::new()), |span| self.string_list_at(member, span))
     }
 
     #[cold]
@@ -362,7 +492,9 @@ impl<'a> Members<'a> {
                 [b'"', ..] => text(&frame, inside(&frame, value)).filter(|id| !id.is_empty()),
                 _ => None,
             };
-            list.push(id.ok_or_else(|| self.invalid(member, "an array of strings that are not empty"))?);
+            list.push(
+                id.ok_or_else(|| self.invalid(member, "an array of strings that are not empty"))?,
+            );
             Ok(())
         })?;
         Ok(list)
@@ -370,18 +502,29 @@ impl<'a> Members<'a> {
 }
 
 const fn invalid(member: Member, expected: &'static str, position: usize) -> DecodeError {
-    DecodeError::new(DecodeErrorKind::Invalid { member: member.name(), expected }, position)
+    DecodeError::new(
+        DecodeErrorKind::Invalid {
+            member: member.name(),
+            expected,
+        },
+        position,
+    )
 }
 
 /// The inside of the string at `value`.
 fn inside(frame: &Bytes, value: Span) -> Text {
-    let span = Span { start: value.start.saturating_add(1), end: value.end.saturating_sub(1) };
-    let escaped = frame.get(span.start..span.end).is_some_and(|text| memchr::memchr(b'\\', text).is_some());
+    let span = Span {
+        start: value.start.saturating_add(1),
+        end: value.end.saturating_sub(1),
+    };
+    let escaped = frame
+        .get(span.start..span.end)
+        .is_some_and(|text| memchr::memchr(b'\\', text).is_some());
     Text { span, escaped }
 }
 
 /// A slice of the frame, or a new string when there are escapes to replace. `None` for what is not Unicode text.
-#[inline]
+#[inline(always)]
 fn text(frame: &Bytes, text: Text) -> Option<ByteString> {
     let raw = frame.get(text.span.start..text.span.end)?;
     if text.escaped {

@@ -8,7 +8,8 @@ mod writer;
 pub(super) use members::{Member, Members};
 pub(super) use reader::decode;
 pub(super) use writer::{
-    encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation, encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,
+    encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation,
+    encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,
 };
 
 use scanner::{Scanner, Span};
@@ -23,7 +24,10 @@ pub(super) fn check_value(bytes: &[u8]) -> Result<(), DecodeError> {
 }
 
 /// Hands the number and the bytes of each element of an array to `visit`.
-pub(super) fn for_each_element<'a>(bytes: &'a [u8], mut visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>) -> Result<(), PayloadError> {
+pub(super) fn for_each_element<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>,
+) -> Result<(), PayloadError> {
     let mut index = 0_usize;
     let mut stopped = Ok(());
     let scanned = for_each_element_span(bytes, |scanner, span| {
@@ -38,7 +42,10 @@ pub(super) fn for_each_element<'a>(bytes: &'a [u8], mut visit: impl FnMut(usize,
 }
 
 /// Scans an array that may nest as deep as the `arguments` of a message.
-fn for_each_element_span<'a>(bytes: &'a [u8], mut visit: impl FnMut(&Scanner<'a>, Span) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+fn for_each_element_span<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(&Scanner<'a>, Span) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut scanner = Scanner::new(bytes);
     scanner.expect(b'[', "an array")?;
     if scanner.take(b']') {

@@ -13,33 +13,39 @@ pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, De
     members.read()?;
     let members = &members;
     match members.int32(Member::Type)? {
-        1 => invocation(members, role, optional_id(members)?, HubMessage::Invocation),
+        // An empty id on a plain invocation means that no answer is wanted.
+        1 => invocation(
+            members,
+            role,
+            members.string_not_empty(Member::InvocationId)?,
+            HubMessage::Invocation,
+        ),
         2 => stream_item(members),
         3 => completion(members),
-        4 => invocation(members, role, Some(required_id(members)?), HubMessage::StreamInvocation),
-        5 => Ok(Some(HubMessage::CancelInvocation { headers: members.string_map(Member::Headers)?, invocation_id: required_id(members)? })),
+        4 => invocation(
+            members,
+            role,
+            Some(required_id(members)?),
+            HubMessage::StreamInvocation,
+        ),
+        5 => Ok(Some(HubMessage::CancelInvocation {
+            headers: members.string_map(Member::Headers)?,
+            invocation_id: required_id(members)?,
+        })),
         6 => Ok(Some(HubMessage::Ping)),
         7 => close(members),
-        8 => Ok(Some(HubMessage::Ack { sequence_id: members.sequence_number(Member::SequenceId)? })),
-        9 => Ok(Some(HubMessage::Sequence { sequence_id: members.sequence_number(Member::SequenceId)? })),
+        8 => Ok(Some(HubMessage::Ack {
+            sequence_id: members.sequence_number(Member::SequenceId)?,
+        })),
+        9 => Ok(Some(HubMessage::Sequence {
+            sequence_id: members.sequence_number(Member::SequenceId)?,
+        })),
         _ => Ok(None),
     }
 }
 
-/// An empty id on a plain invocation means that no answer is wanted.
-#[inline]
-fn optional_id(members: &Members<'_>) -> Result<Option<ByteString>, DecodeError> {
-    Ok(members.string(Member::InvocationId)?.filter(|id| !id.is_empty()))
-}
-
 fn required_id(members: &Members<'_>) -> Result<ByteString, DecodeError> {
-    not_empty(members, Member::InvocationId)
-}
-
-#[inline]
-fn not_empty(members: &Members<'_>, member: Member) -> Result<ByteString, DecodeError> {
-    let text = members.required_string(member)?;
-    if text.is_empty() { Err(members.invalid(member, "a string that is not empty")) } else { Ok(text) }
+    members.required_string_not_empty(Member::InvocationId)
 }
 
 // Messages are large, so they are made where they are wanted: wrapping them later would copy them.
@@ -52,16 +58,22 @@ fn invocation(
     message: impl FnOnce(Invocation) -> HubMessage,
 ) -> Result<Option<HubMessage>, DecodeError> {
     let headers = members.string_map(Member::Headers)?;
-    let target = not_empty(members, Member::Target)?;
+    let target = members.required_string_not_empty(Member::Target)?;
     let arguments = arguments(members, role)?;
     let stream_ids = members.string_list(Member::StreamIds)?;
-    Ok(Some(message(Invocation { headers, invocation_id, target, arguments, stream_ids })))
+    Ok(Some(message(Invocation {
+        headers,
+        invocation_id,
+        target,
+        arguments,
+        stream_ids,
+    })))
 }
 
-#[inline]
+#[inline(always)]
 fn arguments(members: &Members<'_>, role: Role) -> Result<Arguments, DecodeError> {
-    match (members.raw_array(Member::Arguments)?, role) {
-        (Some(raw), _) => Ok(Arguments::new(Protocol::Json, raw)),
+    match (members.array(Member::Arguments)?, role) {
+        (Some(span), _) => Ok(Arguments::new(Protocol::Json, members.bytes(span))),
         (None, Role::Client) => Ok(Arguments::empty(Protocol::Json)),
         (None, Role::Server) => Err(members.missing(Member::Arguments)),
     }
@@ -75,17 +87,27 @@ fn stream_item(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError>
     Ok(Some(HubMessage::StreamItem {
         headers: members.string_map(Member::Headers)?,
         invocation_id: required_id(members)?,
-        item: members.raw(Member::Item).map(payload).ok_or_else(|| members.missing(Member::Item))?,
+        item: members
+            .raw(Member::Item)
+            .map(payload)
+            .ok_or_else(|| members.missing(Member::Item))?,
     }))
 }
 
 fn completion(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError> {
     let headers = members.string_map(Member::Headers)?;
-    Ok(Some(HubMessage::Completion { headers, invocation_id: required_id(members)?, outcome: outcome(members)? }))
+    Ok(Some(HubMessage::Completion {
+        headers,
+        invocation_id: required_id(members)?,
+        outcome: outcome(members)?,
+    }))
 }
 
 fn outcome(members: &Members<'_>) -> Result<Outcome, DecodeError> {
-    match (members.optional_string(Member::Error)?, members.raw(Member::Result)) {
+    match (
+        members.optional_string(Member::Error)?,
+        members.raw(Member::Result),
+    ) {
         (None, None) => Ok(Outcome::Void),
         (None, Some(raw)) => Ok(Outcome::Result(payload(raw))),
         (Some(error), None) => Ok(Outcome::Error(error)),
@@ -99,5 +121,8 @@ fn outcome(members: &Members<'_>) -> Result<Outcome, DecodeError> {
 
 fn close(members: &Members<'_>) -> Result<Option<HubMessage>, DecodeError> {
     let error = members.optional_string(Member::Error)?;
-    Ok(Some(HubMessage::Close { error, allow_reconnect: members.flag(Member::AllowReconnect)? }))
+    Ok(Some(HubMessage::Close {
+        error,
+        allow_reconnect: members.flag(Member::AllowReconnect)?,
+    }))
 }

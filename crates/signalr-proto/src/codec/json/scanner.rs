@@ -23,7 +23,11 @@ pub(crate) struct Text {
     pub(crate) escaped: bool,
 }
 
-#[derive(Debug)]
+/// A position in the text.
+///
+/// The methods that nearly every value needs are inlined, and the others take the scanner by value: so the compiler can
+/// keep the position in a register while a whole message is scanned.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -33,27 +37,38 @@ pub(crate) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, escapes: false }
+        Self::new_at(bytes, 0)
     }
 
-    pub(crate) fn slice(&self, span: Span) -> &'a [u8] {
+    pub(crate) const fn new_at(bytes: &'a [u8], at: usize) -> Self {
+        Self {
+            bytes,
+            at,
+            escapes: false,
+        }
+    }
+
+    pub(crate) fn slice(self, span: Span) -> &'a [u8] {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
 
+    pub(crate) const fn is_at_start(self) -> bool {
+        self.at == 0
+    }
+
     /// Whether a string with escapes was passed.
-    pub(crate) const fn has_escapes(&self) -> bool {
+    pub(crate) const fn has_escapes(self) -> bool {
         self.escapes
     }
 
-    /// What was not scanned yet, from the next byte that is not white space on.
-    #[inline]
-    pub(crate) fn rest(&mut self) -> &'a [u8] {
-        self.peek();
+    /// What was not scanned yet.
+    #[inline(always)]
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// Goes on after bytes that the caller looked at.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn skip(&mut self, count: usize) {
         self.at += count;
     }
@@ -63,19 +78,22 @@ impl<'a> Scanner<'a> {
     fn peek(&mut self) -> Option<u8> {
         match self.bytes.get(self.at) {
             Some(byte) if *byte > b' ' => Some(*byte),
-            Some(_) => self.peek_after_white_space(),
+            Some(_) => {
+                self.at = self.after_white_space();
+                self.current()
+            }
             None => None,
         }
     }
 
     #[cold]
-    fn peek_after_white_space(&mut self) -> Option<u8> {
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                other => return other.copied(),
-            }
-        }
+    fn after_white_space(self) -> usize {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at
+            + rest
+                .iter()
+                .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+                .count()
     }
 
     /// Takes the next byte that is not white space if it is this one.
@@ -86,18 +104,27 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
-        if self.take(byte) { Ok(()) } else { Err(self.syntax(expected)) }
+        if self.take(byte) {
+            Ok(())
+        } else {
+            Err(self.syntax(expected))
+        }
     }
 
     /// Nothing but white space may follow.
     pub(crate) fn end(&mut self) -> Result<(), DecodeError> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.syntax("the end")) }
+        if self.peek().is_none() {
+            Ok(())
+        } else {
+            Err(self.syntax("the end"))
+        }
     }
 
     #[cold]
-    const fn syntax(&self, expected: &'static str) -> DecodeError {
+    #[inline(never)]
+    const fn syntax(self, expected: &'static str) -> DecodeError {
         DecodeError::new(DecodeErrorKind::Syntax { expected }, self.at)
     }
 
@@ -107,18 +134,27 @@ impl<'a> Scanner<'a> {
         let first = self.peek();
         let start = self.at;
         match first {
-            Some(b'[' | b'{') => self.container(outer)?,
-            _ => self.scalar()?,
+            Some(b'[' | b'{') => *self = self.container(outer)?,
+            other => self.scalar(other)?,
         }
-        Ok(Span { start, end: self.at })
+        Ok(Span {
+            start,
+            end: self.at,
+        })
     }
 
-    fn container(&mut self, outer: u32) -> Result<(), DecodeError> {
-        let mut levels = Levels { depth: 0, outer, objects: 0 };
+    /// The position after an array or object.
+    #[inline(always)]
+    fn container(mut self, outer: u32) -> Result<Self, DecodeError> {
+        let mut levels = Levels {
+            depth: 0,
+            outer,
+            objects: 0,
+        };
         loop {
             self.begin_value(&mut levels)?;
             if self.end_value(&mut levels)? {
-                return Ok(());
+                return Ok(self);
             }
         }
     }
@@ -130,10 +166,13 @@ impl<'a> Scanner<'a> {
             let (object, close) = match self.peek() {
                 Some(b'[') => (false, b']'),
                 Some(b'{') => (true, b'}'),
-                _ => return self.scalar(),
+                other => return self.scalar(other),
             };
             if !levels.push(object) {
-                return Err(DecodeError::new(DecodeErrorKind::TooDeep { limit: MAX_DEPTH }, self.at));
+                return Err(DecodeError::new(
+                    DecodeErrorKind::TooDeep { limit: MAX_DEPTH },
+                    self.at,
+                ));
             }
             self.at += 1;
             if self.peek() == Some(close) {
@@ -169,6 +208,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A member's name and the colon.
+    #[inline(always)]
     pub(crate) fn name(&mut self) -> Result<Text, DecodeError> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax("a member name"));
@@ -179,24 +219,26 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn scalar(&mut self) -> Result<(), DecodeError> {
-        match self.peek() {
+    fn scalar(&mut self, first: Option<u8>) -> Result<(), DecodeError> {
+        match first {
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal(b"true"),
-            Some(b'f') => self.literal(b"false"),
-            Some(b'n') => self.literal(b"null"),
-            _ => Err(self.syntax("a value")),
+            _ => {
+                self.at = self.end_of_literal()?;
+                Ok(())
+            }
         }
     }
 
-    fn literal(&mut self, literal: &'static [u8]) -> Result<(), DecodeError> {
+    fn end_of_literal(self) -> Result<usize, DecodeError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if !rest.starts_with(literal) {
-            return Err(self.syntax("a value"));
-        }
-        self.at += literal.len();
-        Ok(())
+        let literals: [&[u8]; 3] = [b"null", b"true", b"false"];
+        let found = literals
+            .into_iter()
+            .find(|literal| rest.starts_with(literal));
+        found
+            .map(|literal| self.at + literal.len())
+            .ok_or_else(|| self.syntax("a value"))
     }
 
     /// The current byte is the opening quotation mark.
@@ -205,20 +247,36 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         let start = self.at;
         self.at += plain_run(self.bytes.get(start..).unwrap_or_default());
-        let escaped = if self.current() == Some(b'"') { false } else { self.rest_of_string()? };
-        let span = Span { start, end: self.at };
-        self.at += 1;
-        Ok(Text { span, escaped })
+        if self.current() == Some(b'"') {
+            let span = Span {
+                start,
+                end: self.at,
+            };
+            self.at += 1;
+            return Ok(Text {
+                span,
+                escaped: false,
+            });
+        }
+        // Something else than the end came first: an escape, if all is well.
+        self.at = self.end_of_string()?;
+        self.escapes = true;
+        Ok(Text {
+            span: Span {
+                start,
+                end: self.at - 1,
+            },
+            escaped: true,
+        })
     }
 
-    /// From the first special character to the closing quotation mark; tells whether there were escapes.
+    /// From a special character inside a string to after its closing quotation mark.
     #[cold]
-    fn rest_of_string(&mut self) -> Result<bool, DecodeError> {
+    fn end_of_string(mut self) -> Result<usize, DecodeError> {
         loop {
             match self.current() {
-                // The first special character was no quotation mark, so there was an escape.
-                Some(b'"') => return Ok(true),
-                Some(b'\\') => self.escape()?,
+                Some(b'"') => return Ok(self.at + 1),
+                Some(b'\\') => self.at += self.escape()?,
                 Some(_) => return Err(self.syntax("no control character in a string")),
                 None => return Err(self.syntax("the end of a string")),
             }
@@ -226,16 +284,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), DecodeError> {
-        let rest = self.bytes.get(self.at.saturating_add(1)..).unwrap_or_default();
-        let length = match rest {
-            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-            [b'u', a, b, c, d, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => 6,
-            _ => return Err(self.syntax("an escape sequence")),
-        };
-        self.escapes = true;
-        self.at += length;
-        Ok(())
+    /// The length of an escape sequence.
+    fn escape(self) -> Result<usize, DecodeError> {
+        match self
+            .bytes
+            .get(self.at.saturating_add(1)..)
+            .unwrap_or_default()
+        {
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(2),
+            [b'u', a, b, c, d, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => Ok(6),
+            _ => Err(self.syntax("an escape sequence")),
+        }
     }
 
     #[inline(always)]
@@ -246,14 +305,15 @@ impl<'a> Scanner<'a> {
         } else {
             self.digits()?;
         }
-        match self.current() {
-            Some(b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => self.rest_of_number(),
-            _ => Ok(()),
+        if !matches!(self.current(), Some(b',' | b']' | b'}')) {
+            self.at = self.end_of_number()?;
         }
+        Ok(())
     }
 
-    /// What follows the integer part.
-    fn rest_of_number(&mut self) -> Result<(), DecodeError> {
+    /// From the end of the integer part to the end of the number.
+    #[inline(never)]
+    fn end_of_number(mut self) -> Result<usize, DecodeError> {
         if self.current() == Some(b'.') {
             self.at += 1;
             self.digits()?;
@@ -265,13 +325,15 @@ impl<'a> Scanner<'a> {
         }
         // Such as the second digit of `01`, or a letter. Without this the comma that is missing would be reported.
         match self.current() {
-            Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Err(self.syntax("the end of a number")),
-            _ => Ok(()),
+            Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
+                Err(self.syntax("the end of a number"))
+            }
+            _ => Ok(self.at),
         }
     }
 
     #[inline(always)]
-    fn current(&self) -> Option<u8> {
+    fn current(self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
@@ -281,7 +343,11 @@ impl<'a> Scanner<'a> {
         while matches!(self.current(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(self.syntax("a digit")) }
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(self.syntax("a digit"))
+        }
     }
 }
 
@@ -323,22 +389,25 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
         }
         rest = tail;
     }
-    let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | ..=0x1f)).count();
+    let plain = rest
+        .iter()
+        .take_while(|byte| !matches!(byte, b'"' | b'\\' | ..=0x1f))
+        .count();
     bytes.len() - rest.len() + plain
 }
 
 /// Sets the high bit of the lowest byte that is special, and maybe of higher ones.
 ///
 /// Subtracting makes the high bit of a byte come up when the byte was smaller than what was subtracted; borrowing can only
-/// disturb bytes above the first that is special.
+/// disturb bytes above the first that is special. Exchanging `"` (0x22) with the space puts it next to the control characters,
+/// so that one subtraction finds them all.
 #[inline(always)]
 const fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    ((quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash) | control) & HIGH
+    const HIGH: u64 = 0x80 * ONES;
+    let quote_or_control = (word ^ (0x02 * ONES)).wrapping_sub(0x21 * ONES);
+    let backslash = (word ^ (b'\\' as u64 * ONES)).wrapping_sub(ONES);
+    (quote_or_control | backslash) & !word & HIGH
 }
 
 #[cfg(test)]
@@ -353,13 +422,48 @@ mod tests {
     #[test]
     fn the_grammar_is_that_of_serde_json() {
         let pieces = [
-            "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u00e9\"", "\"\\x\"", "\"\\u12\"", "\"", "\"\n\"", "0", "01", "-", "-1", "1.", "1.5", ".5", "1e", "1e+9", "1E-2",
-            "true", "tru", "false", "null", "nul", " ", "\t", "//", "NaN", "+1", "1a",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"\\u00e9\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"",
+            "\"\n\"",
+            "0",
+            "01",
+            "-",
+            "-1",
+            "1.",
+            "1.5",
+            ".5",
+            "1e",
+            "1e+9",
+            "1E-2",
+            "true",
+            "tru",
+            "false",
+            "null",
+            "nul",
+            " ",
+            "\t",
+            "//",
+            "NaN",
+            "+1",
+            "1a",
         ];
         for a in pieces {
             for b in pieces {
                 for c in pieces {
-                    for text in [format!("{a}{b}{c}"), format!("[{a}{b}{c}]"), format!("{{\"k\":{a}{b}{c}}}")] {
+                    for text in [
+                        format!("{a}{b}{c}"),
+                        format!("[{a}{b}{c}]"),
+                        format!("{{\"k\":{a}{b}{c}}}"),
+                    ] {
                         let expected = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
                         assert_eq!(accepts(&text), expected, "{text}");
                     }
@@ -373,9 +477,13 @@ mod tests {
         for special in (0..0x20).chain([b'"', b'\\']) {
             for length in 0..40 {
                 for after in [special, b'!', 0x7f, 0xff, b'#', b'[', b']', 0x20] {
-                    let mut bytes: Vec<u8> = (0..length).map(|i| [b'x', 0x20, 0x80, 0xff, b'!', b']'][i % 6]).collect();
+                    let mut bytes: Vec<u8> = (0..length)
+                        .map(|i| [b'x', 0x20, 0x80, 0xff, b'!', b']'][i % 6])
+                        .collect();
                     assert_eq!(plain_run(&bytes), length);
-                    bytes.extend([special, after, after, after, after, after, after, after, after]);
+                    bytes.extend([
+                        special, after, after, after, after, after, after, after, after,
+                    ]);
                     assert_eq!(plain_run(&bytes), length);
                 }
             }
@@ -384,7 +492,13 @@ mod tests {
 
     #[test]
     fn nesting_is_accepted_to_the_limit_and_not_beyond() {
-        let nested = |depth: usize| format!("{}{}", "[{\"a\":".repeat(depth / 2) + &"[".repeat(depth % 2), "]".repeat(depth % 2) + &"}]".repeat(depth / 2));
+        let nested = |depth: usize| {
+            format!(
+                "{}{}",
+                "[{\"a\":".repeat(depth / 2) + &"[".repeat(depth % 2),
+                "]".repeat(depth % 2) + &"}]".repeat(depth / 2)
+            )
+        };
         for depth in [63, 64] {
             assert!(accepts(&nested(depth).replace(":}", ":0}")), "{depth}");
         }

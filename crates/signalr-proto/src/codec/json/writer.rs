@@ -5,10 +5,16 @@ use bytestring::ByteString;
 
 use super::scanner::plain_run;
 use crate::codec::frame::RECORD_SEPARATOR;
-use crate::codec::{ArgumentWriter, CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol};
+use crate::codec::{
+    ArgumentWriter, CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol,
+};
 use crate::error::EncodeError;
 
-pub(crate) fn encode_invocation<A: HubArguments + ?Sized>(out: &mut BytesMut, head: InvocationHead<'_>, arguments: &A) -> Result<(), EncodeError> {
+pub(crate) fn encode_invocation<A: HubArguments + ?Sized>(
+    out: &mut BytesMut,
+    head: InvocationHead<'_>,
+    arguments: &A,
+) -> Result<(), EncodeError> {
     undone_on_error(out, |out| {
         begin(out, if head.streaming { b'4' } else { b'1' }, head.headers);
         if let Some(id) = head.invocation_id {
@@ -24,7 +30,12 @@ pub(crate) fn encode_invocation<A: HubArguments + ?Sized>(out: &mut BytesMut, he
     })
 }
 
-pub(crate) fn encode_stream_item<T: Encode + ?Sized>(out: &mut BytesMut, headers: &[(ByteString, ByteString)], id: &str, item: &T) -> Result<(), EncodeError> {
+pub(crate) fn encode_stream_item<T: Encode + ?Sized>(
+    out: &mut BytesMut,
+    headers: &[(ByteString, ByteString)],
+    id: &str,
+    item: &T,
+) -> Result<(), EncodeError> {
     undone_on_error(out, |out| {
         begin(out, b'2', headers);
         put_member(out, b",\"invocationId\":", id);
@@ -57,7 +68,11 @@ pub(crate) fn encode_completion<T: Encode + ?Sized>(
     })
 }
 
-pub(crate) fn encode_cancel_invocation(out: &mut BytesMut, headers: &[(ByteString, ByteString)], id: &str) {
+pub(crate) fn encode_cancel_invocation(
+    out: &mut BytesMut,
+    headers: &[(ByteString, ByteString)],
+    id: &str,
+) {
     begin(out, b'5', headers);
     put_member(out, b",\"invocationId\":", id);
     end(out);
@@ -95,7 +110,10 @@ fn put_numbered(out: &mut BytesMut, kind: u8, sequence_id: u64) {
 }
 
 /// Takes back what was written when the value of a user's type fails half-way.
-fn undone_on_error(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+fn undone_on_error(
+    out: &mut BytesMut,
+    write: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     let start = out.len();
     let written = write(out);
     if written.is_err() {
@@ -144,7 +162,9 @@ pub(crate) fn put_string(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let (plain, special) = rest.split_at_checked(plain_run(rest)).unwrap_or((rest, &[]));
+        let (plain, special) = rest
+            .split_at_checked(plain_run(rest))
+            .unwrap_or((rest, &[]));
         out.put_slice(plain);
         let Some((byte, after)) = special.split_first() else {
             break;
@@ -164,7 +184,13 @@ fn put_escaped(out: &mut BytesMut, byte: u8) {
         b'\r' => b'r',
         b'\t' => b't',
         _ => {
-            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + (value - 10) };
+            let digit = |value: u8| {
+                if value < 10 {
+                    b'0' + value
+                } else {
+                    b'a' + (value - 10)
+                }
+            };
             out.put_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
             return;
         }

@@ -57,14 +57,20 @@ impl<'a> Cursor<'a> {
 
     /// The next bytes.
     pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8], DecodeError> {
-        let taken = usize::try_from(length).ok().and_then(|length| self.bytes.get(self.at..)?.get(..length));
+        let taken = usize::try_from(length)
+            .ok()
+            .and_then(|length| self.bytes.get(self.at..)?.get(..length));
         let taken = taken.ok_or_else(|| self.syntax("more bytes"))?;
         self.at += taken.len();
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let found = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>()).copied();
+        let found = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk::<N>())
+            .copied();
         let found = found.ok_or_else(|| self.syntax("more bytes"))?;
         self.at += N;
         Ok(found)
@@ -72,7 +78,9 @@ impl<'a> Cursor<'a> {
 
     fn unsigned<const N: usize>(&mut self) -> Result<u64, DecodeError> {
         let bytes = self.array::<N>()?;
-        Ok(bytes.into_iter().fold(0, |value, byte| value << 8 | u64::from(byte)))
+        Ok(bytes
+            .into_iter()
+            .fold(0, |value, byte| value << 8 | u64::from(byte)))
     }
 
     /// Reads what a value begins with: for numbers and the like, this is all of it.
@@ -130,11 +138,18 @@ impl<'a> Cursor<'a> {
     }
 
     /// The head of a container whose elements can all be there: each takes a byte at least.
-    pub(crate) fn container(&mut self, kind: Kind, expected: &'static str) -> Result<u64, DecodeError> {
+    pub(crate) fn container(
+        &mut self,
+        kind: Kind,
+        expected: &'static str,
+    ) -> Result<u64, DecodeError> {
         let start = self.at;
         let head = self.head()?;
         if head.kind != kind {
-            return Err(DecodeError::new(DecodeErrorKind::Syntax { expected }, start));
+            return Err(DecodeError::new(
+                DecodeErrorKind::Syntax { expected },
+                start,
+            ));
         }
         if head.length > self.left() as u64 {
             return Err(self.syntax("as many elements as announced"));
@@ -170,7 +185,10 @@ impl<'a> Cursor<'a> {
             let head = self.head()?;
             if matches!(head.kind, Kind::Array | Kind::Map) {
                 let Some(level) = levels.get_mut(depth) else {
-                    return Err(DecodeError::new(DecodeErrorKind::TooDeep { limit: MAX_DEPTH }, self.at));
+                    return Err(DecodeError::new(
+                        DecodeErrorKind::TooDeep { limit: MAX_DEPTH },
+                        self.at,
+                    ));
                 };
                 *level = head.length;
                 depth += 1;
@@ -179,7 +197,10 @@ impl<'a> Cursor<'a> {
             }
             // Leaves the levels that are complete, and enters the next element of the one that is not.
             loop {
-                let Some(level) = depth.checked_sub(1).and_then(|innermost| levels.get_mut(innermost)) else {
+                let Some(level) = depth
+                    .checked_sub(1)
+                    .and_then(|innermost| levels.get_mut(innermost))
+                else {
                     return Ok(());
                 };
                 if *level > 0 {
@@ -196,13 +217,21 @@ impl<'a> Cursor<'a> {
 pub(crate) fn check_value(bytes: &[u8]) -> Result<u64, DecodeError> {
     let mut cursor = Cursor::new(bytes);
     let containers = cursor.skip()?;
-    if cursor.left() == 0 { Ok(containers) } else { Err(cursor.syntax("the end")) }
+    if cursor.left() == 0 {
+        Ok(containers)
+    } else {
+        Err(cursor.syntax("the end"))
+    }
 }
 
 /// Checks that the bytes are one value which nests no deeper than [`MAX_DEPTH`].
 pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), DecodeError> {
     // So many containers are needed for nesting that deep, and most values have fewer.
-    if check_value(bytes)? > u64::from(MAX_DEPTH) { Cursor::new(bytes).check_depth() } else { Ok(()) }
+    if check_value(bytes)? > u64::from(MAX_DEPTH) {
+        Cursor::new(bytes).check_depth()
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -216,14 +245,43 @@ mod tests {
     #[test]
     fn every_marker_is_passed_by_its_length() {
         let cases: &[(&[u8], usize)] = &[
-            (&[0x00], 0), (&[0x7f], 0), (&[0xff], 0), (&[0xc0], 0), (&[0xc2], 0), (&[0xc3], 0),
-            (&[0xcc], 1), (&[0xcd], 2), (&[0xce], 4), (&[0xcf], 8), (&[0xd0], 1), (&[0xd1], 2), (&[0xd2], 4), (&[0xd3], 8),
-            (&[0xca], 4), (&[0xcb], 8), (&[0xd4], 2), (&[0xd5], 3), (&[0xd6], 5), (&[0xd7], 9), (&[0xd8], 17),
-            (&[0xc7, 3], 4), (&[0xc8, 0, 3], 4), (&[0xc9, 0, 0, 0, 3], 4),
-            (&[0xc4, 3], 3), (&[0xc5, 0, 3], 3), (&[0xc6, 0, 0, 0, 3], 3),
-            (&[0xa3], 3), (&[0xd9, 3], 3), (&[0xda, 0, 3], 3), (&[0xdb, 0, 0, 0, 3], 3),
-            (&[0x92], 2), (&[0xdc, 0, 2], 2), (&[0xdd, 0, 0, 0, 2], 2),
-            (&[0x81], 2), (&[0xde, 0, 1], 2), (&[0xdf, 0, 0, 0, 1], 2),
+            (&[0x00], 0),
+            (&[0x7f], 0),
+            (&[0xff], 0),
+            (&[0xc0], 0),
+            (&[0xc2], 0),
+            (&[0xc3], 0),
+            (&[0xcc], 1),
+            (&[0xcd], 2),
+            (&[0xce], 4),
+            (&[0xcf], 8),
+            (&[0xd0], 1),
+            (&[0xd1], 2),
+            (&[0xd2], 4),
+            (&[0xd3], 8),
+            (&[0xca], 4),
+            (&[0xcb], 8),
+            (&[0xd4], 2),
+            (&[0xd5], 3),
+            (&[0xd6], 5),
+            (&[0xd7], 9),
+            (&[0xd8], 17),
+            (&[0xc7, 3], 4),
+            (&[0xc8, 0, 3], 4),
+            (&[0xc9, 0, 0, 0, 3], 4),
+            (&[0xc4, 3], 3),
+            (&[0xc5, 0, 3], 3),
+            (&[0xc6, 0, 0, 0, 3], 3),
+            (&[0xa3], 3),
+            (&[0xd9, 3], 3),
+            (&[0xda, 0, 3], 3),
+            (&[0xdb, 0, 0, 0, 3], 3),
+            (&[0x92], 2),
+            (&[0xdc, 0, 2], 2),
+            (&[0xdd, 0, 0, 0, 2], 2),
+            (&[0x81], 2),
+            (&[0xde, 0, 1], 2),
+            (&[0xdf, 0, 0, 0, 1], 2),
         ];
         for (head, data) in cases {
             let whole = [head.to_vec(), vec![1; *data]].concat();
@@ -239,7 +297,10 @@ mod tests {
     #[test]
     fn nesting_is_accepted_to_the_limit_and_not_beyond() {
         assert!(check_depth(&nested(256)).is_ok());
-        assert_eq!(check_depth(&nested(257)).unwrap_err().kind, DecodeErrorKind::TooDeep { limit: 256 });
+        assert_eq!(
+            check_depth(&nested(257)).unwrap_err().kind,
+            DecodeErrorKind::TooDeep { limit: 256 }
+        );
         assert!(check_value(&nested(100_000)).is_ok());
     }
 
@@ -253,7 +314,12 @@ mod tests {
 
     #[test]
     fn counts_beyond_the_bytes_that_are_left_are_refused() {
-        for bomb in [[0xdd, 0xff, 0xff, 0xff, 0xff], [0xdf, 0xff, 0xff, 0xff, 0xff], [0xdb, 0xff, 0xff, 0xff, 0xff], [0xc9, 0xff, 0xff, 0xff, 0xff]] {
+        for bomb in [
+            [0xdd, 0xff, 0xff, 0xff, 0xff],
+            [0xdf, 0xff, 0xff, 0xff, 0xff],
+            [0xdb, 0xff, 0xff, 0xff, 0xff],
+            [0xc9, 0xff, 0xff, 0xff, 0xff],
+        ] {
             assert!(check_value(&bomb).is_err());
         }
     }

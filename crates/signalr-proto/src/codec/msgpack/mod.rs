@@ -7,7 +7,8 @@ mod writer;
 pub(super) use cursor::{check_depth, check_value};
 pub(super) use reader::decode;
 pub(super) use writer::{
-    encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation, encode_ping, encode_sequence, encode_stream_item,
+    encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation,
+    encode_ping, encode_sequence, encode_stream_item,
 };
 
 use cursor::{Cursor, Kind};
@@ -15,14 +16,26 @@ use cursor::{Cursor, Kind};
 use crate::error::PayloadError;
 
 /// Hands the number and the bytes of each element of an array to `visit`.
-pub(super) fn for_each_element<'a>(bytes: &'a [u8], mut visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>) -> Result<(), PayloadError> {
+pub(super) fn for_each_element<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>,
+) -> Result<(), PayloadError> {
     let mut cursor = Cursor::new(bytes);
-    let count = cursor.container(Kind::Array, "an array").map_err(PayloadError::from_malformed)?;
+    let count = cursor
+        .container(Kind::Array, "an array")
+        .map_err(PayloadError::from_malformed)?;
     // Fits, because each element takes a byte at least.
     for index in 0..usize::try_from(count).unwrap_or(usize::MAX) {
         let start = cursor.position();
         cursor.skip().map_err(PayloadError::from_malformed)?;
-        visit(index, bytes.get(start..cursor.position()).unwrap_or_default())?;
+        visit(
+            index,
+            bytes.get(start..cursor.position()).unwrap_or_default(),
+        )?;
     }
-    if cursor.left() == 0 { Ok(()) } else { Err(PayloadError::from_malformed(cursor.syntax("the end"))) }
+    if cursor.left() == 0 {
+        Ok(())
+    } else {
+        Err(PayloadError::from_malformed(cursor.syntax("the end")))
+    }
 }

@@ -18,17 +18,28 @@ pub(crate) fn decode(frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
     }
     let mut cursor = Cursor::new(frame);
     let left = cursor.container(Kind::Array, "an array")?;
-    let mut elements = Elements { frame, cursor, left };
+    let mut elements = Elements {
+        frame,
+        cursor,
+        left,
+    };
     Ok(Some(match elements.message_type()? {
         1 => HubMessage::Invocation(invocation(&mut elements, false)?),
         2 => stream_item(&mut elements)?,
         3 => completion(&mut elements)?,
         4 => HubMessage::StreamInvocation(invocation(&mut elements, true)?),
-        5 => HubMessage::CancelInvocation { headers: elements.headers()?, invocation_id: elements.id()? },
+        5 => HubMessage::CancelInvocation {
+            headers: elements.headers()?,
+            invocation_id: elements.id()?,
+        },
         6 => HubMessage::Ping,
         7 => close(&mut elements)?,
-        8 => HubMessage::Ack { sequence_id: elements.sequence_number()? },
-        9 => HubMessage::Sequence { sequence_id: elements.sequence_number()? },
+        8 => HubMessage::Ack {
+            sequence_id: elements.sequence_number()?,
+        },
+        9 => HubMessage::Sequence {
+            sequence_id: elements.sequence_number()?,
+        },
         _ => return Ok(None),
     }))
 }
@@ -36,7 +47,13 @@ pub(crate) fn decode(frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
 fn invocation(elements: &mut Elements<'_>, answered: bool) -> Result<Invocation, DecodeError> {
     Ok(Invocation {
         headers: elements.headers()?,
-        invocation_id: if answered { Some(elements.id()?) } else { elements.optional_string("invocationId")?.filter(|id| !id.is_empty()) },
+        invocation_id: if answered {
+            Some(elements.id()?)
+        } else {
+            elements
+                .optional_string("invocationId")?
+                .filter(|id| !id.is_empty())
+        },
         target: elements.not_empty("target")?,
         arguments: Arguments::new(Protocol::MessagePack, elements.payload("arguments")?),
         stream_ids: elements.stream_ids()?,
@@ -52,7 +69,11 @@ fn stream_item(elements: &mut Elements<'_>) -> Result<HubMessage, DecodeError> {
 }
 
 fn completion(elements: &mut Elements<'_>) -> Result<HubMessage, DecodeError> {
-    Ok(HubMessage::Completion { headers: elements.headers()?, invocation_id: elements.id()?, outcome: outcome(elements)? })
+    Ok(HubMessage::Completion {
+        headers: elements.headers()?,
+        invocation_id: elements.id()?,
+        outcome: outcome(elements)?,
+    })
 }
 
 fn outcome(elements: &mut Elements<'_>) -> Result<Outcome, DecodeError> {
@@ -60,7 +81,10 @@ fn outcome(elements: &mut Elements<'_>) -> Result<Outcome, DecodeError> {
     match elements.integer("result kind")? {
         Some(1) => Ok(Outcome::Error(elements.string("error")?)),
         Some(2) => Ok(Outcome::Void),
-        Some(3) => Ok(Outcome::Result(Payload::new(Protocol::MessagePack, elements.payload("result")?))),
+        Some(3) => Ok(Outcome::Result(Payload::new(
+            Protocol::MessagePack,
+            elements.payload("result")?,
+        ))),
         Some(_) | None => Err(invalid("result kind", "1, 2 or 3", position)),
     }
 }
@@ -68,7 +92,10 @@ fn outcome(elements: &mut Elements<'_>) -> Result<Outcome, DecodeError> {
 fn close(elements: &mut Elements<'_>) -> Result<HubMessage, DecodeError> {
     let error = elements.optional_string("error")?;
     let allow_reconnect = elements.left > 0 && elements.flag("allowReconnect")?;
-    Ok(HubMessage::Close { error, allow_reconnect })
+    Ok(HubMessage::Close {
+        error,
+        allow_reconnect,
+    })
 }
 
 /// The elements of a message's array, taken one after the other.
@@ -83,7 +110,10 @@ impl Elements<'_> {
     /// Comes before each element.
     fn begin(&mut self, member: &'static str) -> Result<usize, DecodeError> {
         let position = self.cursor.position();
-        self.left = self.left.checked_sub(1).ok_or_else(|| DecodeError::new(DecodeErrorKind::Missing { member }, position))?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| DecodeError::new(DecodeErrorKind::Missing { member }, position))?;
         Ok(position)
     }
 
@@ -94,7 +124,9 @@ impl Elements<'_> {
 
     fn message_type(&mut self) -> Result<i32, DecodeError> {
         let position = self.cursor.position();
-        let value = self.integer("type")?.and_then(|value| i32::try_from(value).ok());
+        let value = self
+            .integer("type")?
+            .and_then(|value| i32::try_from(value).ok());
         value.ok_or_else(|| invalid("type", "a 32-bit integer", position))
     }
 
@@ -102,20 +134,37 @@ impl Elements<'_> {
     fn integer(&mut self, member: &'static str) -> Result<Option<i128>, DecodeError> {
         match self.head(member)?.0.kind {
             Kind::Integer(value) => Ok(Some(value)),
-            Kind::Nil | Kind::Bool(_) | Kind::Float | Kind::String | Kind::Binary | Kind::Extension | Kind::Array | Kind::Map => Ok(None),
+            Kind::Nil
+            | Kind::Bool(_)
+            | Kind::Float
+            | Kind::String
+            | Kind::Binary
+            | Kind::Extension
+            | Kind::Array
+            | Kind::Map => Ok(None),
         }
     }
 
     /// A number from 0 to the largest 64-bit integer.
     fn sequence_number(&mut self) -> Result<u64, DecodeError> {
         let position = self.cursor.position();
-        let value = self.integer("sequenceId")?.and_then(|value| i64::try_from(value).ok());
-        value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| invalid("sequenceId", "an integer that is not negative", position))
+        let value = self
+            .integer("sequenceId")?
+            .and_then(|value| i64::try_from(value).ok());
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .ok_or_else(|| invalid("sequenceId", "an integer that is not negative", position))
     }
 
     fn flag(&mut self, member: &'static str) -> Result<bool, DecodeError> {
         match self.head(member)? {
-            (Head { kind: Kind::Bool(value), .. }, _) => Ok(value),
+            (
+                Head {
+                    kind: Kind::Bool(value),
+                    ..
+                },
+                _,
+            ) => Ok(value),
             (_, position) => Err(invalid(member, "true or false", position)),
         }
     }
@@ -125,7 +174,12 @@ impl Elements<'_> {
         self.string_after(head, member, position)
     }
 
-    fn string_after(&mut self, head: Head, member: &'static str, position: usize) -> Result<ByteString, DecodeError> {
+    fn string_after(
+        &mut self,
+        head: Head,
+        member: &'static str,
+        position: usize,
+    ) -> Result<ByteString, DecodeError> {
         if head.kind != Kind::String {
             return Err(invalid(member, "a string", position));
         }
@@ -138,7 +192,12 @@ impl Elements<'_> {
     /// A string or nil.
     fn optional_string(&mut self, member: &'static str) -> Result<Option<ByteString>, DecodeError> {
         match self.head(member)? {
-            (Head { kind: Kind::Nil, .. }, _) => Ok(None),
+            (
+                Head {
+                    kind: Kind::Nil, ..
+                },
+                _,
+            ) => Ok(None),
             (head, position) => self.string_after(head, member, position).map(Some),
         }
     }
@@ -146,7 +205,11 @@ impl Elements<'_> {
     fn not_empty(&mut self, member: &'static str) -> Result<ByteString, DecodeError> {
         let position = self.cursor.position();
         let text = self.string(member)?;
-        if text.is_empty() { Err(invalid(member, "a string that is not empty", position)) } else { Ok(text) }
+        if text.is_empty() {
+            Err(invalid(member, "a string that is not empty", position))
+        } else {
+            Ok(text)
+        }
     }
 
     fn id(&mut self) -> Result<ByteString, DecodeError> {
@@ -194,12 +257,18 @@ impl Elements<'_> {
             return Ok(ids);
         }
         let position = self.begin("streamIds")?;
-        let count = self.cursor.container(Kind::Array, "an array of stream ids")?;
+        let count = self
+            .cursor
+            .container(Kind::Array, "an array of stream ids")?;
         for _ in 0..count {
             let head = self.cursor.head()?;
             let id = self.string_after(head, "streamIds", position)?;
             if id.is_empty() {
-                return Err(invalid("streamIds", "an array of strings that are not empty", position));
+                return Err(invalid(
+                    "streamIds",
+                    "an array of strings that are not empty",
+                    position,
+                ));
             }
             ids.push(id);
         }

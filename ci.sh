@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands. CI runs exactly this.
+#
+#   ./ci.sh            all checks
+#   ./ci.sh fmt test   only these
+#
+# Checks: fmt, clippy, test, docs, features, wasm, deny, fuzz.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+export RUST_BACKTRACE=1
+export PROPTEST_CASES="${PROPTEST_CASES:-256}"
+
+# Installs a cargo subcommand that is missing.
+need() {
+    command -v "$1" >/dev/null 2>&1 || cargo install --locked "$1"
+}
+
+check_fmt() { cargo fmt --all -- --check && cargo fmt --manifest-path fuzz/Cargo.toml -- --check; }
+
+# incompatible_msrv, which stands in for an old toolchain, is among the lints.
+check_clippy() { cargo clippy --workspace --all-targets --all-features -- -D warnings; }
+
+check_test() { cargo test --workspace; }
+
+check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features; }
+
+# Every feature alone and none at all: features are additive, so pairs add little.
+check_features() {
+    need cargo-hack
+    cargo hack clippy --each-feature --no-dev-deps \
+        -p signalr -p signalr-client -p signalr-tokio -p signalr-smol -p signalr-async-std -p signalr-server -p signalr-proto -- -D warnings
+}
+
+# The core builds where there are no sockets and no clock.
+check_wasm() {
+    if rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown >/dev/null 2>&1; then
+        cargo check -p signalr-proto --target wasm32-unknown-unknown
+    else
+        echo "skipped: the target wasm32-unknown-unknown cannot be had here; crates/signalr-proto/clippy.toml guards the core"
+    fi
+}
+
+check_deny() {
+    need cargo-deny
+    cargo deny --all-features check bans licenses sources
+    # The advisory database is a git repository, which not every machine can reach.
+    if cargo deny --all-features fetch db >/dev/null 2>&1; then
+        cargo deny --all-features check advisories
+    else
+        echo "skipped: the advisory database cannot be reached"
+    fi
+}
+
+# Ten seconds for each target; the corpus itself is replayed by the tests.
+check_fuzz() {
+    need cargo-fuzz
+    local target
+    for target in $(cd fuzz && sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | tail -n +2); do
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" -- -max_total_time=10 -verbosity=0 -print_final_stats=0
+    done
+}
+
+for check in "${@:-fmt clippy test docs features wasm deny fuzz}"; do
+    for name in $check; do
+        echo "== $name =="
+        "check_$name"
+    done
+done
+echo "all checks passed"

@@ -1,0 +1,313 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use signalr_proto::Protocol;
+use signalr_proto::codec::Role;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all went well
+  1    the call, the connection or the input was at fault
+  2    the command line makes no sense
+  130  interrupted with Ctrl-C, after a clean stop
+
+Start with `signalr demo`, which needs no server.";
+
+/// Talks to SignalR hubs: call them, listen to them, look at their bytes.
+#[derive(Parser)]
+#[command(name = "signalr", version, about, after_help = EXIT_CODES, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Log the protocol to standard error: -v for connections and requests, -vv for each message (never its contents)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// See it all at work: a hub and a client in this program, in about 10 seconds
+    Demo(DemoArgs),
+    /// Ask a server for a connection and show its answer
+    Negotiate(NegotiateArgs),
+    /// Call a method and print its result
+    Invoke(CallArgs),
+    /// Call a method without waiting for an answer
+    Send(CallArgs),
+    /// Call a streaming method and print its items as they come
+    Stream(CallArgs),
+    /// Print what the server calls until Ctrl-C
+    Listen(ListenArgs),
+    /// Turn bytes of the protocol into JSON, one object per message
+    Decode(DecodeArgs),
+    /// Turn the objects that `decode` prints back into bytes
+    Encode(EncodeArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print a man page
+    Man(ManArgs),
+}
+
+const DEMO_HELP: &str = "\
+Example:
+  signalr demo
+
+Starts a hub on a free port of this computer, connects to it, and shows what a SignalR connection can do. Ends with exit
+code 0 when every step worked, and names the step that did not.";
+
+#[derive(Args)]
+#[command(after_help = DEMO_HELP)]
+pub(crate) struct DemoArgs {
+    /// One plain line per event, without colours and moving parts: for logs
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+const NEGOTIATE_HELP: &str = "\
+Example:
+  signalr negotiate http://localhost:5000/chat --token-file token.txt
+
+connectionToken and accessToken are secrets: the pretty output masks them unless --show-secrets is given; JSON output always
+shows them.";
+
+#[derive(Args)]
+#[command(after_help = NEGOTIATE_HELP)]
+pub(crate) struct NegotiateArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Show connectionToken and accessToken in pretty output
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+}
+
+const CALL_HELP: &str = r#"Examples:
+  signalr invoke http://localhost:5000/chat Add 1 2
+  signalr invoke http://localhost:5000/chat Echo '{"name":"Ann"}' plain-word @file.json
+  signalr stream http://localhost:5000/chat Counter 10 --output json
+  echo '[1,2,3]' | signalr send http://localhost:5000/chat Sum -
+
+Each argument is read as JSON; what is no JSON is taken as a string, so quotation marks are rarely needed. `@file` and `-` read
+an argument from a file or from standard input: as JSON, else as text without its last line end. A string that looks like
+something else is written as JSON: '"42"', '"@home"'. With --protocol messagepack, arguments may hold {"$bin":"00ff"},
+{"$timestamp":"2020-01-02T03:04:05Z"}, {"$ext":[5,"00"]}, {"$f32":1.5} and {"$map":[[1,"a"]]}."#;
+
+#[derive(Args)]
+#[command(after_help = CALL_HELP)]
+pub(crate) struct CallArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    /// Name of the method
+    pub(crate) method: String,
+    /// Arguments: JSON, bare words, @file, or - for standard input
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) args: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionOptions,
+}
+
+const LISTEN_HELP: &str = "\
+Examples:
+  signalr listen http://localhost:5000/chat
+  signalr listen http://localhost:5000/chat Receive Joined --reconnect
+  signalr listen http://localhost:5000/chat Receive --count 1 --output json
+
+Ends with exit code 130 after Ctrl-C, 0 after --count calls, and 1 when the connection is lost. --timeout bounds connecting.";
+
+#[derive(Args)]
+#[command(after_help = LISTEN_HELP)]
+pub(crate) struct ListenArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    /// Print calls of these methods only
+    pub(crate) methods: Vec<String>,
+    /// Stop after so many calls
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionOptions,
+}
+
+/// How to reach a server.
+#[derive(Args)]
+pub(crate) struct ServerOptions {
+    /// Send this HTTP header with each request (may be repeated)
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Access token; better kept in the variable SIGNALR_TOKEN or a file, because others can see command lines
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// Read the access token from this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Give up after so many seconds, connecting and calling taken together
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<String>,
+    /// Accept any TLS certificate. Only for tests with self-signed ones: anybody could listen in
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Pretty)]
+    pub(crate) output: Output,
+}
+
+/// How to talk to a hub.
+#[derive(Args)]
+pub(crate) struct ConnectionOptions {
+    /// Encoding of the messages
+    #[arg(long, value_enum, default_value_t = WireProtocol::Json)]
+    pub(crate) protocol: WireProtocol,
+    /// Connect again when the connection is lost: at once, then after 2, 10 and 30 seconds
+    #[arg(long)]
+    pub(crate) reconnect: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Pretty,
+    /// One JSON object per event and line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireProtocol {
+    /// JSON texts
+    Json,
+    /// MessagePack, which is smaller
+    Messagepack,
+}
+
+impl From<WireProtocol> for Protocol {
+    fn from(protocol: WireProtocol) -> Self {
+        match protocol {
+            WireProtocol::Json => Self::Json,
+            WireProtocol::Messagepack => Self::MessagePack,
+        }
+    }
+}
+
+const DECODE_HELP: &str = r#"Examples:
+  signalr decode --protocol json capture.bin
+  echo 02 91 06 | signalr decode --protocol messagepack --hex
+
+Prints one object per message and line, its members always in the same order:
+  {"type":"invocation" or "streamInvocation","headers":{},"invocationId":null,"target":"Send","arguments":[],"streamIds":[]}
+  {"type":"streamItem","headers":{},"invocationId":"1","item":42}
+  {"type":"completion","headers":{},"invocationId":"1","outcome":"result","result":42}    also "error", "void"
+  {"type":"cancelInvocation","headers":{},"invocationId":"1"}    {"type":"ping"}
+  {"type":"close","error":null,"allowReconnect":false}    {"type":"ack" or "sequence","sequenceId":1}
+Messages of unknown type print nothing. A message cut off by the end of the input prints {"type":"incomplete","bytes":N}, where N
+counts all its bytes: in JSON those after the last separator, in MessagePack its length prefix too.
+
+Values of MessagePack that JSON lacks: {"$bin":"hex"}; {"$timestamp":"2020-01-02T03:04:05.678Z"} for extension -1;
+{"$ext":[type,"hex"]} for others, and for timestamps outside of the years 0 to 9999; {"$f32":"NaN"} and {"$f64":"-Infinity"} for
+floats that are no numbers; {"$map":[[key,value]]} for maps with keys that are not strings, and for objects that have one
+member with one of these names. Floats always have a point or an exponent; those of 32 bits show their exact value.
+
+On a protocol error, what came before is printed, the error goes to standard error with the offset of the byte at fault, and
+the exit code is 1. With --hex, offsets count the bytes that the digits stand for. Payloads that cannot be read (text that is not
+UTF-8, half surrogate pairs, wrong lengths, nesting deeper than 64 in JSON or 256 in MessagePack) are errors here as well,
+though a client would only fail the one call."#;
+
+#[derive(Args)]
+#[command(after_help = DECODE_HELP)]
+pub(crate) struct DecodeArgs {
+    /// What the bytes are
+    #[arg(long, value_enum)]
+    pub(crate) protocol: Wire,
+    /// The input is text: hexadecimal digits, white space ignored
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// Which side to read as: a server refuses invocations without arguments
+    #[arg(long, value_enum, default_value_t = Side::Client)]
+    pub(crate) role: Side,
+    /// File to read; standard input when it is absent or -
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What `decode` can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wire {
+    /// Hub messages, each followed by the byte 1e
+    Json,
+    /// Hub messages, each after its length
+    Messagepack,
+    /// The first message of a client
+    HandshakeRequest,
+    /// The first message of a server
+    HandshakeResponse,
+    /// The body of an answer to negotiate
+    Negotiate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Side {
+    /// Read as clients do
+    Client,
+    /// Read as servers do
+    Server,
+}
+
+impl From<Side> for Role {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => Self::Client,
+            Side::Server => Self::Server,
+        }
+    }
+}
+
+const ENCODE_HELP: &str = r#"Examples:
+  echo '{"type":"invocation","target":"Send","arguments":[42]}' | signalr encode --protocol messagepack --hex
+  signalr decode --protocol json capture.bin | signalr encode --protocol json > copy.bin
+
+Reads objects as `decode` prints them, one per line. headers, streamIds, arguments and a null invocationId may be left out.
+Values as `decode` prints them are understood anywhere in arguments, item and result: $bin, $timestamp, $ext, $map, and $f32 and
+$f64 with a number, "NaN", "Infinity" or "-Infinity". In JSON, $bin becomes base64, $timestamp text, and $ext is an error.
+Numbers without point and exponent are integers, of at most 64 bits in MessagePack; others are floats of 64 bits. An incomplete
+message becomes as many meaningless bytes. Errors name the line."#;
+
+#[derive(Args)]
+#[command(after_help = ENCODE_HELP)]
+pub(crate) struct EncodeArgs {
+    /// Encoding to write
+    #[arg(long, value_enum)]
+    pub(crate) protocol: WireProtocol,
+    /// Write hexadecimal digits, one line per message
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// File to read; standard input when it is absent or -
+    pub(crate) file: Option<PathBuf>,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Example:
+  signalr completions bash > ~/.local/share/bash-completion/completions/signalr";
+
+#[derive(Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+const MAN_HELP: &str = "\
+Examples:
+  signalr man > signalr.1
+  signalr man invoke | man -l -";
+
+#[derive(Args)]
+#[command(after_help = MAN_HELP)]
+pub(crate) struct ManArgs {
+    /// The command to describe; all of the program without one
+    pub(crate) command: Option<String>,
+}

@@ -1,0 +1,165 @@
+//! `signalr decode`: bytes of the protocol to one JSON object per message.
+
+mod describe;
+mod negotiate;
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use signalr_proto::codec::Role;
+use signalr_proto::codec::frame::FrameDecoder;
+use signalr_proto::codec::handshake;
+use signalr_proto::{DecodeError, Protocol};
+
+use crate::cli::{DecodeArgs, Wire};
+use crate::failure::Failure;
+use crate::input;
+use crate::value::Fault;
+
+pub(crate) use describe::{JSON_DEPTH, MSGPACK_DEPTH};
+pub(crate) use negotiate::put_members as put_negotiate_members;
+
+/// The largest message accepted: as large as MessagePack allows, in JSON too.
+const MAX_MESSAGE: usize = 0x7fff_ffff;
+const CHUNK: usize = 64 * 1024;
+
+/// Runs the command.
+pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
+    let mut input = input::open(options.file.as_deref())?;
+    if options.hex {
+        input = Box::new(input::HexReader::new(input));
+    }
+    let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
+    let result = match options.protocol {
+        Wire::Negotiate => negotiate::run(&mut input, &mut out),
+        Wire::Json | Wire::Messagepack | Wire::HandshakeRequest | Wire::HandshakeResponse => {
+            Stream::new(options).run(&mut input, &mut out)
+        }
+    };
+    // Whatever came before an error is there to be seen before the error is.
+    out.flush()?;
+    result
+}
+
+/// What is wrong in the input, and where in all of it.
+fn protocol_error(what: &dyn std::fmt::Display, offset: u64) -> Failure {
+    Failure::failed(format!("protocol error at byte {offset}: {what}"))
+}
+
+fn from_decode_error(error: DecodeError, frame_start: u64) -> Failure {
+    let error = error.moved_by(frame_start);
+    protocol_error(&error.kind, error.position)
+}
+
+/// A stream of frames.
+struct Stream {
+    wire: Wire,
+    role: Role,
+    protocol: Protocol,
+    frames: FrameDecoder,
+    /// Bytes of the input so far.
+    total: u64,
+    /// Where the last whole frame ended, separator included.
+    end: u64,
+    line: Vec<u8>,
+}
+
+impl Stream {
+    fn new(options: &DecodeArgs) -> Self {
+        let protocol = match options.protocol {
+            Wire::Messagepack => Protocol::MessagePack,
+            Wire::Json | Wire::HandshakeRequest | Wire::HandshakeResponse | Wire::Negotiate => {
+                Protocol::Json
+            }
+        };
+        let frames = FrameDecoder::new(protocol, MAX_MESSAGE);
+        Self {
+            wire: options.protocol,
+            role: options.role.into(),
+            protocol,
+            frames,
+            total: 0,
+            end: 0,
+            line: Vec::new(),
+        }
+    }
+
+    fn run(mut self, input: &mut impl Read, out: &mut impl Write) -> Result<(), Failure> {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let length = match input.read(&mut chunk) {
+                Ok(0) => return self.finish(out),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(input::unreadable(&error)),
+            };
+            self.total = self.total.saturating_add(length as u64);
+            self.feed(
+                Bytes::copy_from_slice(chunk.get(..length).unwrap_or_default()),
+                out,
+            )?;
+            // Somebody may be watching a pipe that is still being written.
+            out.flush()?;
+        }
+    }
+
+    fn feed(&mut self, mut bytes: Bytes, out: &mut impl Write) -> Result<(), Failure> {
+        while let Some(frame) = self
+            .frames
+            .decode(&mut bytes)
+            .map_err(|error| from_decode_error(error, 0))?
+        {
+            let separator = match self.protocol {
+                Protocol::MessagePack => 0,
+                Protocol::Json | _ => 1,
+            };
+            self.end = self
+                .frames
+                .frame_start()
+                .saturating_add(frame.len() as u64)
+                .saturating_add(separator);
+            self.line.clear();
+            self.describe(&frame)?;
+            out.write_all(&self.line)?;
+            // A message that was large should not cost its memory for ever.
+            self.line.shrink_to(CHUNK);
+        }
+        Ok(())
+    }
+
+    /// Makes the line for a frame, which stays empty for messages of unknown type.
+    fn describe(&mut self, frame: &Bytes) -> Result<(), Failure> {
+        let start = self.frames.frame_start();
+        let line = &mut self.line;
+        let described = match self.wire {
+            Wire::HandshakeRequest => handshake::decode_request(frame)
+                .map(|request| describe::put_request(line, &request)),
+            Wire::HandshakeResponse => handshake::decode_response(frame)
+                .map(|response| describe::put_response(line, &response)),
+            Wire::Json | Wire::Messagepack | Wire::Negotiate => {
+                match self.protocol.decode(self.role, frame) {
+                    Err(error) => Err(error),
+                    Ok(None) => return Ok(()),
+                    Ok(Some(message)) => {
+                        let put = describe::put_message(line, frame, &message);
+                        put.map_err(|Fault { offset, what }| {
+                            protocol_error(&what, start.saturating_add(offset as u64))
+                        })?;
+                        Ok(())
+                    }
+                }
+            }
+        };
+        described.map_err(|error| from_decode_error(error, start))?;
+        self.line.push(b'\n');
+        Ok(())
+    }
+
+    fn finish(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let unfinished = self.total.saturating_sub(self.end);
+        if unfinished > 0 {
+            writeln!(out, "{{\"type\":\"incomplete\",\"bytes\":{unfinished}}}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! A connection as the options want it.
+
+use std::time::Duration;
+
+use signalr::client::NetTransport;
+use signalr::tokio::Tokio;
+use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy};
+
+use crate::cli::{ConnectionOptions, ServerOptions};
+use crate::failure::Failure;
+
+const TOKEN_VARIABLE: &str = "SIGNALR_TOKEN";
+
+/// A builder with everything that the options say.
+pub(crate) fn builder(
+    url: &str,
+    server: &ServerOptions,
+    connection: &ConnectionOptions,
+) -> Result<HubConnectionBuilder, Failure> {
+    let mut builder = HubConnection::builder(url)
+        .protocol(connection.protocol.into())
+        .danger_accept_invalid_certificates(server.insecure)
+        .close_timeout(Duration::from_secs(2));
+    for (name, value) in headers(server)? {
+        builder = builder.header(name, value);
+    }
+    if let Some(token) = token(server)? {
+        builder = builder.token(token);
+    }
+    if connection.reconnect {
+        builder = builder.automatic_reconnect(ReconnectPolicy::standard());
+    }
+    Ok(builder)
+}
+
+/// The network, for those who talk to it themselves.
+pub(crate) fn transport(url: &str, server: &ServerOptions) -> Result<NetTransport<Tokio>, Failure> {
+    let secure = ["https:", "wss:"].iter().any(|scheme| {
+        url.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    if server.insecure && secure {
+        return Err(Failure::failed(
+            "--insecure does not work with `negotiate`, and with `listen` only when the methods are named",
+        ));
+    }
+    NetTransport::new(Tokio::default(), Limits::CLIENT).map_err(build_failure)
+}
+
+pub(crate) fn build_failure(error: BuildError) -> Failure {
+    if let BuildError::Usage(error) = error {
+        return Failure::usage(error.to_string());
+    }
+    Failure::failed(error.to_string())
+}
+
+/// The access token from wherever it is, the nearest to the command line first.
+pub(crate) fn token(server: &ServerOptions) -> Result<Option<String>, Failure> {
+    let token = match (&server.token, &server.token_file) {
+        (Some(token), _) => token.clone(),
+        (None, Some(file)) => {
+            let read = std::fs::read_to_string(file);
+            read.map_err(|error| {
+                Failure::usage(format!(
+                    "cannot read the token file {}: {error}",
+                    file.display()
+                ))
+            })?
+        }
+        (None, None) => std::env::var(TOKEN_VARIABLE).unwrap_or_default(),
+    };
+    let token = token.trim();
+    if token
+        .chars()
+        .any(|character| character.is_ascii_control() || !character.is_ascii())
+    {
+        return Err(Failure::usage(
+            "the token holds characters that HTTP does not allow in a header",
+        ));
+    }
+    Ok((!token.is_empty()).then(|| token.to_owned()))
+}
+
+/// Names and values. A value may be a secret, so no message repeats it.
+pub(crate) fn headers(server: &ServerOptions) -> Result<Vec<(&str, &str)>, Failure> {
+    let split = |header: &str| {
+        header
+            .split_once(':')
+            .is_some_and(|(name, _)| !name.trim().is_empty())
+    };
+    if !server.headers.iter().all(|header| split(header)) {
+        return Err(Failure::usage("--header must look like 'Name: value'"));
+    }
+    let pairs = server
+        .headers
+        .iter()
+        .filter_map(|header| header.split_once(':'));
+    Ok(pairs
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .collect())
+}
+
+/// The bound on connecting and calling.
+pub(crate) fn timeout(server: &ServerOptions) -> Result<Option<Duration>, Failure> {
+    let Some(text) = &server.timeout else {
+        return Ok(None);
+    };
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let bound = seconds.filter(|bound| !bound.is_zero());
+    bound.map(Some).ok_or_else(|| {
+        Failure::usage("--timeout must be a number of seconds greater than 0, such as 5 or 0.5")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Output;
+
+    fn options(headers: &[&str], timeout: Option<&str>) -> ServerOptions {
+        ServerOptions {
+            headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+            token: None,
+            token_file: None,
+            timeout: timeout.map(str::to_owned),
+            insecure: false,
+            output: Output::Pretty,
+        }
+    }
+
+    #[test]
+    fn headers_are_cut_at_the_first_colon() {
+        assert_eq!(
+            headers(&options(&["X-Url: http://a:1"], None)).unwrap(),
+            [("X-Url", "http://a:1")]
+        );
+        for wrong in ["secret", ": secret"] {
+            let failure = headers(&options(&[wrong], None)).unwrap_err();
+            assert!(!failure.message().unwrap().contains("secret"));
+        }
+    }
+
+    #[test]
+    fn timeouts_are_positive_seconds() {
+        assert_eq!(
+            timeout(&options(&[], Some("0.5"))).unwrap(),
+            Some(Duration::from_millis(500))
+        );
+        for wrong in ["0", "-1", "soon", "NaN", "inf", "1e300", ""] {
+            assert!(timeout(&options(&[], Some(wrong))).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Failures in a person's words, with what to do about them.
+
+use signalr::{CloseReason, Error};
+use signalr_proto::NegotiateError;
+
+/// What the explanations depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Explain {
+    pub(crate) has_token: bool,
+    pub(crate) insecure: bool,
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errors without advice speak for themselves"
+)]
+impl Explain {
+    /// Why a call or stream of `method` failed.
+    pub(crate) fn error(self, error: &Error, method: &str) -> String {
+        match error {
+            Error::Start(reason) => format!("cannot connect: {}", self.reason(reason)),
+            Error::ConnectionLost(reason) => format!(
+                "the connection was lost before the answer came: {}",
+                self.reason(reason)
+            ),
+            Error::UnexpectedItem => {
+                format!("'{method}' is a stream: call it with `signalr stream`")
+            }
+            Error::NotConnected => "the connection is not active".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Why a connection was not made, or ended.
+    pub(crate) fn reason(self, reason: &CloseReason) -> String {
+        match reason {
+            CloseReason::Negotiate(error) => self.negotiate(error),
+            CloseReason::UpgradeRefused { status } => self.status(*status, "the WebSocket"),
+            CloseReason::TransportFailed { detail } => self.transport(detail),
+            CloseReason::ConnectTimeout { .. } | CloseReason::HandshakeTimeout { .. } => {
+                format!("{reason}; the server does not answer as a SignalR hub does")
+            }
+            CloseReason::RetriesExhausted { attempts, last, .. } => format!(
+                "gave up after {attempts} attempts to connect again: {}",
+                self.reason(last)
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    pub(crate) fn negotiate(self, error: &NegotiateError) -> String {
+        match error {
+            NegotiateError::Status { status } => self.status(*status, "negotiate"),
+            NegotiateError::Refused { error } => {
+                format!("the server refused the connection: {error}")
+            }
+            NegotiateError::Invalid(_) => format!(
+                "{error}; this is not a SignalR hub, or something in between answers in its place"
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    pub(crate) fn status(self, status: u16, what: &str) -> String {
+        match status {
+            401 if self.has_token => "the server refused the token (HTTP 401): it may have expired, or be for another server".to_owned(),
+            401 => "the server refused the token (HTTP 401): there was none; give one with --token, --token-file or the variable SIGNALR_TOKEN".to_owned(),
+            403 => "the server forbids this (HTTP 403): the token or the user may not have the right to".to_owned(),
+            404 => "this is not a SignalR hub (HTTP 404): check the path of the address, or a proxy that stands before it".to_owned(),
+            405 | 200..=299 => format!("the server answered {what} with HTTP {status}: this is not a SignalR hub"),
+            429 | 503 => format!("the server answered {what} with HTTP {status}: it has no room now, try again later"),
+            _ => format!("the server answered {what} with HTTP {status}"),
+        }
+    }
+
+    /// Failures below HTTP; the text is all there is of them.
+    pub(crate) fn transport(self, detail: &str) -> String {
+        let lower = detail.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let hint = if has(&["refused"]) {
+            "is the server running, and are host and port right?"
+        } else if has(&["certificate", "unknownissuer", "selfsigned"]) && !self.insecure {
+            "for tests with a self-signed certificate, and only for those, there is --insecure"
+        } else if has(&["tls", "corrupt message", "invalidcontenttype"]) {
+            "does the server speak TLS at this port? An address of a server that does not begins with http://"
+        } else if has(&["does not speak http"]) {
+            "this is not a SignalR hub; a server that wants TLS has an address that begins with https://"
+        } else if has(&[
+            "lookup",
+            "resolve",
+            "name or service",
+            "no such host",
+            "nodename",
+        ]) {
+            "is the host name right?"
+        } else {
+            return detail.to_owned();
+        };
+        format!("{detail}; {hint}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPLAIN: Explain = Explain {
+        has_token: true,
+        insecure: false,
+    };
+
+    #[test]
+    fn common_failures_come_with_advice() {
+        let transport = |detail: &str| EXPLAIN.transport(detail);
+        assert!(
+            transport("could not connect to localhost:1: Connection refused (os error 111)")
+                .contains("is the server running")
+        );
+        assert!(
+            transport("TLS failed: invalid peer certificate: UnknownIssuer").contains("--insecure")
+        );
+        assert_eq!(transport("the moon is full"), "the moon is full");
+        assert!(
+            EXPLAIN
+                .status(401, "negotiate")
+                .starts_with("the server refused the token")
+        );
+        let none = Explain {
+            has_token: false,
+            insecure: false,
+        };
+        assert!(none.status(401, "negotiate").contains("--token"));
+    }
+}

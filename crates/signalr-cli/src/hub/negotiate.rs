@@ -1,0 +1,214 @@
+//! `signalr negotiate`.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use signalr::Limits;
+use signalr::client::{NetTransport, Transport};
+use signalr::tokio::Tokio;
+use signalr_proto::client::{Action, ClientConfig, ClientConnection, Input, Output};
+use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse, Offer};
+use signalr_proto::{Instant, NegotiateError, UsageError};
+
+use super::events::{Event, Printer, print_members};
+use super::explain::Explain;
+use super::{connect, session};
+use crate::cli::{self, NegotiateArgs};
+use crate::decode::put_negotiate_members;
+use crate::failure::Failure;
+use crate::style::Style;
+
+/// Without --timeout.
+const DEFAULT_BOUND: Duration = Duration::from_secs(30);
+
+/// Runs the command.
+pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
+    let token = connect::token(&options.server)?.and_then(AccessToken::new);
+    let explain = Explain {
+        has_token: token.is_some(),
+        insecure: options.server.insecure,
+    };
+    let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
+    let request = request(options, token)?;
+    let transport = connect::transport(&options.url, &options.server)?;
+    let outcome = session::block_on(async {
+        let exchange = async {
+            let body = exchange(&transport, request, explain).await?;
+            show(options, &body, explain)
+        };
+        tokio::select! {
+            biased;
+            () = session::interrupted() => Err(Failure::Interrupted),
+            outcome = exchange => outcome,
+            () = tokio::time::sleep(bound) => Err(Failure::failed(format!("timed out: no answer within {} seconds", bound.as_secs_f64()))),
+        }
+    });
+    if let (Err(failure), cli::Output::Json) = (&outcome, options.server.output) {
+        if let Some(message) = failure.message() {
+            Printer::new(cli::Output::Json, false).print(&Event::Error(message.to_owned()))?;
+        }
+    }
+    outcome
+}
+
+/// The very request that a connection would begin with.
+fn request(
+    options: &NegotiateArgs,
+    token: Option<AccessToken>,
+) -> Result<http::Request<Bytes>, Failure> {
+    let usage = |error: UsageError| Failure::usage(error.to_string());
+    let mut config = ClientConfig::new(&options.url).map_err(usage)?;
+    config.headers = headers(options)?;
+    config.has_access_token = token.is_some();
+    let now = Instant::ZERO;
+    let mut machine = ClientConnection::new(config, 0);
+    machine.start(now).map_err(usage)?;
+    loop {
+        match machine.poll_output() {
+            Output::Action(Action::GetAccessToken { op }) => machine.handle_input(
+                now,
+                Input::AccessToken {
+                    op,
+                    token: Ok(token.clone()),
+                },
+            ),
+            Output::Action(Action::Request { request, .. }) => return Ok(request),
+            Output::Action(_) | Output::Event(_) => {}
+            Output::Wait(_) => return Err(Failure::usage("this address cannot be asked")),
+        }
+    }
+}
+
+fn headers(options: &NegotiateArgs) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in connect::headers(&options.server)? {
+        let header = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let (name, value) =
+            header.ok_or_else(|| Failure::usage(UsageError::InvalidHeader.to_string()))?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// Sends the request and gives the body of the answer.
+async fn exchange(
+    transport: &NetTransport<Tokio>,
+    request: http::Request<Bytes>,
+    explain: Explain,
+) -> Result<BytesMut, Failure> {
+    let failed = |error: <NetTransport<Tokio> as Transport>::Error| {
+        Failure::failed(format!(
+            "cannot negotiate: {}",
+            explain.transport(&error.to_string())
+        ))
+    };
+    let (head, mut chunks) = transport
+        .request(request)
+        .await
+        .map_err(failed)?
+        .into_parts();
+    if head.status != http::StatusCode::OK {
+        return Err(Failure::failed(
+            explain.status(head.status.as_u16(), "negotiate"),
+        ));
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(failed)?);
+        if body.len() > Limits::CLIENT.max_response_size {
+            return Err(Failure::failed(
+                "the answer is too long for a negotiate response: this is not a SignalR hub",
+            ));
+        }
+    }
+    Ok(body)
+}
+
+fn show(options: &NegotiateArgs, body: &[u8], explain: Explain) -> Result<(), Failure> {
+    let response = NegotiateResponse::decode(body)
+        .map_err(|error| Failure::failed(explain.negotiate(&error)))?;
+    match options.server.output {
+        cli::Output::Json => {
+            let mut members = b"\"event\":\"negotiated\",".to_vec();
+            put_negotiate_members(&mut members, body);
+            print_members(&members)?;
+        }
+        cli::Output::Pretty => print_lines(&lines(&response, options.show_secrets))?,
+    }
+    if let NegotiateResponse::Refused { error } = response {
+        return Err(Failure::failed(
+            explain.negotiate(&NegotiateError::Refused { error }),
+        ));
+    }
+    Ok(())
+}
+
+fn print_lines(lines: &[(&str, String)]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let style = Style::of_stdout();
+    for (name, value) in lines {
+        writeln!(out, "{}{value}", style.bold(&format!("{name:<20}")))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn lines(response: &NegotiateResponse, show_secrets: bool) -> Vec<(&'static str, String)> {
+    let secret = |text: Option<&str>| match text {
+        None => "none".to_owned(),
+        Some(text) if show_secrets => text.to_owned(),
+        Some(_) => "******** (--show-secrets shows it)".to_owned(),
+    };
+    match response {
+        NegotiateResponse::Connect(offer) => {
+            offered(offer, secret(offer.connection_token.as_deref()))
+        }
+        NegotiateResponse::Redirect { url, access_token } => {
+            vec![
+                ("redirected to", url.to_string()),
+                (
+                    "access token",
+                    secret(access_token.as_ref().map(AccessToken::expose)),
+                ),
+            ]
+        }
+        NegotiateResponse::Refused { error } => vec![("refused", error.to_string())],
+        _ => vec![(
+            "answer",
+            "of a kind that this program does not know".to_owned(),
+        )],
+    }
+}
+
+fn offered(offer: &Offer, token: String) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("connection id", offer.connection_id.to_string()),
+        ("connection token", token),
+        ("version", offer.version.to_string()),
+    ];
+    for transport in &offer.transports {
+        lines.push((
+            "transport",
+            format!(
+                "{} ({})",
+                transport.transport,
+                transport.transfer_formats.join(", ")
+            ),
+        ));
+    }
+    lines.push((
+        "stateful reconnect",
+        if offer.stateful_reconnect {
+            "yes"
+        } else {
+            "no"
+        }
+        .to_owned(),
+    ));
+    lines
+}

@@ -1,0 +1,202 @@
+//! The life of a connection on the command line: interrupts, time limits, and a clean end whatever happens.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::time::Duration;
+
+use signalr::HubConnection;
+use tokio::sync::mpsc;
+
+use super::events::{Event, Printer};
+use super::explain::Explain;
+use crate::cli::Output;
+use crate::failure::Failure;
+
+/// How long a clean stop may take before it is given up.
+const STOP_TIME: Duration = Duration::from_secs(3);
+
+/// A connection with what belongs to it.
+pub(crate) struct Session {
+    pub(crate) hub: HubConnection,
+    pub(crate) printer: Printer,
+    pub(crate) explain: Explain,
+    /// News from the connection, to be printed.
+    pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
+    /// What is being waited for, for the message when time runs out.
+    stage: Cell<&'static str>,
+    output: Output,
+}
+
+/// Where handlers and callbacks put their events.
+pub(crate) type News = mpsc::UnboundedSender<Event>;
+
+impl Session {
+    /// A session for a connection that is not started yet. `news` and its sender come from [`channel`].
+    pub(crate) fn new(
+        hub: HubConnection,
+        output: Output,
+        chatty: bool,
+        explain: Explain,
+        (sender, news): (&News, mpsc::UnboundedReceiver<Event>),
+    ) -> Self {
+        report_lifecycle(&hub, sender, explain);
+        Self {
+            hub,
+            printer: Printer::new(output, chatty),
+            explain,
+            news: RefCell::new(news),
+            stage: Cell::new("connection"),
+            output,
+        }
+    }
+
+    /// Connects and says so.
+    pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
+        self.hub
+            .start()
+            .await
+            .map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        self.stage.set("answer");
+        self.printer.print(&Event::Connected {
+            id: self.hub.connection_id(),
+        })
+    }
+
+    /// Runs `work` until it ends, the time is over or the user has enough; then stops the connection.
+    pub(crate) async fn run(
+        &self,
+        bound: Option<Duration>,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let outcome = tokio::select! {
+            biased;
+            () = interrupted() => Err(Failure::Interrupted),
+            outcome = work => outcome,
+            () = elapsed(bound) => Err(self.out_of_time(bound.unwrap_or_default())),
+        };
+        self.finish(&outcome).await?;
+        outcome
+    }
+
+    /// Prints news while `work` goes on.
+    pub(crate) async fn with_news(
+        &self,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                event = self.next_news() => self.printer.print(&event)?,
+                outcome = &mut work => return outcome,
+            }
+        }
+    }
+
+    /// The next piece of news. The session itself keeps a sender alive through the callbacks of the connection.
+    pub(crate) async fn next_news(&self) -> Event {
+        let next = std::future::poll_fn(|cx| self.news.borrow_mut().poll_recv(cx)).await;
+        match next {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) fn out_of_time(&self, bound: Duration) -> Failure {
+        let stage = self.stage.get();
+        Failure::failed(format!(
+            "timed out: no {stage} within {} seconds",
+            bound.as_secs_f64()
+        ))
+    }
+
+    async fn finish(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
+        if let (Err(failure), Output::Json) = (outcome, self.output) {
+            if let Some(message) = failure.message() {
+                self.printer.print(&Event::Error(message.to_owned()))?;
+            }
+        }
+        tokio::select! {
+            biased;
+            // Twice means now.
+            () = interrupted() => return Ok(()),
+            () = self.hub.stop() => {}
+            () = tokio::time::sleep(STOP_TIME) => {}
+        }
+        if outcome == &Err(Failure::BrokenPipe) {
+            return Ok(());
+        }
+        while let Ok(event) = self.news.borrow_mut().try_recv() {
+            // What the server still calls comes too late.
+            if !matches!(event, Event::Invocation { .. }) {
+                self.printer.print(&event)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn channel() -> (News, mpsc::UnboundedReceiver<Event>) {
+    mpsc::unbounded_channel()
+}
+
+/// Nobody listens any more when sending fails.
+pub(crate) fn tell(news: &News, event: Event) {
+    let _ = news.send(event);
+}
+
+fn report_lifecycle(hub: &HubConnection, news: &News, explain: Explain) {
+    let sender = news.clone();
+    hub.on_reconnecting(move |reason| {
+        tell(
+            &sender,
+            Event::Reconnecting {
+                error: Some(explain.reason(reason)),
+            },
+        )
+    });
+    let sender = news.clone();
+    hub.on_reconnected(move |id| {
+        tell(
+            &sender,
+            Event::Reconnected {
+                id: id.map(str::to_owned),
+            },
+        )
+    });
+    let sender = news.clone();
+    hub.on_close(move |reason| {
+        tell(
+            &sender,
+            Event::Closed {
+                error: reason.map(|reason| explain.reason(reason)),
+            },
+        )
+    });
+}
+
+/// Ends at Ctrl-C; never, where there is no such thing.
+pub(crate) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn elapsed(bound: Option<Duration>) {
+    match bound {
+        Some(bound) => tokio::time::sleep(bound).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs a command on a runtime of its own.
+pub(crate) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(command);
+    // A name that is still being looked up must not hold the program back.
+    runtime.shutdown_background();
+    outcome
+}

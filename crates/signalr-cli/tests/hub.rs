@@ -1,0 +1,442 @@
+//! The commands that talk to a hub.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use common::hub::{closed_port, serve, serve_bytes};
+use common::{Run, program, run, run_with};
+
+/// The lines without the id of the connection, which differs each time.
+fn without_id(run: &Run) -> Vec<String> {
+    let cut = |line: &&str| {
+        line.split_once("\"connectionId\":")
+            .map_or_else(|| (*line).to_owned(), |(head, _)| format!("{head}…"))
+    };
+    run.lines().iter().map(cut).collect()
+}
+
+const CONNECTED: &str = "{\"event\":\"connected\",…";
+const CLOSED: &str = "{\"event\":\"closed\"}";
+
+#[test]
+fn invoke_prints_the_result() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    for protocol in ["json", "messagepack"] {
+        assert_eq!(
+            run(&["invoke", &url, "Add", "1", "-2", "--protocol", protocol]).ok_text(),
+            "-1\n"
+        );
+        assert_eq!(
+            run(&["invoke", &url, "Echo", "plain word", "--protocol", protocol]).ok_text(),
+            "\"plain word\"\n"
+        );
+        let json = run(&[
+            "invoke",
+            &url,
+            "Echo",
+            r#"{"a":[1,2.5,null]}"#,
+            "--protocol",
+            protocol,
+            "--output",
+            "json",
+        ]);
+        assert_eq!(
+            without_id(&json),
+            [
+                CONNECTED,
+                r#"{"event":"result","result":{"a":[1,2.5,null]}}"#,
+                CLOSED
+            ]
+        );
+    }
+    let binary = run(&[
+        "invoke",
+        &url,
+        "Echo",
+        r#"{"$bin":"00ff"}"#,
+        "--protocol",
+        "messagepack",
+    ]);
+    assert_eq!(binary.ok_text(), "{\"$bin\":\"00ff\"}\n");
+    let large = "123456789012345678901234567890";
+    assert_eq!(
+        run(&["invoke", &url, "Echo", large]).ok_text(),
+        format!("{large}\n")
+    );
+}
+
+#[test]
+fn arguments_come_from_files_and_standard_input() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let file = std::env::temp_dir().join(format!("signalr-cli-argument-{}", std::process::id()));
+    let at = format!("@{}", file.display());
+    for (content, expected) in [
+        ("{\"a\": 1}\n", "{\"a\":1}\n"),
+        ("some text\n", "\"some text\"\n"),
+        ("two\nlines", "\"two\\nlines\"\n"),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        assert_eq!(run(&["invoke", &url, "Echo", &at]).ok_text(), expected);
+        assert_eq!(
+            run_with(&["invoke", &url, "Echo", "-"], content.as_bytes()).ok_text(),
+            expected
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run(&["invoke", &url, "Echo", &at]).code, 2);
+}
+
+#[test]
+fn errors_of_the_server_are_told_in_its_words() {
+    let (base, _hub) = serve();
+    let failed = run(&[
+        "invoke",
+        &format!("{base}/open"),
+        "Fail",
+        "--output",
+        "json",
+    ]);
+    let message =
+        "An unexpected error occurred invoking 'Fail' on the server. HubException: no such luck";
+    assert_eq!(failed.code, 1);
+    assert_eq!(
+        without_id(&failed),
+        [
+            CONNECTED,
+            &format!("{{\"event\":\"error\",\"message\":\"{message}\"}}"),
+            CLOSED
+        ]
+    );
+    assert_eq!(failed.err, format!("signalr: {message}\n"));
+    assert_eq!(
+        run(&["invoke", &format!("{base}/open"), "NoSuchMethod"]).code,
+        1
+    );
+    assert_eq!(run(&["invoke", &format!("{base}/open"), "Abort"]).code, 1);
+}
+
+#[test]
+fn send_waits_for_nothing() {
+    let (base, _hub) = serve();
+    let sent = run(&["send", &format!("{base}/open"), "Stall", "--output", "json"]);
+    assert_eq!(without_id(&sent), [CONNECTED, CLOSED]);
+    assert_eq!(sent.code, 0);
+}
+
+#[test]
+fn stream_prints_items_as_they_come() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    for protocol in ["json", "messagepack"] {
+        assert_eq!(
+            run(&["stream", &url, "Count", "3", "--protocol", protocol]).ok_text(),
+            "0\n1\n2\n"
+        );
+    }
+    let failed = run(&["stream", &url, "CountThenFail", "--output", "json"]);
+    assert_eq!(
+        (failed.code, failed.lines()[1]),
+        (1, "{\"event\":\"item\",\"item\":1}")
+    );
+    assert!(failed.lines()[2].contains("out of numbers"));
+    assert_eq!(
+        run(&["stream", &url, "Count", "100000"])
+            .ok_text()
+            .lines()
+            .count(),
+        100_000
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_stream_quietly() {
+    let (base, _hub) = serve();
+    let mut child = program(&["stream", &format!("{base}/open"), "Forever"])
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "0\n");
+    drop(stdout);
+    let run: Run = child.wait_with_output().unwrap().into();
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+}
+
+#[test]
+fn listen_prints_all_calls_or_those_that_were_named() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    for protocol in ["json", "messagepack"] {
+        let all = run(&[
+            "listen",
+            &url,
+            "--count",
+            "4",
+            "--output",
+            "json",
+            "--protocol",
+            protocol,
+        ]);
+        let welcome = |number: u32| {
+            format!(
+                "{{\"event\":\"invocation\",\"target\":\"Welcome\",\"arguments\":[{number},\"hello\"]}}"
+            )
+        };
+        let other = "{\"event\":\"invocation\",\"target\":\"Other\",\"arguments\":[]}".to_owned();
+        assert_eq!(
+            without_id(&all),
+            [
+                CONNECTED.to_owned(),
+                welcome(0),
+                welcome(1),
+                welcome(2),
+                other,
+                CLOSED.to_owned()
+            ]
+        );
+        assert_eq!(all.code, 0);
+    }
+    let some = run(&["listen", &url, "Other", "--count", "1"]);
+    assert_eq!((some.code, some.text()), (0, "Other()\n"));
+}
+
+#[test]
+fn tokens_come_from_the_option_a_file_or_the_environment() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/guarded");
+    assert_eq!(
+        run(&["invoke", &url, "User", "--token", "secret"]).ok_text(),
+        "\"ann\"\n"
+    );
+    let file = std::env::temp_dir().join(format!("signalr-cli-token-{}", std::process::id()));
+    std::fs::write(&file, "secret\n").unwrap();
+    assert_eq!(
+        run(&[
+            "invoke",
+            &url,
+            "User",
+            "--token-file",
+            file.to_str().unwrap()
+        ])
+        .ok_text(),
+        "\"ann\"\n"
+    );
+    std::fs::remove_file(&file).unwrap();
+    let from_environment: Run = program(&["invoke", &url, "User"])
+        .env("SIGNALR_TOKEN", "secret")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(from_environment.ok_text(), "\"ann\"\n");
+    for arguments in [
+        &["invoke", &url, "User", "--token", "canary"][..],
+        &["invoke", &url, "User"],
+        &["negotiate", &url, "--token", "canary"],
+    ] {
+        let refused = run(arguments);
+        assert_eq!(refused.code, 1);
+        assert!(
+            refused.err.contains("the server refused the token") && !refused.err.contains("canary"),
+            "{}",
+            refused.err
+        );
+    }
+}
+
+#[test]
+fn headers_are_sent_and_the_log_keeps_secrets() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/guarded");
+    let run = run(&[
+        "invoke",
+        &url,
+        "Header",
+        "x-colour",
+        "-H",
+        "X-Colour: blue",
+        "--header",
+        "x-other: canary",
+        "--token",
+        "secret",
+        "-vv",
+    ]);
+    assert_eq!((run.code, run.text()), (0, "\"blue\"\n"));
+    assert!(run.err.contains("connect"), "{}", run.err);
+    for secret in ["secret", "canary", "blue"] {
+        assert!(!run.err.contains(secret), "{}", run.err);
+    }
+}
+
+#[test]
+fn negotiate_prints_the_answer_and_masks_secrets_for_people_only() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let json = run(&["negotiate", &url, "--output", "json"]).ok_text();
+    assert!(
+        json.starts_with("{\"event\":\"negotiated\",\"connectionId\":\"")
+            && json.contains("\"version\":1,\"transports\":[{\"transport\":\"WebSockets\""),
+        "{json}"
+    );
+    let masked = run(&["negotiate", &url]).ok_text();
+    assert!(masked.contains("********"), "{masked}");
+    let shown = run(&["negotiate", &url, "--show-secrets"]).ok_text();
+    assert!(!shown.contains("********"), "{shown}");
+    let body =
+        b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\nconnection: close\r\n\r\n{\"error\":\"no\"}";
+    let refused = run(&["negotiate", &serve_bytes(Some(body))]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("refused the connection: no"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn addresses_where_no_hub_answers_are_explained() {
+    let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+    let missing = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let cases = [
+        (closed_port(), "is the server running"),
+        (
+            serve_bytes(Some(b"SSH-2.0-garbage\r\n")),
+            "not a SignalR hub",
+        ),
+        (serve_bytes(Some(html)), "not a SignalR hub"),
+        (serve_bytes(Some(missing)), "not a SignalR hub"),
+        (
+            serve_bytes(Some(b"junk")).replace("http:", "https:"),
+            "http://",
+        ),
+    ];
+    for (url, words) in cases {
+        for command in [
+            &["invoke", &url, "Method"][..],
+            &["listen", &url],
+            &["negotiate", &url],
+        ] {
+            let run = run(command);
+            assert_eq!(run.code, 1, "{command:?}: {}", run.err);
+            assert!(run.err.contains(words), "{command:?}: {}", run.err);
+        }
+    }
+}
+
+#[test]
+fn silence_ends_with_the_timeout() {
+    let silent = serve_bytes(None);
+    for command in [
+        &["invoke", &silent, "Method", "--timeout", "0.3"][..],
+        &["listen", &silent, "--timeout", "0.3"],
+        &["negotiate", &silent, "--timeout", "0.3"],
+    ] {
+        let run = run(command);
+        assert_eq!(run.code, 1);
+        assert!(
+            run.err.contains("timed out") && run.err.contains("0.3 seconds"),
+            "{}",
+            run.err
+        );
+    }
+    let (base, _hub) = serve();
+    let stalled = run(&[
+        "invoke",
+        &format!("{base}/open"),
+        "Stall",
+        "--timeout",
+        "0.5",
+    ]);
+    assert_eq!(stalled.code, 1);
+    assert!(
+        stalled.err.contains("no answer within 0.5 seconds"),
+        "{}",
+        stalled.err
+    );
+}
+
+#[test]
+fn listen_reconnects_when_told_to_and_ends_with_the_connection_otherwise() {
+    let (base, hub) = serve();
+    let url = format!("{base}/open");
+    let (mut child, mut lines) = listening(&["listen", &url, "Other", "--output", "json"]);
+    hub.cut(&next_connection_id(&mut lines));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+
+    let (mut child, mut lines) = listening(&[
+        "listen",
+        &url,
+        "Other",
+        "--output",
+        "json",
+        "--reconnect",
+        "--count",
+        "2",
+    ]);
+    let id = next_connection_id(&mut lines);
+    let mut call = String::new();
+    lines.read_line(&mut call).unwrap();
+    assert!(call.contains("invocation"), "{call}");
+    hub.cut(&id);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    let events: Vec<&str> = rest
+        .lines()
+        .map(|line| line.split(['"']).nth(3).unwrap())
+        .collect();
+    assert!(
+        events.contains(&"reconnecting") && events.contains(&"reconnected"),
+        "{rest}"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_cleanly_with_130() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    for arguments in [
+        &["listen", &url, "--output", "json"][..],
+        &["stream", &url, "Forever", "--output", "json"],
+        &["invoke", &url, "Stall", "--output", "json"],
+    ] {
+        let (child, mut lines) = listening(arguments);
+        next_connection_id(&mut lines);
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        let run: Run = child.wait_with_output().unwrap().into();
+        assert_eq!((run.code, run.err.as_str()), (130, ""), "{arguments:?}");
+        assert_eq!(rest.lines().last(), Some(CLOSED), "{arguments:?}");
+    }
+}
+
+fn listening(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = program(arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    (child, lines)
+}
+
+/// Reads the line that tells of the connection.
+fn next_connection_id(lines: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let id = line
+        .strip_prefix("{\"event\":\"connected\",\"connectionId\":\"")
+        .unwrap();
+    id.split('"').next().unwrap().to_owned()
+}

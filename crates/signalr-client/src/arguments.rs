@@ -1,0 +1,248 @@
+//! What calls can be made with: values, and streams among them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::BytesMut;
+use signalr_proto::codec::ArgumentWriter;
+use signalr_proto::{Arguments, Encode, EncodeError, HubArguments, Payload, Protocol};
+
+use crate::upload::Upload;
+
+/// One argument of a call: anything that serde can serialize, a raw [`Payload`], or an [`Upload`] stream.
+pub trait HubArgument {
+    /// 1 for a stream, 0 for a value.
+    fn stream_count(&self) -> usize {
+        0
+    }
+
+    /// Writes a value; a stream writes nothing.
+    ///
+    /// # Errors
+    /// When the value cannot be serialized.
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError>;
+
+    /// Moves a stream out; a value leaves nothing.
+    fn take_uploads(self, uploads: &mut Vec<Upload>)
+    where
+        Self: Sized,
+    {
+        let _ = uploads;
+    }
+}
+
+impl<T: Encode> HubArgument for T {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        writer.value(self)
+    }
+}
+
+impl HubArgument for Upload {
+    fn stream_count(&self) -> usize {
+        1
+    }
+
+    fn write(&self, _: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    fn take_uploads(self, uploads: &mut Vec<Upload>) {
+        uploads.push(self);
+    }
+}
+
+/// An argument whose kind is known only when the program runs, for `Vec<Argument>`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Argument {
+    /// A value.
+    Value(serde_json::Value),
+    /// A value that is encoded already, in the protocol of the connection.
+    Raw(Payload),
+    /// A stream.
+    Upload(Upload),
+}
+
+impl HubArgument for Argument {
+    fn stream_count(&self) -> usize {
+        match self {
+            Self::Value(_) | Self::Raw(_) => 0,
+            Self::Upload(_) => 1,
+        }
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Value(value) => writer.value(value),
+            Self::Raw(payload) => writer.value(payload),
+            Self::Upload(_) => Ok(()),
+        }
+    }
+
+    fn take_uploads(self, uploads: &mut Vec<Upload>) {
+        match self {
+            Self::Value(_) | Self::Raw(_) => {}
+            Self::Upload(upload) => uploads.push(upload),
+        }
+    }
+}
+
+/// The arguments of a call: `()`, tuples of up to 12 [`HubArgument`]s, `Vec`s, arrays and slices of them, or a raw
+/// [`Arguments`] list.
+///
+/// ```
+/// # use signalr_client::{CallArguments, Upload};
+/// # fn call(_: impl CallArguments) {}
+/// call(("user", 42));
+/// call((Upload::new(futures_util::stream::iter(0..10)), "a value beside it"));
+/// call(vec![serde_json::json!({"x": 1}), serde_json::json!(null)]);
+/// ```
+pub trait CallArguments {
+    /// How many streams there are.
+    fn stream_count(&self) -> usize {
+        0
+    }
+
+    /// Writes the values.
+    ///
+    /// # Errors
+    /// When a value cannot be serialized.
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError>;
+
+    /// Moves the streams out, in their order.
+    fn take_uploads(self, uploads: &mut Vec<Upload>)
+    where
+        Self: Sized,
+    {
+        let _ = uploads;
+    }
+}
+
+/// Call arguments as the protocol's machine takes them.
+pub(crate) struct Wire<'a, A>(pub(crate) &'a A);
+
+impl<A: CallArguments> HubArguments for Wire<'_, A> {
+    fn stream_count(&self) -> usize {
+        self.0.stream_count()
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        guarded(|| self.0.write(writer))
+    }
+}
+
+/// A value whose panics while it is serialized are errors.
+pub(crate) struct Guarded<'a, T: ?Sized>(pub(crate) &'a T);
+
+impl<T: Encode + ?Sized> Encode for Guarded<'_, T> {
+    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        guarded(|| self.0.encode(protocol, out))
+    }
+}
+
+/// Unwinding through the machine would leave half a message among those that wait to be sent; an error takes it back.
+fn guarded(write: impl FnOnce() -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+    let outcome = catch_unwind(AssertUnwindSafe(write));
+    outcome.unwrap_or_else(|_| {
+        Err(EncodeError::Serialize {
+            detail: "its Serialize implementation panicked".into(),
+        })
+    })
+}
+
+/// Arguments that were encoded before, when there was no room: the values, and the number of streams.
+pub(crate) struct Kept {
+    pub(crate) values: Arguments,
+    pub(crate) streams: usize,
+}
+
+impl HubArguments for Kept {
+    fn stream_count(&self) -> usize {
+        self.streams
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        writer.raw(&self.values)
+    }
+}
+
+impl CallArguments for () {
+    fn write(&self, _: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}
+
+impl CallArguments for Arguments {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        writer.raw(self)
+    }
+}
+
+impl<T: HubArgument> CallArguments for Vec<T> {
+    fn stream_count(&self) -> usize {
+        self.iter().map(HubArgument::stream_count).sum()
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.iter().try_for_each(|argument| argument.write(writer))
+    }
+
+    fn take_uploads(self, uploads: &mut Vec<Upload>) {
+        self.into_iter()
+            .for_each(|argument| argument.take_uploads(uploads));
+    }
+}
+
+impl<T: HubArgument, const N: usize> CallArguments for [T; N] {
+    fn stream_count(&self) -> usize {
+        self.iter().map(HubArgument::stream_count).sum()
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.iter().try_for_each(|argument| argument.write(writer))
+    }
+
+    fn take_uploads(self, uploads: &mut Vec<Upload>) {
+        self.into_iter()
+            .for_each(|argument| argument.take_uploads(uploads));
+    }
+}
+
+impl<T: Encode> CallArguments for &[T] {
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.iter().try_for_each(|argument| writer.value(argument))
+    }
+}
+
+macro_rules! tuples {
+    ($(($($index:tt $type:ident),+))+) => {$(
+        impl<$($type: HubArgument),+> CallArguments for ($($type,)+) {
+            fn stream_count(&self) -> usize {
+                0 $(+ self.$index.stream_count())+
+            }
+
+            fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+                $(self.$index.write(writer)?;)+
+                Ok(())
+            }
+
+            fn take_uploads(self, uploads: &mut Vec<Upload>) {
+                $(self.$index.take_uploads(uploads);)+
+            }
+        }
+    )+};
+}
+
+tuples! {
+    (0 A)
+    (0 A, 1 B)
+    (0 A, 1 B, 2 C)
+    (0 A, 1 B, 2 C, 3 D)
+    (0 A, 1 B, 2 C, 3 D, 4 E)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J, 10 K)
+    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J, 10 K, 11 L)
+}

@@ -1,0 +1,257 @@
+//! How a connection is configured.
+
+use core::future::Future;
+use core::marker::PhantomData;
+use core::time::Duration;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use signalr_proto::client::{ClientConfig, ClientConnection};
+use signalr_proto::{Limits, Protocol, UsageError};
+
+use crate::connection::HubConnection;
+use crate::driver::Driver;
+use crate::error::BuildError;
+use crate::net::{NetTransport, TlsOptions};
+use crate::policy::{IntoToken, RetryPolicy, TokenProvider};
+use crate::shared::Shared;
+use crate::transport::{Launch, Transport};
+
+/// Calls of the server that may wait for a slow handler before reading stops.
+const HANDLER_QUEUE: usize = 1024;
+
+/// Configures a [`HubConnection`]. Mistakes are reported by [`build`](Self::build), all of them errors and none a panic.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use signalr_client::{Detached, HubConnection, ReconnectPolicy, Protocol};
+/// # fn example() {
+/// let builder = HubConnection::<Detached>::builder("https://example.com/chat")
+///     .protocol(Protocol::MessagePack)
+///     .token("secret")
+///     .header("x-tenant", "blue")
+///     .automatic_reconnect(ReconnectPolicy::standard())
+///     .server_timeout(Duration::from_secs(60));
+/// # let _ = builder;
+/// # }
+/// ```
+#[must_use = "nothing is built yet: call build()"]
+pub struct HubConnectionBuilder<R> {
+    config: Result<ClientConfig, UsageError>,
+    retry: Option<RetryPolicy>,
+    token: Option<TokenProvider>,
+    tls: TlsOptions,
+    handler_queue: usize,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> HubConnectionBuilder<R> {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            config: ClientConfig::new(url),
+            retry: None,
+            token: None,
+            tls: TlsOptions::default(),
+            handler_queue: HANDLER_QUEUE,
+            runtime: PhantomData,
+        }
+    }
+
+    fn configure(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        if let Ok(config) = &mut self.config {
+            change(config);
+        }
+        self
+    }
+
+    /// The encoding of messages. Default: JSON.
+    pub fn protocol(self, protocol: Protocol) -> Self {
+        self.configure(|config| config.protocol = protocol)
+    }
+
+    /// Has `provide` asked for an access token before every request to the server, also when reconnecting, so that it can give
+    /// a fresh one. It returns a future of a `String`, an `Option<String>`, or a `Result` of either.
+    ///
+    /// ```
+    /// # use signalr_client::{Detached, HubConnection};
+    /// # async fn log_in() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// HubConnection::<Detached>::builder("https://example.com/chat").access_token(|| log_in());
+    /// ```
+    pub fn access_token<F, Fut>(mut self, provide: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoToken> + Send + 'static,
+    {
+        self.token = Some(TokenProvider::new(provide));
+        self
+    }
+
+    /// An access token that never changes.
+    pub fn token(self, token: impl Into<String>) -> Self {
+        let token = token.into();
+        self.access_token(move || core::future::ready(token.clone()))
+    }
+
+    /// Puts the WebSocket's token into the query instead of a header, for proxies that drop the header. Default: false.
+    pub fn token_in_query(self, in_query: bool) -> Self {
+        self.configure(|config| config.token_in_query = in_query)
+    }
+
+    /// A header of every request. One of the same name is replaced.
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let header = HeaderName::try_from(name.as_ref())
+            .ok()
+            .zip(HeaderValue::from_str(value.as_ref()).ok());
+        match header {
+            Some((name, value)) => self.configure(|config| {
+                config.headers.insert(name, value);
+            }),
+            None => {
+                self.config = self.config.and(Err(UsageError::InvalidHeader));
+                self
+            }
+        }
+    }
+
+    /// What to do when an established connection is lost. Default: nothing. A failed [`start`](HubConnection::start) is never
+    /// retried.
+    pub fn automatic_reconnect(mut self, policy: impl Into<RetryPolicy>) -> Self {
+        self.retry = Some(policy.into());
+        self
+    }
+
+    /// A ping is sent when nothing else was for this long. Default: 15 s.
+    pub fn keep_alive_interval(self, interval: Duration) -> Self {
+        self.configure(|config| config.keep_alive_interval = interval)
+    }
+
+    /// The connection is given up when nothing was received for this long. At least twice the server's keep-alive interval.
+    /// Default: 30 s.
+    pub fn server_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.server_timeout = timeout)
+    }
+
+    /// How long the server may take to answer the handshake. Default: 15 s.
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.handshake_timeout = timeout)
+    }
+
+    /// How long each step before the handshake (token, negotiation, opening) may take. Default: 30 s.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.connect_timeout = timeout)
+    }
+
+    /// How long [`stop`](HubConnection::stop) waits for the server to close its side. Default: 5 s.
+    pub fn close_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.close_timeout = timeout)
+    }
+
+    /// Opens the WebSocket at once, without negotiation. Default: false.
+    pub fn skip_negotiation(self, skip: bool) -> Self {
+        self.configure(|config| config.skip_negotiation = skip)
+    }
+
+    /// Lets a redirect to another scheme, host or port see your headers and token. Default: false.
+    pub fn credentials_across_origins(self, allow: bool) -> Self {
+        self.configure(|config| config.credentials_across_origins = allow)
+    }
+
+    /// Bounds on memory.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.configure(|config| config.limits = limits)
+    }
+
+    /// How many calls of the server may wait for slow handlers before reading stops until they catch up. Default: 1024.
+    pub const fn handler_queue(mut self, calls: usize) -> Self {
+        self.handler_queue = calls;
+        self
+    }
+
+    /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
+    pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.tls.roots.push(certificate.into());
+        self
+    }
+
+    /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
+    pub const fn only_added_root_certificates(mut self, only: bool) -> Self {
+        self.tls.only_added = only;
+        self
+    }
+
+    /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
+    /// token included. For tests. Default: false.
+    pub const fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
+        self.tls.accept_invalid = accept;
+        self
+    }
+
+    /// A connection that is not started yet. Its driver is spawned by the first [`start`](HubConnection::start).
+    ///
+    /// # Errors
+    /// [`BuildError::Usage`] for an address, header or interval that is not valid; [`BuildError::Tls`] for certificates that
+    /// cannot be read, and for an https address when no TLS is compiled in.
+    pub fn build(mut self) -> Result<HubConnection<R>, BuildError>
+    where
+        R: Launch,
+    {
+        let tls = core::mem::take(&mut self.tls);
+        let secure = self
+            .config
+            .as_ref()
+            .is_ok_and(|config| config.url.is_secure());
+        let limits = self
+            .config
+            .as_ref()
+            .map_or(Limits::CLIENT, |config| config.limits);
+        let transport = NetTransport::with(R::default(), tls, limits)?;
+        if secure {
+            transport.prepare_tls()?;
+        }
+        let (connection, driver) = self.build_with(transport)?;
+        connection.set_launcher(R::launcher(driver));
+        Ok(connection)
+    }
+
+    /// A connection over a transport of your own, or with a driver that you run yourself: nothing happens unless the future of
+    /// [`Driver::run`] is polled. Certificates are the transport's business.
+    ///
+    /// # Errors
+    /// [`BuildError::Usage`] for an address, header or interval that is not valid.
+    pub fn build_with<T: Transport>(
+        self,
+        transport: T,
+    ) -> Result<(HubConnection<R>, Driver<T>), BuildError> {
+        let mut config = self.config?;
+        config.has_access_token = self.token.is_some();
+        let decider = self.retry.and_then(|retry| {
+            let (policy, decider) = retry.into_parts();
+            config.reconnect = policy;
+            decider
+        });
+        config.validate()?;
+        let machine = ClientConnection::new(config, seed());
+        let shared = Arc::new(Shared::new(
+            machine,
+            self.token,
+            decider,
+            self.handler_queue,
+        ));
+        let connection = HubConnection::from_shared(Arc::clone(&shared));
+        Ok((connection, Driver::new(shared, transport)))
+    }
+}
+
+impl<R> core::fmt::Debug for HubConnectionBuilder<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HubConnectionBuilder")
+            .field("url", &self.config.as_ref().map(|config| &config.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Randomness for jitter, from the keys the standard library draws for its hash maps.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

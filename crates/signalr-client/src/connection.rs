@@ -1,0 +1,298 @@
+//! The handle users hold.
+
+use core::marker::PhantomData;
+use std::sync::{Arc, Weak};
+
+use futures_channel::oneshot;
+use futures_util::Stream;
+use signalr_proto::CloseReason;
+use signalr_proto::client::ConnectionState;
+
+use crate::arguments::CallArguments;
+use crate::builder::HubConnectionBuilder;
+use crate::call::{Invoke, OpenStream, Sending};
+use crate::error::{Error, RegisterError};
+use crate::handler::{Handler, Subscription};
+use crate::lifecycle::LifecycleEvent;
+use crate::shared::{Command, Handle, Shared};
+
+/// A connection to a SignalR hub. Cloning it is cheap and gives another handle to the same connection.
+///
+/// `R` is the runtime; each of `signalr-tokio`, `signalr-smol` and `signalr-async-std` offers this type with its own filled in.
+///
+/// When the last handle is dropped the connection is stopped, in an orderly way. Futures and streams of calls count as handles,
+/// and so do handles that a handler's closure holds: let such closures hold a [`WeakHubConnection`] instead.
+pub struct HubConnection<R> {
+    handle: Handle,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for HubConnection<R> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+            runtime: PhantomData,
+        }
+    }
+}
+
+impl<R> core::fmt::Debug for HubConnection<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HubConnection")
+            .field("machine", &self.handle.shared.lock().machine)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> HubConnection<R> {
+    /// Begins to configure a connection to the hub at this address: `http`, `https`, `ws` or `wss`.
+    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder<R> {
+        HubConnectionBuilder::new(url.as_ref())
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self {
+            handle: Handle::new(shared),
+            runtime: PhantomData,
+        }
+    }
+
+    pub(crate) fn set_launcher(&self, launcher: crate::transport::Launcher) {
+        self.handle.shared.set_launcher(launcher);
+    }
+
+    /// A handle that does not keep the connection.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakHubConnection<R> {
+        WeakHubConnection {
+            shared: Arc::downgrade(&self.handle.shared),
+            runtime: PhantomData,
+        }
+    }
+}
+
+/// The life of the connection.
+impl<R> HubConnection<R> {
+    /// Connects. When it fails, nothing is retried: call it again when you see fit.
+    ///
+    /// A connection that was stopped or lost can be started again; handlers stay registered. Dropping the future does not stop
+    /// the attempt; [`stop`](Self::stop) does.
+    ///
+    /// # Errors
+    /// [`Error::NotDisconnected`] in any other state, [`Error::Start`] when no connection could be made, [`Error::Launch`]
+    /// outside of the runtime, [`Error::DriverGone`] after it was shut down.
+    pub async fn start(&self) -> Result<(), Error> {
+        self.handle.shared.launch()?;
+        let (sender, answer) = oneshot::channel();
+        self.handle.shared.command(Command::Start(sender))?;
+        answer.await.unwrap_or(Err(Error::DriverGone))
+    }
+
+    /// Closes the connection in an orderly way and waits until that is done. What was sent before still goes out; pending calls
+    /// fail. In the Disconnected state nothing happens. Handlers may call it.
+    pub async fn stop(&self) {
+        let shared = &self.handle.shared;
+        let (sender, answer) = oneshot::channel();
+        if shared.is_launched() && shared.command(Command::Stop(sender)).is_ok() {
+            // An error means that the driver is gone, and the connection with it.
+            let _ = answer.await;
+        }
+    }
+
+    /// What the connection is doing.
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        self.handle.shared.lock().machine.state()
+    }
+
+    /// The id by which the server knows this connection. None while there is no connection, and when negotiation was skipped.
+    #[must_use]
+    pub fn connection_id(&self) -> Option<String> {
+        self.handle
+            .shared
+            .lock()
+            .machine
+            .connection_id()
+            .map(Into::into)
+    }
+
+    /// What happens to the connection from now on, as a stream.
+    pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<R> {
+        self.handle.shared.listeners.subscribe()
+    }
+
+    /// Has `callback` called when the connection was lost and is being made again, with the reason.
+    ///
+    /// Callbacks run inside the driver: they must not block. For longer work use [`events`](Self::events).
+    pub fn on_reconnecting(&self, callback: impl Fn(&CloseReason) + Send + Sync + 'static) {
+        self.handle.shared.listeners.add(move |event| {
+            if let LifecycleEvent::Reconnecting { reason } = event {
+                callback(reason);
+            }
+        });
+    }
+
+    /// Has `callback` called when the connection is back, with its new id. To the server it is a new connection: groups have to
+    /// be joined again.
+    pub fn on_reconnected(&self, callback: impl Fn(Option<&str>) + Send + Sync + 'static) {
+        self.handle.shared.listeners.add(move |event| {
+            if let LifecycleEvent::Reconnected { connection_id } = event {
+                callback(connection_id.as_deref());
+            }
+        });
+    }
+
+    /// Has `callback` called when the connection is over, with the reason unless it ended in an orderly way. Not called when
+    /// [`start`](Self::start) fails.
+    pub fn on_close(&self, callback: impl Fn(Option<&CloseReason>) + Send + Sync + 'static) {
+        self.handle.shared.listeners.add(move |event| {
+            if let LifecycleEvent::Closed { reason } = event {
+                callback(Some(reason).filter(|reason| !reason.is_clean()));
+            }
+        });
+    }
+}
+
+/// Calls to the server.
+///
+/// A call is written when the method is called, so calls reach the server in the order in which they were made, and arguments
+/// may be borrowed. Awaiting what the method returns waits for the outcome. Arguments are serialized while the connection is
+/// locked: a `Serialize` implementation must not use the same connection.
+impl<R> HubConnection<R> {
+    /// Calls a method and waits for its result.
+    ///
+    /// `T` is what the result is read as; `()` takes anything, also nothing. Dropping the future cancels the call.
+    /// [`Invoke::timeout`] gives it a deadline.
+    ///
+    /// ```
+    /// # use signalr_client::{Error, HubConnection};
+    /// # use std::time::Duration;
+    /// # async fn example<R>(connection: HubConnection<R>) -> Result<(), Error> {
+    /// let sum: i32 = connection.invoke("Add", (1, 2)).await?;
+    /// let name = connection.invoke::<Option<String>>("FindName", (42,)).timeout(Duration::from_secs(5)).await?;
+    /// connection.invoke::<()>("DoNothing", ()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn invoke<T>(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Invoke<T> {
+        Invoke::new(self.handle.clone(), target.as_ref(), arguments)
+    }
+
+    /// Calls a method without asking for a result. Ready when the transport has taken the message; whether the server could
+    /// carry it out is not told.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// connection.send("Notify", ("everybody", [1, 2, 3])).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Sending {
+        Sending::new(self.handle.clone(), target.as_ref(), arguments)
+    }
+
+    /// Calls a method whose results are a stream.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// use futures_util::StreamExt;
+    ///
+    /// let mut numbers = connection.stream::<i32>("Count", (10, 500)).await?;
+    /// while let Some(number) = numbers.next().await {
+    ///     println!("{}", number?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stream<T>(
+        &self,
+        target: impl AsRef<str>,
+        arguments: impl CallArguments,
+    ) -> OpenStream<T> {
+        OpenStream::new(self.handle.clone(), target.as_ref(), arguments)
+    }
+}
+
+/// Calls of the server.
+impl<R> HubConnection<R> {
+    /// Has the server's calls of `target` handled by a closure over one tuple of arguments; see [`Handler`].
+    ///
+    /// Names match exactly. Several handlers of one method run one after another. Calls that want no answer are handled strictly
+    /// in the order in which they came; calls that want one run at the same time as everything else. Handlers run inside the
+    /// driver: they must not block the thread, and plain ones should be short.
+    ///
+    /// The server wants one answer, so only one handler of a method can return a value. A second one is refused: an error is
+    /// logged, and the subscription says so; use [`try_on`](Self::try_on) to handle it.
+    ///
+    /// ```
+    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
+    /// connection.on("Ask", |(question,): (String,)| async move { question.len() });
+    /// # }
+    /// ```
+    pub fn on<M>(&self, target: impl AsRef<str>, handler: impl Handler<M>) -> Subscription {
+        let target = target.as_ref();
+        self.try_on(target, handler).unwrap_or_else(|error| {
+            tracing::error!(target, "handler not registered: {error}");
+            Subscription::refused(target.into())
+        })
+    }
+
+    /// Like [`on`](Self::on), but tells when the handler is refused.
+    ///
+    /// # Errors
+    /// [`RegisterError::SecondValue`] for a second handler of the same method that returns a value.
+    pub fn try_on<M>(
+        &self,
+        target: impl AsRef<str>,
+        handler: impl Handler<M>,
+    ) -> Result<Subscription, RegisterError> {
+        self.handle
+            .shared
+            .handlers
+            .add(target.as_ref(), handler.erase())
+    }
+
+    /// Removes a handler; false if it was gone already. Calls under way are not interrupted.
+    pub fn off(&self, subscription: &Subscription) -> bool {
+        self.handle.shared.handlers.remove(subscription)
+    }
+
+    /// Removes all handlers of a method and tells how many there were.
+    pub fn off_all(&self, target: impl AsRef<str>) -> usize {
+        self.handle.shared.handlers.remove_all(target.as_ref())
+    }
+}
+
+/// A handle that does not keep the connection; for closures that the connection itself holds.
+pub struct WeakHubConnection<R> {
+    shared: Weak<Shared>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> WeakHubConnection<R> {
+    /// A full handle, unless all of them are gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<HubConnection<R>> {
+        let shared = self
+            .shared
+            .upgrade()
+            .filter(|shared| !shared.is_orphaned())?;
+        Some(HubConnection::from_shared(shared))
+    }
+}
+
+impl<R> Clone for WeakHubConnection<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Weak::clone(&self.shared),
+            runtime: PhantomData,
+        }
+    }
+}
+
+impl<R> core::fmt::Debug for WeakHubConnection<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("WeakHubConnection").finish_non_exhaustive()
+    }
+}

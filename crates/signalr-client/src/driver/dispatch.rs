@@ -1,0 +1,261 @@
+//! Handlers at work: one after another for calls that want no answer, all at once for those that do.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use futures_util::Stream as _;
+use futures_util::stream::FuturesUnordered;
+use signalr_proto::client::ReplyTo;
+use signalr_proto::codec::CompletionOutcome;
+use signalr_proto::{Arguments, SendError};
+
+use crate::arguments::Guarded;
+use crate::handler::{Answer, AnswerFuture, Called, Entries};
+use crate::shared::Shared;
+
+const NO_RESULT: &str = "Client didn't provide a result.";
+const MISFIT: &str = "Client failed to parse argument(s).";
+const PANIC: &str = "The client's handler failed.";
+const NOT_SERIALIZED: &str = "The client's result could not be serialized.";
+
+/// Calls handled in one turn of the driver before it looks at the socket again.
+const JOBS_PER_TURN: usize = 256;
+
+/// All calls of the server that are not done.
+pub(super) struct Dispatcher {
+    shared: Arc<Shared>,
+    /// Those without an answer, in order. The first one may be running.
+    queue: VecDeque<Job>,
+    queued_bytes: usize,
+    max_bytes: usize,
+    running: FuturesUnordered<Question>,
+    /// Answers that found no room.
+    unsent: VecDeque<(ReplyTo, Answer)>,
+}
+
+/// One call with its handlers.
+struct Job {
+    target: ByteString,
+    arguments: Arguments,
+    handlers: Option<Entries>,
+    next: usize,
+    /// The handler that runs, and whether its answer counts.
+    current: Option<(AnswerFuture, bool)>,
+    answer: Option<Answer>,
+    misfit: bool,
+}
+
+impl Job {
+    fn entry(&self) -> Option<Arc<crate::handler::Entry>> {
+        self.handlers
+            .as_ref()
+            .and_then(|handlers| handlers.get(self.next))
+            .cloned()
+    }
+
+    /// Runs handlers until one has to wait, or all are done.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some((future, counts)) = &mut self.current {
+                let answer = ready!(poll_guarded(future, cx));
+                let counts = *counts;
+                self.current = None;
+                self.settle(answer, counts);
+            }
+            let Some(entry) = self.entry() else {
+                return Poll::Ready(());
+            };
+            self.next += 1;
+            let counts = entry.has_value();
+            match catch_unwind(AssertUnwindSafe(|| entry.call(&self.arguments))) {
+                Ok(Called::Done(answer)) => self.settle(answer, counts),
+                Ok(Called::Running(future)) => self.current = Some((future, counts)),
+                Ok(Called::Misfit(error)) => {
+                    tracing::warn!(
+                        target = &*self.target,
+                        "a call's arguments do not fit its handler: {error}"
+                    );
+                    self.misfit = true;
+                }
+                Err(_) => self.settle(Answer::Failed(PANIC.into()), counts),
+            }
+        }
+    }
+
+    fn settle(&mut self, answer: Answer, counts: bool) {
+        if let Answer::Failed(text) = &answer {
+            tracing::error!(target = &*self.target, "a handler failed: {text}");
+        }
+        if counts {
+            self.answer = Some(answer);
+        }
+    }
+
+    /// What the server is told.
+    fn into_answer(self) -> Answer {
+        match self.answer {
+            Some(Answer::Void) => Answer::Failed(NO_RESULT.into()),
+            Some(answer) => answer,
+            None if self.misfit => Answer::Failed(MISFIT.into()),
+            None => Answer::Failed(NO_RESULT.into()),
+        }
+    }
+}
+
+fn poll_guarded(future: &mut AnswerFuture, cx: &mut Context<'_>) -> Poll<Answer> {
+    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+        .unwrap_or_else(|_| Poll::Ready(Answer::Failed(PANIC.into())))
+}
+
+/// A call that waits for its answer.
+struct Question {
+    job: Option<Job>,
+    reply_to: Option<ReplyTo>,
+}
+
+impl Future for Question {
+    type Output = Option<(ReplyTo, Answer)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(job) = &mut self.job else {
+            return Poll::Ready(None);
+        };
+        ready!(job.poll(cx));
+        let answer = self.job.take().map(Job::into_answer);
+        Poll::Ready(self.reply_to.take().zip(answer))
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn new(shared: Arc<Shared>, max_bytes: usize) -> Self {
+        Self {
+            shared,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            max_bytes,
+            running: FuturesUnordered::new(),
+            unsent: VecDeque::new(),
+        }
+    }
+
+    /// Takes a call. What can be done at once is done at once.
+    pub(super) fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: ByteString,
+        arguments: Arguments,
+        reply_to: Option<ReplyTo>,
+    ) {
+        let handlers = self.shared.handlers.find(&target);
+        tracing::trace!(
+            target = &*target,
+            id = reply_to.as_ref().map(ReplyTo::id),
+            size = arguments.as_bytes().len(),
+            "called"
+        );
+        if handlers.as_ref().is_none_or(|handlers| handlers.is_empty()) {
+            tracing::warn!(target = &*target, "no handler for a call of the server");
+        }
+        let mut job = Job {
+            target,
+            arguments,
+            handlers,
+            next: 0,
+            current: None,
+            answer: None,
+            misfit: false,
+        };
+        match reply_to {
+            Some(reply_to) => match job.poll(cx) {
+                Poll::Ready(()) => self.answer(reply_to, job.into_answer()),
+                Poll::Pending => self.running.push(Question {
+                    job: Some(job),
+                    reply_to: Some(reply_to),
+                }),
+            },
+            None if self.queue.is_empty() && job.poll(cx).is_ready() => {}
+            None => {
+                self.queued_bytes = self
+                    .queued_bytes
+                    .saturating_add(job.arguments.as_bytes().len());
+                self.queue.push_back(job);
+            }
+        }
+    }
+
+    /// Lets handlers run. True when there is more to do at once.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) {
+            if let Some((reply_to, answer)) = finished {
+                self.answer(reply_to, answer);
+            }
+        }
+        for _ in 0..JOBS_PER_TURN {
+            let Some(job) = self.queue.front_mut() else {
+                return false;
+            };
+            if job.poll(cx).is_pending() {
+                return false;
+            }
+            self.queued_bytes = self
+                .queued_bytes
+                .saturating_sub(job.arguments.as_bytes().len());
+            self.queue.pop_front();
+        }
+        !self.queue.is_empty()
+    }
+
+    /// Whether so much waits that reading should stop.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() > self.shared.handler_queue || self.queued_bytes > self.max_bytes
+    }
+
+    /// Whether reading can go on after it stopped.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() <= self.shared.handler_queue / 2 && self.queued_bytes <= self.max_bytes / 2
+    }
+
+    /// There is room in the connection again.
+    pub(super) fn retry(&mut self) {
+        for (reply_to, answer) in core::mem::take(&mut self.unsent) {
+            self.answer(reply_to, answer);
+        }
+    }
+
+    fn answer(&mut self, reply_to: ReplyTo, answer: Answer) {
+        match self.send(reply_to, &answer) {
+            Ok(()) => {}
+            Err((SendError::Full { .. }, reply_to)) => self.unsent.push_back((reply_to, answer)),
+            Err((SendError::Encode(error), reply_to)) => {
+                tracing::error!(
+                    id = reply_to.id(),
+                    "a handler's result cannot be sent: {error}"
+                );
+                self.answer(reply_to, Answer::Failed(NOT_SERIALIZED.into()));
+            }
+            Err((error, reply_to)) => {
+                tracing::debug!(id = reply_to.id(), "an answer came too late: {error}")
+            }
+        }
+    }
+
+    fn send(&self, reply_to: ReplyTo, answer: &Answer) -> Result<(), (SendError, ReplyTo)> {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.dirty = true;
+        let value;
+        let outcome = match answer {
+            Answer::Void => CompletionOutcome::Void,
+            Answer::Value(result) => {
+                value = Guarded(&**result);
+                CompletionOutcome::Result(&value)
+            }
+            Answer::Failed(text) => CompletionOutcome::Error(text),
+        };
+        inner.machine.complete(now, reply_to, outcome)
+    }
+}

@@ -1,0 +1,229 @@
+//! From the world to the machine: what the network, the clock, handlers and uploads have brought.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use futures_util::{FutureExt as _, Stream as _};
+use signalr_proto::client::Input;
+use signalr_proto::{EndCause, Instant, OpId};
+
+use super::perform::{Done, Job};
+use super::socket::{News, Socket};
+use super::{Engine, MESSAGES_PER_ROUND};
+use crate::transport::Transport;
+
+impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
+where
+    T: Transport,
+    P: Fn(T, OpId, Job) -> O,
+    O: Future<Output = Done<T>>,
+    Z: Fn(T, Instant) -> S,
+    S: Future<Output = ()>,
+{
+    pub(super) fn poll_operations(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Some((op, done)) =
+            poll_first(&mut self.operations, |future| future.as_mut().poll(cx))
+        {
+            busy = true;
+            self.operation_done(op, done);
+        }
+        while let Some((op, token)) =
+            poll_first(&mut self.tokens, |future| future.as_mut().poll(cx))
+        {
+            busy = true;
+            self.input(Input::AccessToken { op, token });
+        }
+        busy | self.poll_bodies(cx)
+    }
+
+    fn operation_done(&mut self, op: OpId, done: Done<T>) {
+        match done {
+            Done::Told(input) => self.input(input),
+            Done::Streamed { response, body } => {
+                self.bodies.push((op, body));
+                self.input(Input::Response { op, response });
+            }
+            Done::Opened(web_socket) => {
+                self.socket = Some(Socket::new(op, web_socket));
+                self.input(Input::Opened { op });
+            }
+        }
+    }
+
+    fn poll_bodies(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.read_paused {
+            return false;
+        }
+        let mut news = Vec::new();
+        self.bodies.retain_mut(|(op, body)| {
+            let op = *op;
+            match Pin::new(body).poll_next(cx) {
+                Poll::Pending => true,
+                Poll::Ready(Some(Ok(bytes))) => {
+                    news.push(Input::Chunk { op, bytes });
+                    true
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    news.push(Input::Ended {
+                        op,
+                        cause: T::end_cause(&error),
+                    });
+                    false
+                }
+                Poll::Ready(None) => {
+                    news.push(Input::Ended {
+                        op,
+                        cause: EndCause::Clean,
+                    });
+                    false
+                }
+            }
+        });
+        let busy = !news.is_empty();
+        news.into_iter().for_each(|input| self.input(input));
+        busy
+    }
+
+    pub(super) fn poll_socket(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.poll_closing(cx);
+        if let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_write(cx)) {
+            busy = true;
+            self.take_news(cx, news);
+        }
+        for _ in 0..MESSAGES_PER_ROUND {
+            if self.must_pause() {
+                break;
+            }
+            let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_read(cx))
+            else {
+                break;
+            };
+            busy = true;
+            self.take_news(cx, news);
+        }
+        busy
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.transport.now();
+        let Some(closing) = &mut self.closing else {
+            return false;
+        };
+        if closing.poll(cx, now).is_ready() {
+            self.closing = None;
+            return true;
+        }
+        false
+    }
+
+    fn take_news(&mut self, cx: &mut Context<'_>, news: News) {
+        let Some(op) = self.socket.as_ref().map(|socket| socket.op) else {
+            return;
+        };
+        match news {
+            News::Sent => self.sent(op),
+            News::Received(message) => self.input(Input::Received { op, message }),
+            News::Ended(cause) => {
+                tracing::debug!(%op, ?cause, "the WebSocket ended");
+                self.socket = None;
+                self.input(Input::Ended { op, cause });
+            }
+        }
+        self.drain(cx);
+    }
+
+    fn sent(&mut self, op: OpId) {
+        let now = self.transport.now();
+        let mut inner = self.shared.lock();
+        inner.now = now;
+        inner.machine.handle_input(now, Input::Sent { op });
+        let position = inner.machine.sent_position();
+        inner.sends.sent(position, &mut self.wakers);
+        drop(inner);
+        self.wake();
+    }
+
+    /// Whether handlers are so far behind that reading has to stop. The machine is told, so that it does not blame the server.
+    fn must_pause(&mut self) -> bool {
+        if self.read_paused && self.dispatcher.has_room() {
+            self.read_paused = false;
+            self.input(Input::ReadResumed);
+        } else if !self.read_paused && self.dispatcher.is_full() {
+            tracing::debug!("handlers are slow: reading stops until they catch up");
+            self.read_paused = true;
+            self.input(Input::ReadPaused);
+        }
+        self.read_paused
+    }
+
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let linger = self.closing.as_ref().map(|closing| closing.deadline);
+        let alarm = self.shared.lock().alarms.next();
+        let Some(deadline) = [self.deadline, alarm, linger].into_iter().flatten().min() else {
+            return false;
+        };
+        if deadline <= self.transport.now() {
+            self.expire();
+            return true;
+        }
+        if self
+            .timer
+            .as_ref()
+            .is_none_or(|(armed, _)| *armed > deadline)
+        {
+            self.timer = Some((
+                deadline,
+                Box::pin((self.sleep)(self.transport.clone(), deadline)),
+            ));
+        }
+        let fired = self
+            .timer
+            .as_mut()
+            .is_some_and(|(_, timer)| timer.poll_unpin(cx).is_ready());
+        if fired {
+            self.timer = None;
+        }
+        fired
+    }
+
+    fn expire(&mut self) {
+        let now = self.transport.now();
+        let mut inner = self.shared.lock();
+        inner.now = now;
+        inner.machine.handle_input(now, Input::Timeout);
+        inner.alarms.advance(now, &mut self.wakers);
+        drop(inner);
+        // The machine gives its next deadline when it is polled; until then this one is done with.
+        self.deadline = None;
+        self.wake();
+    }
+
+    /// Handlers and uploads.
+    pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.dispatcher.poll(cx);
+        while let Poll::Ready(Some(_)) = Pin::new(&mut self.pumps).poll_next(cx) {
+            busy = true;
+        }
+        busy |= self.read_paused && self.dispatcher.has_room();
+        busy
+    }
+}
+
+/// Polls each and takes out the first that is ready.
+fn poll_first<F, D>(
+    futures: &mut Vec<(OpId, F)>,
+    mut poll: impl FnMut(&mut F) -> Poll<D>,
+) -> Option<(OpId, D)> {
+    let found = futures
+        .iter_mut()
+        .enumerate()
+        .find_map(|(index, (op, future))| match poll(future) {
+            Poll::Ready(done) => Some((index, *op, done)),
+            Poll::Pending => None,
+        });
+    let (index, op, done) = found?;
+    drop(futures.swap_remove(index));
+    Some((op, done))
+}

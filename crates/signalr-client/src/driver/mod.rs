@@ -1,0 +1,464 @@
+//! The one loop: feeds the protocol's machine and carries out what it decides, on any runtime.
+
+mod dispatch;
+mod inputs;
+mod perform;
+mod socket;
+
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use futures_util::future::{Abortable, abortable};
+use futures_util::stream::FuturesUnordered;
+use signalr_proto::client::{Action, ConnectionState, Event, Input, Output};
+use signalr_proto::{CloseReason, Instant, OpId, WsMessage};
+
+use crate::error::Error;
+use crate::lifecycle::LifecycleEvent;
+use crate::policy::TokenFuture;
+use crate::shared::{Command, DriverState, Inner, Shared};
+use crate::transport::Transport;
+use crate::upload::Pump;
+use dispatch::Dispatcher;
+use perform::{Done, Job, perform, sleep};
+use socket::{Closing, Socket};
+
+/// Rounds of the loop before other tasks of the executor get their turn.
+const ROUNDS_PER_TURN: usize = 16;
+/// Messages read in one round.
+const MESSAGES_PER_ROUND: usize = 16;
+
+/// What makes a connection move. Whoever builds a connection with
+/// [`build_with`](crate::HubConnectionBuilder::build_with) runs it: on an executor, or by awaiting it beside something else.
+///
+/// It ends when the last handle of the connection is dropped. Dropping it ends the connection at once; nothing works on its
+/// handles any more.
+#[must_use = "a connection does nothing unless its driver runs"]
+pub struct Driver<T> {
+    transport: T,
+    guard: Guard,
+}
+
+/// Tells the handles that nobody drives any more.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.driver_gone();
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn new(shared: Arc<Shared>, transport: T) -> Self {
+        Self {
+            transport,
+            guard: Guard(shared),
+        }
+    }
+
+    /// Drives the connection until its last handle is gone. Spawns nothing, and is `Send` if the transport and its futures are.
+    pub async fn run(self) {
+        let Self { transport, guard } = self;
+        let mut engine = Engine::new(Arc::clone(&guard.0), transport, perform::<T>, sleep::<T>);
+        poll_fn(|cx| engine.poll(cx)).await;
+        drop(engine);
+        drop(guard);
+    }
+}
+
+impl<T> core::fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// The loop's state. `P` and `Z` make the transport's futures, whose types have no names.
+struct Engine<T: Transport, P, O, Z, S> {
+    shared: Arc<Shared>,
+    transport: T,
+    perform: P,
+    sleep: Z,
+    operations: Vec<(OpId, Pin<Box<O>>)>,
+    tokens: Vec<(OpId, TokenFuture)>,
+    bodies: Vec<(OpId, T::Body)>,
+    socket: Option<Socket<T>>,
+    closing: Option<Closing<T>>,
+    /// The timer that runs, and when it fires. Later deadlines let it fire and look again.
+    timer: Option<(Instant, Pin<Box<S>>)>,
+    deadline: Option<Instant>,
+    dispatcher: Dispatcher,
+    pumps: FuturesUnordered<Abortable<Pump>>,
+    read_paused: bool,
+    /// Other tasks had a chance to add to what is about to be sent.
+    breathed: bool,
+    starting: Option<oneshot::Sender<Result<(), Error>>>,
+    stopping: Vec<oneshot::Sender<()>>,
+    /// Kept from turn to turn for their allocations.
+    outputs: Vec<Output>,
+    wakers: Vec<Waker>,
+}
+
+impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
+where
+    T: Transport,
+    P: Fn(T, OpId, Job) -> O,
+    O: Future<Output = Done<T>>,
+    Z: Fn(T, Instant) -> S,
+    S: Future<Output = ()>,
+{
+    fn new(shared: Arc<Shared>, transport: T, perform: P, sleep: Z) -> Self {
+        let max_bytes = shared.lock().machine.config().limits.max_incoming_bytes;
+        Self {
+            dispatcher: Dispatcher::new(Arc::clone(&shared), max_bytes),
+            shared,
+            transport,
+            perform,
+            sleep,
+            operations: Vec::new(),
+            tokens: Vec::new(),
+            bodies: Vec::new(),
+            socket: None,
+            closing: None,
+            timer: None,
+            deadline: None,
+            pumps: FuturesUnordered::new(),
+            read_paused: false,
+            breathed: false,
+            starting: None,
+            stopping: Vec::new(),
+            outputs: Vec::new(),
+            wakers: Vec::new(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.breathe(cx) {
+            return Poll::Pending;
+        }
+        for _ in 0..ROUNDS_PER_TURN {
+            let mut busy = self.take_commands();
+            self.drain(cx);
+            busy |= self.poll_operations(cx);
+            busy |= self.poll_socket(cx);
+            busy |= self.poll_timer(cx);
+            busy |= self.poll_tasks(cx);
+            if !busy && self.rest(cx) {
+                return if self.is_finished() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// When a call was just written, lets everybody else who is about to call do so first: one batch instead of many.
+    fn breathe(&mut self, cx: &Context<'_>) -> bool {
+        let wait = !self.breathed && self.shared.lock().dirty;
+        self.breathed = wait;
+        if wait {
+            cx.waker().wake_by_ref();
+        }
+        wait
+    }
+
+    /// Falls asleep unless a handle did something meanwhile.
+    fn rest(&self, cx: &Context<'_>) -> bool {
+        let mut inner = self.shared.lock();
+        if inner.dirty {
+            return false;
+        }
+        inner.driver = DriverState::Asleep(cx.waker().clone());
+        true
+    }
+
+    fn is_finished(&self) -> bool {
+        self.shared.is_orphaned() && self.closing.is_none() && self.is_disconnected()
+    }
+
+    fn is_disconnected(&self) -> bool {
+        self.shared.lock().machine.state() == ConnectionState::Disconnected
+    }
+
+    fn with_machine(&mut self, tell: impl FnOnce(&mut Inner, Instant)) {
+        let now = self.transport.now();
+        let mut inner = self.shared.lock();
+        inner.now = now;
+        tell(&mut inner, now);
+    }
+
+    fn input(&mut self, input: Input) {
+        self.with_machine(|inner, now| inner.machine.handle_input(now, input));
+    }
+
+    /// Does what handles asked for since the last time, and starts the pumps of new uploads.
+    fn take_commands(&mut self) -> bool {
+        let now = self.transport.now();
+        let shared = Arc::clone(&self.shared);
+        let mut inner = shared.lock();
+        inner.now = now;
+        inner.driver = DriverState::Awake;
+        let busy = core::mem::take(&mut inner.dirty);
+        if !busy {
+            return false;
+        }
+        while let Some(command) = inner.commands.pop_front() {
+            self.obey(&mut inner, now, command);
+        }
+        if self.shared.is_orphaned() {
+            inner.machine.stop(now);
+        }
+        inner.alarms.advance(now, &mut self.wakers);
+        self.start_pumps(&mut inner);
+        drop(inner);
+        self.wake();
+        true
+    }
+
+    fn obey(&mut self, inner: &mut Inner, now: Instant, command: Command) {
+        match command {
+            Command::Start(answer) => match inner.machine.start(now) {
+                Ok(()) => {
+                    tracing::info!(url = %inner.machine.config().url, "connecting");
+                    self.starting = Some(answer);
+                }
+                Err(signalr_proto::UsageError::NotDisconnected) => {
+                    drop(answer.send(Err(Error::NotDisconnected)))
+                }
+                Err(error) => drop(answer.send(Err(Error::Usage(error)))),
+            },
+            Command::Stop(answer) => {
+                inner.machine.stop(now);
+                self.stopping.push(answer);
+            }
+        }
+    }
+
+    fn start_pumps(&mut self, inner: &mut Inner) {
+        for new in core::mem::take(&mut inner.new_uploads) {
+            let pump = Pump::new(Arc::clone(&self.shared), new.stream, new.upload);
+            let (pump, stop) = abortable(pump);
+            inner.pumps.entry(new.owner).or_default().push(stop);
+            self.pumps.push(pump);
+        }
+    }
+
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// From the machine to the world.
+impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
+where
+    T: Transport,
+    P: Fn(T, OpId, Job) -> O,
+    O: Future<Output = Done<T>>,
+    Z: Fn(T, Instant) -> S,
+    S: Future<Output = ()>,
+{
+    /// Carries out everything the machine has decided.
+    fn drain(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.collect();
+            self.wake();
+            if self.outputs.is_empty() {
+                break;
+            }
+            let mut outputs = core::mem::take(&mut self.outputs);
+            for output in outputs.drain(..) {
+                match output {
+                    Output::Action(action) => self.act(cx, action),
+                    Output::Event(event) => self.report(cx, event),
+                    Output::Wait(_) => {}
+                }
+            }
+            self.outputs = outputs;
+        }
+        if !self.stopping.is_empty() && self.is_disconnected() {
+            for answer in self.stopping.drain(..) {
+                // Nobody listens when the future of `stop` was dropped.
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    /// Takes the machine's outputs. Answers to calls are delivered right here, under the lock, without another list.
+    fn collect(&mut self) {
+        let mut inner = self.shared.lock();
+        loop {
+            match inner.machine.poll_output() {
+                Output::Wait(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
+                Output::Event(Event::Completion {
+                    invocation_id,
+                    outcome,
+                }) => {
+                    tracing::trace!(
+                        id = invocation_id.number(),
+                        ok = outcome.is_ok(),
+                        "completed"
+                    );
+                    inner.complete(invocation_id, outcome, &mut self.wakers);
+                }
+                Output::Event(Event::StreamItem {
+                    invocation_id,
+                    item,
+                }) => {
+                    tracing::trace!(
+                        id = invocation_id.number(),
+                        size = item.as_bytes().len(),
+                        "item"
+                    );
+                    inner.item(invocation_id, item, &mut self.wakers);
+                }
+                output @ (Output::Event(_) | Output::Action(_)) => self.outputs.push(output),
+            }
+        }
+    }
+
+    fn act(&mut self, cx: &mut Context<'_>, action: Action) {
+        tracing::trace!(?action, "action");
+        match action {
+            Action::Request { op, request, body } => {
+                self.operate(op, Job::Request { request, body })
+            }
+            Action::OpenWebSocket { op, request } => {
+                self.operate(op, Job::OpenWebSocket { request })
+            }
+            Action::Send { op, message } => self.send(cx, op, message),
+            Action::GetAccessToken { op } => match &self.shared.token {
+                Some(provider) => self.tokens.push((op, provider.ask())),
+                None => self.input(Input::AccessToken {
+                    op,
+                    token: Ok(None),
+                }),
+            },
+            Action::NextRetryDelay { op, context } => {
+                let delay = self
+                    .shared
+                    .decider
+                    .as_ref()
+                    .and_then(|decider| decider.decide(&context));
+                self.input(Input::RetryDelay { op, delay });
+            }
+            Action::Abort { op } => self.abort(op),
+            _ => tracing::error!("the machine asks for something this driver cannot do"),
+        }
+    }
+
+    fn operate(&mut self, op: OpId, job: Job) {
+        match &job {
+            Job::Request { request, .. } => {
+                tracing::debug!(%op, method = %request.method(), path = request.uri().path(), "request")
+            }
+            Job::OpenWebSocket { request } => {
+                tracing::debug!(%op, path = request.uri().path(), "opening a WebSocket")
+            }
+        }
+        self.operations.push((
+            op,
+            Box::pin((self.perform)(self.transport.clone(), op, job)),
+        ));
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, op: OpId, message: WsMessage) {
+        let Some(mut socket) = self.socket.take_if(|socket| socket.op == op) else {
+            return;
+        };
+        match message {
+            WsMessage::Close(code) => {
+                let now = self.transport.now();
+                let mut closing = Closing::new(socket, code, now);
+                // At once: the program may end as soon as it hears that the connection is closed.
+                self.closing = closing.poll(cx, now).is_pending().then_some(closing);
+            }
+            WsMessage::Text(_) | WsMessage::Binary(_) => {
+                socket.send(message);
+                self.socket = Some(socket);
+            }
+        }
+    }
+
+    fn abort(&mut self, op: OpId) {
+        self.operations.retain(|(other, _)| *other != op);
+        self.tokens.retain(|(other, _)| *other != op);
+        self.bodies.retain(|(other, _)| *other != op);
+        self.socket.take_if(|socket| socket.op == op);
+    }
+
+    fn report(&mut self, cx: &mut Context<'_>, event: Event) {
+        match event {
+            Event::Invocation {
+                target,
+                arguments,
+                reply_to,
+            } => self.dispatcher.take(cx, target, arguments, reply_to),
+            Event::Writable => {
+                self.shared.lock().wake_for_room(&mut self.wakers);
+                self.dispatcher.retry();
+                self.wake();
+            }
+            Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
+            Event::Connected { connection_id } => self.connected(connection_id),
+            Event::StartFailed { reason } => self.start_failed(reason),
+            Event::Reconnecting { reason } => {
+                tracing::info!(%reason, "connection lost, reconnecting");
+                self.lose(&reason);
+                self.shared
+                    .listeners
+                    .tell(&LifecycleEvent::Reconnecting { reason });
+            }
+            Event::Reconnected { connection_id } => {
+                tracing::info!(connection_id, "reconnected");
+                self.shared
+                    .listeners
+                    .tell(&LifecycleEvent::Reconnected { connection_id });
+            }
+            Event::Closed { reason } => {
+                tracing::info!(%reason, "connection closed");
+                self.lose(&reason);
+                self.shared
+                    .listeners
+                    .tell(&LifecycleEvent::Closed { reason });
+            }
+            // Delivered where they are collected.
+            Event::Completion { .. } | Event::StreamItem { .. } => {}
+            _ => tracing::debug!("an event this driver does not know"),
+        }
+    }
+
+    fn connected(&mut self, connection_id: Option<Box<str>>) {
+        tracing::info!(connection_id, "connected");
+        if let Some(answer) = self.starting.take() {
+            // Nobody listens when the future of `start` was dropped; the connection stands all the same.
+            let _ = answer.send(Ok(()));
+        }
+        self.shared
+            .listeners
+            .tell(&LifecycleEvent::Connected { connection_id });
+    }
+
+    fn start_failed(&mut self, reason: CloseReason) {
+        tracing::info!(%reason, "could not connect");
+        self.lose(&reason);
+        if let Some(answer) = self.starting.take() {
+            let _ = answer.send(Err(Error::Start(reason)));
+        }
+    }
+
+    fn lose(&mut self, reason: &CloseReason) {
+        self.read_paused = false;
+        self.shared.lock().lose(reason, &mut self.wakers);
+        self.wake();
+        // What could not be answered will not be.
+        self.dispatcher.retry();
+    }
+}

@@ -1,0 +1,141 @@
+//! What can go wrong, for the user of a connection.
+
+use core::time::Duration;
+
+use signalr_proto::client::CallError;
+use signalr_proto::{CloseReason, EncodeError, PayloadError, SendError, UsageError};
+
+/// Why an operation of a [`HubConnection`](crate::HubConnection) failed. `Display` says what to do about it where that can be
+/// known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no connection to call on.
+    #[error("the connection is not active: call start() first, or wait until it is reconnected")]
+    NotConnected,
+    /// `start` was called in another state than Disconnected.
+    #[error("the connection cannot be started if it is not in the Disconnected state")]
+    NotDisconnected,
+    /// The connection could not be made. It is not tried again by itself.
+    #[error("could not connect: {0}")]
+    Start(CloseReason),
+    /// The server's words, as it sent them.
+    #[error("{error}")]
+    Server {
+        /// The words.
+        error: Box<str>,
+    },
+    /// The connection ended before the answer came. Whether the server carried out the call is unknown.
+    #[error("the connection ended before the call was done: {0}")]
+    ConnectionLost(CloseReason),
+    /// No answer came in time; the call was cancelled.
+    #[error("no answer came within {after:?}")]
+    Timeout {
+        /// The time it was given.
+        after: Duration,
+    },
+    /// The method is a stream.
+    #[error("the method is a stream: call it with `stream`")]
+    UnexpectedItem,
+    /// The server ended a stream with a result.
+    #[error("server provided a result in a completion response to a streamed invocation")]
+    ResultOfStream,
+    /// The result or item is not of the type asked for.
+    #[error("the server's answer does not fit the type asked for: {0}")]
+    Decode(#[source] PayloadError),
+    /// An argument could not be written. Nothing was sent.
+    #[error("an argument cannot be sent: {0}")]
+    Encode(#[source] EncodeError),
+    /// Too many calls wait for their answer.
+    #[error(
+        "{limit} invocations wait for their completion, which is the limit: wait for some, or raise Limits::max_pending_invocations"
+    )]
+    TooManyInvocations {
+        /// The limit.
+        limit: usize,
+    },
+    /// The connection was configured wrongly.
+    #[error(transparent)]
+    Usage(UsageError),
+    /// The driver cannot be run here.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The driver is gone: its runtime was shut down, or the future of `Driver::run` was dropped.
+    #[error(
+        "the task that ran the connection is gone, with its runtime or because it was dropped: build a new connection"
+    )]
+    DriverGone,
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Server { error } => Self::Server { error },
+            CallError::ConnectionLost(reason) => Self::ConnectionLost(reason),
+            CallError::UnexpectedItem => Self::UnexpectedItem,
+            CallError::ResultOfStream => Self::ResultOfStream,
+            other => Self::Server {
+                error: other.to_string().into(),
+            },
+        }
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooManyInvocations { limit } => Self::TooManyInvocations { limit },
+            SendError::Encode(error) => Self::Encode(error),
+            // `Full` is waited for and ids are ours, so neither comes here.
+            SendError::NotConnected | SendError::Full { .. } | SendError::UnknownId => {
+                Self::NotConnected
+            }
+            _ => Self::NotConnected,
+        }
+    }
+}
+
+/// Why a driver cannot be run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct LaunchError {
+    detail: Box<str>,
+}
+
+impl LaunchError {
+    /// An error with these words.
+    pub fn new(detail: impl Into<Box<str>>) -> Self {
+        Self {
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Why a connection cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The address, a header or an interval is not valid.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// A certificate cannot be read, or no TLS is compiled in.
+    #[error("{detail}")]
+    Tls {
+        /// What is wrong.
+        detail: Box<str>,
+    },
+}
+
+/// Why a handler was not registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// There is a handler for this method that returns a value, and the server wants one value only.
+    #[error(
+        "'{target}' already has a value returning handler. Multiple return values are not supported."
+    )]
+    SecondValue {
+        /// The method.
+        target: Box<str>,
+    },
+}

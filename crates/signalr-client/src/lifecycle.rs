@@ -1,0 +1,104 @@
+//! How the application hears of the connection's fate.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_channel::mpsc;
+use signalr_proto::CloseReason;
+
+/// Something that happened to the connection as a whole; see [`HubConnection::events`](crate::HubConnection::events).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LifecycleEvent {
+    /// `start` succeeded.
+    Connected {
+        /// The public id; none when negotiation was skipped.
+        connection_id: Option<Box<str>>,
+    },
+    /// The connection was lost and is being made again.
+    Reconnecting {
+        /// Why it was lost.
+        reason: CloseReason,
+    },
+    /// The connection is back, as a new one.
+    Reconnected {
+        /// The new public id; none when negotiation was skipped.
+        connection_id: Option<Box<str>>,
+    },
+    /// The connection is over, until the next `start`.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+type Callback = Arc<dyn Fn(&LifecycleEvent) + Send + Sync>;
+
+/// Callbacks and event streams.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    lists: Mutex<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
+    callbacks: Vec<Callback>,
+    streams: Vec<mpsc::UnboundedSender<LifecycleEvent>>,
+}
+
+impl Listeners {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, callback: impl Fn(&LifecycleEvent) + Send + Sync + 'static) {
+        self.lock().callbacks.push(Arc::new(callback));
+    }
+
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<LifecycleEvent> {
+        let (sender, receiver) = mpsc::unbounded();
+        self.lock().streams.push(sender);
+        receiver
+    }
+
+    /// Tells everybody. One that panics does not keep the others from hearing it (`CB-102`).
+    pub(crate) fn tell(&self, event: &LifecycleEvent) {
+        let callbacks = {
+            let mut lists = self.lock();
+            lists
+                .streams
+                .retain(|stream| stream.unbounded_send(event.clone()).is_ok());
+            lists.callbacks.clone()
+        };
+        for callback in callbacks {
+            if catch_unwind(AssertUnwindSafe(|| callback(event))).is_err() {
+                tracing::error!("a lifecycle callback panicked");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panicking_callback_does_not_skip_the_others() {
+        let listeners = Listeners::default();
+        let heard = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&heard);
+        let mut stream = listeners.subscribe();
+        listeners.add(|_| panic!("oh"));
+        listeners.add(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let event = LifecycleEvent::Closed {
+            reason: CloseReason::Stopped,
+        };
+        listeners.tell(&event);
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        assert_eq!(stream.try_recv(), Ok(event));
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a request goes.
+
+use http::uri::Authority;
+use http::{HeaderValue, Uri};
+
+use super::NetError;
+
+/// Scheme, host and port of a request.
+#[derive(Debug)]
+pub(super) struct Address {
+    secure: bool,
+    authority: Authority,
+    port: Option<u16>,
+}
+
+impl Address {
+    pub(super) fn of(uri: &Uri) -> Result<Self, NetError> {
+        let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
+        let authority = uri
+            .authority()
+            .ok_or_else(|| NetError::failed("the address has no host"))?
+            .clone();
+        let port = uri.port_u16();
+        Ok(Self {
+            secure,
+            authority,
+            port,
+        })
+    }
+
+    pub(super) const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The name or address without an IPv6 address's brackets, as resolvers and certificates want it.
+    pub(super) fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
+    /// Host and port as they stood in the address, without user name and password.
+    pub(super) fn authority(&self) -> String {
+        let host = self.authority.host();
+        self.port
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    pub(super) fn host_header(&self) -> Result<HeaderValue, NetError> {
+        HeaderValue::from_str(&self.authority())
+            .map_err(|_| NetError::failed("the host of the address is not valid in HTTP"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(uri: &str) -> (String, u16, String) {
+        let address = Address::of(&uri.parse().unwrap()).unwrap();
+        (
+            address.host().to_owned(),
+            address.port(),
+            address.authority(),
+        )
+    }
+
+    #[test]
+    fn brackets_default_ports_and_credentials_are_left_out_where_they_do_not_belong() {
+        assert_eq!(address("http://h/x"), ("h".into(), 80, "h".into()));
+        assert_eq!(address("wss://h/x"), ("h".into(), 443, "h".into()));
+        assert_eq!(
+            address("https://u:p@h:8443/"),
+            ("h".into(), 8443, "h:8443".into())
+        );
+        assert_eq!(
+            address("ws://[::1]:5000/"),
+            ("::1".into(), 5000, "[::1]:5000".into())
+        );
+        assert_eq!(address("http://[::1]/"), ("::1".into(), 80, "[::1]".into()));
+    }
+}

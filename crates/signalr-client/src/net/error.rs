@@ -1,0 +1,82 @@
+//! Failures of the network in a person's words.
+
+use signalr_proto::EndCause;
+
+use super::address::Address;
+
+/// Why a request or a WebSocket failed. `Display` names host and port, but no path, query or header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", Words(.cause))]
+pub struct NetError {
+    cause: EndCause,
+}
+
+struct Words<'a>(&'a EndCause);
+
+impl core::fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            EndCause::Failed { detail } => f.write_str(detail),
+            EndCause::Refused { status } => {
+                write!(f, "the server refused the WebSocket with status {status}")
+            }
+            EndCause::WebSocketClose { code, .. } => {
+                write!(f, "the WebSocket was closed with code {code}")
+            }
+            EndCause::Clean => f.write_str("the connection was closed"),
+            _ => f.write_str("the connection ended"),
+        }
+    }
+}
+
+impl NetError {
+    pub(super) fn failed(detail: impl Into<Box<str>>) -> Self {
+        Self {
+            cause: EndCause::Failed {
+                detail: detail.into(),
+            },
+        }
+    }
+
+    pub(super) const fn refused(status: u16) -> Self {
+        Self {
+            cause: EndCause::Refused { status },
+        }
+    }
+
+    pub(super) const fn closed(code: u16, reason: Box<str>) -> Self {
+        Self {
+            cause: EndCause::WebSocketClose { code, reason },
+        }
+    }
+
+    pub(super) fn connect(address: &Address, error: &std::io::Error) -> Self {
+        Self::failed(format!(
+            "could not connect to {}: {error}",
+            address.authority()
+        ))
+    }
+
+    pub(super) fn tls(detail: &str) -> Self {
+        Self::failed(format!("TLS failed: {detail}"))
+    }
+
+    /// Any other error, its sources included: they say what happened.
+    pub(super) fn because(what: &str, error: &dyn core::error::Error) -> Self {
+        let mut detail = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !detail.ends_with(&text) {
+                detail.push_str(": ");
+                detail.push_str(&text);
+            }
+            source = error.source();
+        }
+        Self::failed(detail)
+    }
+
+    pub(super) fn end_cause(&self) -> EndCause {
+        self.cause.clone()
+    }
+}

@@ -1,0 +1,205 @@
+//! WebSockets by async-tungstenite.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use async_tungstenite::{WebSocketStream, client_async_with_config};
+use bytes::Bytes;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::{Sink, Stream};
+use http::header;
+use signalr_proto::{Limits, WsMessage};
+use tungstenite::error::{Error as WsError, ProtocolError};
+use tungstenite::handshake::client::generate_key;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+
+use super::NetError;
+use super::address::Address;
+use super::stream::NetStream;
+
+/// Allocated for each connection for as long as it lives, so kept small; larger messages grow it while they last.
+const READ_BUFFER: usize = 8 << 10;
+/// What is written is flushed at once, so gathering more gains nothing.
+const WRITE_BUFFER: usize = 4 << 10;
+/// A WebSocket message may hold a length prefix or separator beside a hub message, and a few hub messages together.
+const FRAMING_SLACK: usize = 1 << 20;
+
+/// An open WebSocket.
+pub struct NetWebSocket<S> {
+    stream: WebSocketStream<NetStream<S>>,
+    /// The peer's close frame, once it came.
+    closed: Option<NetError>,
+}
+
+fn config(limits: &Limits) -> WebSocketConfig {
+    // A server may join any number of small messages into one frame, so the limit is no less than a generous batch.
+    let largest = limits.max_message_size.saturating_add(FRAMING_SLACK);
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(usize::MAX)
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest))
+}
+
+/// The WebSocket handshake.
+pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: NetStream<S>,
+    address: &Address,
+    request: http::Request<()>,
+    limits: &Limits,
+) -> Result<NetWebSocket<S>, NetError> {
+    let request = upgrade_request(address, request)?;
+    let opening = client_async_with_config(request, stream, Some(config(limits))).await;
+    match opening {
+        Ok((stream, _)) => Ok(NetWebSocket {
+            stream,
+            closed: None,
+        }),
+        Err(WsError::Http(response)) => Err(NetError::refused(response.status().as_u16())),
+        Err(WsError::Protocol(ProtocolError::HandshakeIncomplete)) => {
+            Err(NetError::failed(format!(
+                "{} closed the connection instead of opening a WebSocket",
+                address.authority()
+            )))
+        }
+        Err(WsError::Protocol(ProtocolError::HttparseError(_))) => Err(NetError::failed(format!(
+            "{} does not speak HTTP/1.1",
+            address.authority()
+        ))),
+        Err(error) => Err(NetError::because(
+            "the WebSocket could not be opened",
+            &error,
+        )),
+    }
+}
+
+/// Adds what RFC 6455 wants of the first request.
+fn upgrade_request(
+    address: &Address,
+    request: http::Request<()>,
+) -> Result<http::Request<()>, NetError> {
+    let (mut head, body) = request.into_parts();
+    let headers = &mut head.headers;
+    if !headers.contains_key(header::HOST) {
+        headers.insert(header::HOST, address.host_header()?);
+    }
+    headers.insert(
+        header::CONNECTION,
+        http::HeaderValue::from_static("Upgrade"),
+    );
+    headers.insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        http::HeaderValue::from_static("13"),
+    );
+    let key = http::HeaderValue::from_str(&generate_key())
+        .map_err(|_| NetError::failed("no key for the WebSocket"))?;
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    Ok(http::Request::from_parts(head, body))
+}
+
+fn broken(error: &WsError) -> NetError {
+    match error {
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
+        ) => NetError::closed(1006, Box::default()),
+        WsError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            NetError::closed(1006, Box::default())
+        }
+        WsError::Io(error) => NetError::because("the connection broke", error),
+        WsError::Tls(_)
+        | WsError::Capacity(_)
+        | WsError::Protocol(_)
+        | WsError::WriteBufferFull(_)
+        | WsError::Utf8(_)
+        | WsError::AttackAttempt
+        | WsError::Url(_)
+        | WsError::Http(_)
+        | WsError::HttpFormat(_) => NetError::because("the WebSocket broke", error),
+    }
+}
+
+fn text(bytes: Bytes) -> Result<Message, NetError> {
+    let text = bytes
+        .try_into()
+        .map_err(|_| NetError::failed("a text message is not UTF-8"))?;
+    Ok(Message::Text(text))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
+    /// The peer closed: answers with a close frame as far as that goes without waiting, and ends the stream.
+    fn poll_closed(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: Option<&CloseFrame>,
+    ) -> Poll<Option<Result<WsMessage, NetError>>> {
+        let (code, reason) = frame.map_or((1005, ""), |frame| {
+            (frame.code.into(), frame.reason.as_str())
+        });
+        let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        let error = NetError::closed(code, reason.into());
+        self.closed = Some(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetWebSocket<S> {
+    type Item = Result<WsMessage, NetError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.closed.is_some() {
+            return Poll::Ready(None);
+        }
+        loop {
+            let item = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(Message::Text(text))) => Ok(WsMessage::Text(text.into())),
+                Some(Ok(Message::Binary(bytes))) => Ok(WsMessage::Binary(bytes)),
+                Some(Ok(Message::Close(frame))) => return self.poll_closed(cx, frame.as_ref()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(error)) => Err(broken(&error)),
+                None => return Poll::Ready(None),
+            };
+            return Poll::Ready(Some(item));
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<WsMessage> for NetWebSocket<S> {
+    type Error = NetError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        Sink::poll_ready(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: WsMessage) -> Result<(), NetError> {
+        let message = match message {
+            WsMessage::Text(bytes) => text(bytes)?,
+            WsMessage::Binary(bytes) => Message::Binary(bytes),
+            WsMessage::Close(code) => Message::Close(Some(CloseFrame {
+                code: CloseCode::from(code),
+                reason: "".into(),
+            })),
+        };
+        Sink::start_send(Pin::new(&mut self.stream), message).map_err(|error| broken(&error))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        Sink::poll_flush(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        Sink::poll_close(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+    }
+}
+
+impl<S> core::fmt::Debug for NetWebSocket<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NetWebSocket")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

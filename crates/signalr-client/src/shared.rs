@@ -1,0 +1,521 @@
+//! What handles and the driver share: the protocol's machine behind a lock, and everybody who waits for it.
+//!
+//! The lock is held for as long as a message takes to be written or read, and never across an await. Wakers run after it was
+//! released: they are collected first.
+
+use core::task::{Context, Waker};
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_channel::oneshot;
+use futures_util::future::AbortHandle;
+use signalr_proto::client::{CallError, ClientConnection, InvocationId};
+use signalr_proto::{CloseReason, Instant, Payload, SendError};
+
+use crate::error::Error;
+use crate::handler::Registry;
+use crate::lifecycle::Listeners;
+use crate::policy::{Decider, TokenProvider};
+use crate::transport::Launcher;
+use crate::upload::Upload;
+
+/// Everything a connection is, apart from its runtime.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    pub(crate) handlers: Registry,
+    pub(crate) listeners: Listeners,
+    pub(crate) token: Option<TokenProvider>,
+    pub(crate) decider: Option<Decider>,
+    /// Calls of the server that may wait for slow handlers before reading stops.
+    pub(crate) handler_queue: usize,
+    launcher: Mutex<Option<Launcher>>,
+    handles: AtomicUsize,
+}
+
+/// The part behind the lock.
+pub(crate) struct Inner {
+    pub(crate) machine: ClientConnection,
+    /// The time of the driver's last turn. Handles have no clock; the driver tells the real time with every turn.
+    pub(crate) now: Instant,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) driver: DriverState,
+    /// A handle did something the driver has not looked at.
+    pub(crate) dirty: bool,
+    pub(crate) slots: HashMap<u64, Slot, BuildHasherDefault<IdHasher>>,
+    pub(crate) sends: Sends,
+    /// Uploads of calls that were just written, for the driver to pump.
+    pub(crate) new_uploads: Vec<NewUpload>,
+    /// Stops the pumps of a call; under 0 those of calls without an id.
+    pub(crate) pumps: HashMap<u64, Vec<AbortHandle>, BuildHasherDefault<IdHasher>>,
+    room: Vec<Waker>,
+    pub(crate) alarms: Alarms,
+}
+
+/// What only the driver can do, because it takes the true time.
+pub(crate) enum Command {
+    Start(oneshot::Sender<Result<(), Error>>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// Whether anybody drives.
+pub(crate) enum DriverState {
+    /// In the middle of a turn, or not polled for the first time yet: it looks at everything before it sleeps.
+    Awake,
+    Asleep(Waker),
+    Gone,
+}
+
+pub(crate) struct NewUpload {
+    pub(crate) owner: u64,
+    pub(crate) stream: InvocationId,
+    pub(crate) upload: Upload,
+}
+
+/// A call or stream that somebody waits for.
+pub(crate) enum Slot {
+    Call {
+        waker: Option<Waker>,
+        outcome: Option<Result<Option<Payload>, Error>>,
+    },
+    Stream {
+        waker: Option<Waker>,
+        items: VecDeque<Payload>,
+        end: Option<Result<(), Error>>,
+    },
+}
+
+impl Slot {
+    pub(crate) const CALL: Self = Self::Call {
+        waker: None,
+        outcome: None,
+    };
+    pub(crate) const STREAM: Self = Self::Stream {
+        waker: None,
+        items: VecDeque::new(),
+        end: None,
+    };
+
+    fn waker(&mut self) -> &mut Option<Waker> {
+        match self {
+            Self::Call { waker, .. } | Self::Stream { waker, .. } => waker,
+        }
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        match self {
+            Self::Call { outcome, .. } => outcome.is_none(),
+            Self::Stream { end, .. } => end.is_none(),
+        }
+    }
+
+    fn finish(&mut self, result: Result<Option<Payload>, Error>) {
+        match self {
+            Self::Call { outcome, .. } => *outcome = Some(result),
+            Self::Stream { end, .. } => *end = Some(result.map(|_| ())),
+        }
+    }
+}
+
+/// Sends that wait for their bytes to be handed to the transport, by the position where they end.
+#[derive(Default)]
+pub(crate) struct Sends {
+    order: VecDeque<u64>,
+    slots: HashMap<u64, SendSlot, BuildHasherDefault<IdHasher>>,
+}
+
+#[derive(Default)]
+pub(crate) struct SendSlot {
+    pub(crate) waker: Option<Waker>,
+    pub(crate) outcome: Option<Result<(), Error>>,
+}
+
+impl Sends {
+    pub(crate) fn add(&mut self, position: u64) {
+        self.order.push_back(position);
+        self.slots.insert(position, SendSlot::default());
+    }
+
+    pub(crate) fn slot(&mut self, position: u64) -> Option<&mut SendSlot> {
+        self.slots.get_mut(&position)
+    }
+
+    pub(crate) fn remove(&mut self, position: u64) {
+        self.slots.remove(&position);
+    }
+
+    /// The transport took everything up to here.
+    pub(crate) fn sent(&mut self, position: u64, wakers: &mut Vec<Waker>) {
+        while let Some(first) = self
+            .order
+            .front()
+            .copied()
+            .filter(|first| *first <= position)
+        {
+            self.order.pop_front();
+            self.finish(first, Ok(()), wakers);
+        }
+    }
+
+    fn fail(&mut self, error: &Error, wakers: &mut Vec<Waker>) {
+        while let Some(first) = self.order.pop_front() {
+            self.finish(first, Err(error.clone()), wakers);
+        }
+    }
+
+    fn finish(&mut self, position: u64, outcome: Result<(), Error>, wakers: &mut Vec<Waker>) {
+        if let Some(slot) = self.slots.get_mut(&position) {
+            slot.outcome = Some(outcome);
+            wakers.extend(slot.waker.take());
+        }
+    }
+}
+
+/// Deadlines of single calls. The driver's clock decides; the call's future is merely woken.
+#[derive(Default)]
+pub(crate) struct Alarms {
+    last: u64,
+    /// Set since the driver's last turn, which tells from when they count.
+    new: Vec<(u64, Duration)>,
+    deadlines: BTreeMap<(Instant, u64), ()>,
+    states: HashMap<u64, Alarm, BuildHasherDefault<IdHasher>>,
+}
+
+enum Alarm {
+    Set {
+        deadline: Option<Instant>,
+        waker: Option<Waker>,
+    },
+    Rung,
+}
+
+impl Alarms {
+    pub(crate) fn set(&mut self, after: Duration) -> u64 {
+        self.last += 1;
+        self.new.push((self.last, after));
+        self.states.insert(
+            self.last,
+            Alarm::Set {
+                deadline: None,
+                waker: None,
+            },
+        );
+        self.last
+    }
+
+    /// Whether it rang; if not, `cx` is woken when it does.
+    pub(crate) fn poll(&mut self, id: u64, cx: &Context<'_>) -> bool {
+        match self.states.get_mut(&id) {
+            Some(Alarm::Set { waker, .. }) => {
+                remember(waker, cx);
+                false
+            }
+            Some(Alarm::Rung) | None => true,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) {
+        if let Some(Alarm::Set {
+            deadline: Some(deadline),
+            ..
+        }) = self.states.remove(&id)
+        {
+            self.deadlines.remove(&(deadline, id));
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.deadlines
+            .first_key_value()
+            .map(|((deadline, _), ())| *deadline)
+    }
+
+    /// Lets new alarms count from now and rings those that are due.
+    pub(crate) fn advance(&mut self, now: Instant, wakers: &mut Vec<Waker>) {
+        for (id, after) in self.new.drain(..) {
+            if let Some(Alarm::Set { deadline, .. }) = self.states.get_mut(&id) {
+                let due = now.after(after);
+                *deadline = Some(due);
+                self.deadlines.insert((due, id), ());
+            }
+        }
+        while let Some(entry) = self
+            .deadlines
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            let ((_, id), ()) = entry.remove_entry();
+            if let Some(Alarm::Set {
+                waker: Some(waker), ..
+            }) = self.states.insert(id, Alarm::Rung)
+            {
+                wakers.push(waker);
+            }
+        }
+    }
+}
+
+/// Keeps the waker of `cx`, cloning it only when it is another one.
+pub(crate) fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// Ids here are numbers we count ourselves, so nobody can choose colliding ones.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing spreads consecutive numbers over all bits.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Inner {
+    fn new(machine: ClientConnection) -> Self {
+        Self {
+            machine,
+            now: Instant::ZERO,
+            commands: VecDeque::new(),
+            driver: DriverState::Awake,
+            dirty: false,
+            slots: HashMap::default(),
+            sends: Sends::default(),
+            new_uploads: Vec::new(),
+            pumps: HashMap::default(),
+            room: Vec::new(),
+            alarms: Alarms::default(),
+        }
+    }
+
+    /// Marks that there is something for the driver, and gives what wakes it if it sleeps; to be woken without the lock.
+    #[must_use]
+    pub(crate) fn touch(&mut self) -> Option<Waker> {
+        self.dirty = true;
+        if !matches!(self.driver, DriverState::Asleep(_)) {
+            return None;
+        }
+        match core::mem::replace(&mut self.driver, DriverState::Awake) {
+            DriverState::Asleep(waker) => Some(waker),
+            DriverState::Awake | DriverState::Gone => None,
+        }
+    }
+
+    /// `cx` is woken when there is room for more messages, and when the connection is lost.
+    pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
+        if !self.room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.room.push(cx.waker().clone());
+        }
+    }
+
+    pub(crate) fn wake_for_room(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.append(&mut self.room);
+    }
+
+    pub(crate) fn complete(
+        &mut self,
+        id: InvocationId,
+        outcome: Result<Option<Payload>, CallError>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        self.stop_pumps(id.number());
+        if let Some(slot) = self.slots.get_mut(&id.number()) {
+            slot.finish(outcome.map_err(Error::from));
+            wakers.extend(slot.waker().take());
+        }
+    }
+
+    pub(crate) fn item(&mut self, id: InvocationId, item: Payload, wakers: &mut Vec<Waker>) {
+        if let Some(Slot::Stream { waker, items, .. }) = self.slots.get_mut(&id.number()) {
+            items.push_back(item);
+            wakers.extend(waker.take());
+        }
+    }
+
+    /// Nobody waits for this call any more. Tells the server if it is still open.
+    pub(crate) fn forget(&mut self, id: InvocationId) -> Option<Waker> {
+        let open = self
+            .slots
+            .remove(&id.number())
+            .is_some_and(|slot| slot.is_open());
+        if !open {
+            return None;
+        }
+        self.stop_pumps(id.number());
+        let now = self.now;
+        self.machine.cancel(now, id);
+        self.touch()
+    }
+
+    fn stop_pumps(&mut self, owner: u64) {
+        if self.pumps.is_empty() && self.new_uploads.is_empty() {
+            return;
+        }
+        self.new_uploads.retain(|upload| upload.owner != owner);
+        for pump in self.pumps.remove(&owner).into_iter().flatten() {
+            pump.abort();
+        }
+    }
+
+    /// The connection is gone: calls were completed by the machine; the rest is told here.
+    pub(crate) fn lose(&mut self, reason: &CloseReason, wakers: &mut Vec<Waker>) {
+        self.sends
+            .fail(&Error::ConnectionLost(reason.clone()), wakers);
+        self.wake_for_room(wakers);
+        self.new_uploads.clear();
+        self.pumps
+            .drain()
+            .for_each(|(_, pumps)| pumps.iter().for_each(AbortHandle::abort));
+    }
+
+    /// The driver is gone: nobody else will ever answer.
+    fn abandon(&mut self, wakers: &mut Vec<Waker>) {
+        self.driver = DriverState::Gone;
+        self.commands.clear();
+        for slot in self.slots.values_mut().filter(|slot| slot.is_open()) {
+            slot.finish(Err(Error::DriverGone));
+            wakers.extend(slot.waker().take());
+        }
+        self.sends.fail(&Error::DriverGone, wakers);
+        self.wake_for_room(wakers);
+    }
+
+    /// Refuses calls without a driver, which the machine knows nothing of.
+    pub(crate) const fn check_driver(&self) -> Result<(), SendError> {
+        if matches!(self.driver, DriverState::Gone) {
+            Err(SendError::NotConnected)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        machine: ClientConnection,
+        token: Option<TokenProvider>,
+        decider: Option<Decider>,
+        handler_queue: usize,
+    ) -> Self {
+        Self {
+            inner: Mutex::new(Inner::new(machine)),
+            handlers: Registry::default(),
+            listeners: Listeners::default(),
+            token,
+            decider,
+            handler_queue,
+            launcher: Mutex::new(None),
+            handles: AtomicUsize::new(0),
+        }
+    }
+
+    /// A panic in a value's `Serialize` must not take the connection along, so poison is ignored.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_launcher(&self, launcher: Launcher) {
+        *self.launcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(launcher);
+    }
+
+    /// Spawns the driver if that is still to be done.
+    pub(crate) fn launch(&self) -> Result<(), Error> {
+        let mut launcher = self.launcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waiting) = launcher.as_mut() else {
+            return Ok(());
+        };
+        waiting.launch()?;
+        *launcher = None;
+        Ok(())
+    }
+
+    /// Whether the driver was ever started, as far as is known here.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.launcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Result<(), Error> {
+        let waker = {
+            let mut inner = self.lock();
+            if matches!(inner.driver, DriverState::Gone) {
+                return Err(Error::DriverGone);
+            }
+            inner.commands.push_back(command);
+            inner.touch()
+        };
+        wake(waker);
+        Ok(())
+    }
+
+    /// Whether all handles are gone.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0
+    }
+
+    /// The driver was dropped or has ended.
+    pub(crate) fn driver_gone(&self) {
+        let mut wakers = Vec::new();
+        self.lock().abandon(&mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Counts handles; the last one to go stops the connection.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared }
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let waker = self.shared.lock().touch();
+        wake(waker);
+        // A driver that never ran holds the connection, and the connection holds it: break the circle.
+        drop(
+            self.shared
+                .launcher
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+}

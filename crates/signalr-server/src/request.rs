@@ -1,0 +1,180 @@
+//! The HTTP request behind a connection, and who made it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use signalr_proto::server::query_parameter;
+
+/// The request that negotiated or opened a connection, as far as hubs may look at it. Cheap to clone.
+#[derive(Clone)]
+pub struct HubRequest {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: Box<str>,
+    query: Box<str>,
+    headers: HeaderMap,
+}
+
+impl HubRequest {
+    /// A request for this path and query, with these headers.
+    #[must_use]
+    pub fn new(path: &str, query: &str, headers: HeaderMap) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                path: path.into(),
+                query: query.into(),
+                headers,
+            }),
+        }
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.inner.path
+    }
+
+    /// Its query, without the question mark.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        &self.inner.query
+    }
+
+    /// The first value of a query parameter, decoded. The name ignores the case of letters.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        query_parameter(&self.inner.query, name)
+    }
+
+    /// Its headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.inner.headers
+    }
+
+    /// The first value of a header, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers.get(name)?.to_str().ok()
+    }
+
+    /// The bearer token: of the header `Authorization`, or, as browsers cannot set headers on WebSockets, of the query
+    /// parameter `access_token`.
+    #[must_use]
+    pub fn bearer_token(&self) -> Option<String> {
+        let from_header = self
+            .inner
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| bearer(value.to_str().ok()?));
+        from_header
+            .map(str::to_owned)
+            .or_else(|| self.parameter("access_token"))
+            .filter(|token| !token.is_empty())
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+/// Shows the path only: query and headers may hold tokens.
+impl fmt::Debug for HubRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubRequest")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who is at the other end of a connection, as [`authorize`](crate::HubServerBuilder::authorize) found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    id: Arc<str>,
+    expires_after: Option<Duration>,
+}
+
+impl User {
+    /// A user. The id is compared exactly, and one user may have many connections.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self {
+            id: id.into(),
+            expires_after: None,
+        }
+    }
+
+    /// The same user, whose authentication ends this long from now.
+    #[must_use]
+    pub fn expires_after(self, duration: Duration) -> Self {
+        Self {
+            expires_after: Some(duration),
+            ..self
+        }
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) const fn lifetime(&self) -> Option<Duration> {
+        self.expires_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(query: &str, authorization: Option<&str>) -> HubRequest {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        HubRequest::new("/hub", query, headers)
+    }
+
+    #[test]
+    fn tokens_are_found_in_header_and_query_and_never_shown() {
+        assert_eq!(
+            request("", Some("Bearer canary")).bearer_token().as_deref(),
+            Some("canary")
+        );
+        assert_eq!(
+            request("", Some("bearer  canary"))
+                .bearer_token()
+                .as_deref(),
+            Some("canary")
+        );
+        assert_eq!(
+            request("access_token=ca%6Eary", None)
+                .bearer_token()
+                .as_deref(),
+            Some("canary")
+        );
+        assert_eq!(
+            request("access_token=query", Some("Bearer header"))
+                .bearer_token()
+                .as_deref(),
+            Some("header")
+        );
+        assert_eq!(
+            request("access_token=", Some("Basic x")).bearer_token(),
+            None
+        );
+        assert!(
+            !format!(
+                "{:?}",
+                request("access_token=canary", Some("Bearer canary"))
+            )
+            .contains("canary")
+        );
+    }
+}

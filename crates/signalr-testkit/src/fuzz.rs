@@ -1,0 +1,220 @@
+//! What must hold for any bytes, shared by the fuzz targets and by the test that replays their corpus.
+//!
+//! Every function here panics when the property does not hold.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use signalr_proto::codec::frame::FrameDecoder;
+use signalr_proto::codec::handshake::{self, HandshakeDecoder};
+use signalr_proto::codec::{Outcome, Role};
+use signalr_proto::{Arguments, DecodeErrorKind, HubMessage, Payload, Protocol, Timestamp};
+
+/// The limit for messages in these runs.
+const LIMIT: usize = 4096;
+
+/// A stream of JSON records, after a byte that says how it is cut into pieces.
+pub fn decode_json(data: &[u8]) {
+    stream(Protocol::Json, data);
+}
+
+/// A stream of MessagePack frames, after a byte that says how it is cut into pieces.
+pub fn decode_msgpack(data: &[u8]) {
+    stream(Protocol::MessagePack, data);
+}
+
+/// A stream that begins with a handshake record, after a byte that says how it is cut into pieces.
+pub fn handshake(data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else {
+        return;
+    };
+    let whole = handshake_record([Bytes::copy_from_slice(bytes)]);
+    assert_eq!(
+        whole,
+        handshake_record(pieces(bytes, *size)),
+        "the pieces made a difference"
+    );
+    let Ok((Some(record), _)) = whole else {
+        return;
+    };
+    if let Ok(request) = handshake::decode_request(&record) {
+        // The writer knows the names of protocols only.
+        if let Some(protocol) = Protocol::from_name(&request.protocol) {
+            let mut out = BytesMut::new();
+            handshake::encode_request(&mut out, protocol, request.version);
+            let again = handshake::decode_request(&without_separator(out))
+                .expect("a written request is read");
+            assert_eq!(
+                (&*again.protocol, again.version),
+                (protocol.name(), request.version)
+            );
+        }
+    }
+    if let Ok(response) = handshake::decode_response(&record) {
+        let mut out = BytesMut::new();
+        handshake::encode_response(&mut out, response.error.as_deref());
+        assert_eq!(
+            handshake::decode_response(&without_separator(out)),
+            Ok(response)
+        );
+    }
+}
+
+fn handshake_record(
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> Result<(Option<Bytes>, Bytes), DecodeErrorKind> {
+    let mut decoder = HandshakeDecoder::new(LIMIT);
+    let mut record = None;
+    let mut rest = BytesMut::new();
+    for mut piece in pieces {
+        if record.is_none() {
+            record = decoder.decode(&mut piece).map_err(|error| error.kind)?;
+        }
+        rest.extend_from_slice(&piece);
+    }
+    Ok((record, rest.freeze()))
+}
+
+fn without_separator(mut record: BytesMut) -> Bytes {
+    record.truncate(record.len().saturating_sub(1));
+    record.freeze()
+}
+
+fn stream(protocol: Protocol, data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else {
+        return;
+    };
+    let (frames, error) = frames(protocol, [Bytes::copy_from_slice(bytes)]);
+    assert_eq!(
+        (frames.clone(), error),
+        self::frames(protocol, pieces(bytes, *size)),
+        "the pieces made a difference"
+    );
+    for frame in &frames {
+        frame_of(protocol, frame);
+    }
+    // Bytes that make no frame can still be a message.
+    frame_of(protocol, &Bytes::copy_from_slice(bytes));
+}
+
+fn pieces(bytes: &[u8], size: u8) -> Vec<Bytes> {
+    bytes
+        .chunks(usize::from(size).max(1))
+        .map(Bytes::copy_from_slice)
+        .collect()
+}
+
+fn frames(
+    protocol: Protocol,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> (Vec<Bytes>, Option<DecodeErrorKind>) {
+    let mut decoder = FrameDecoder::new(protocol, LIMIT);
+    let mut frames = Vec::new();
+    for mut piece in pieces {
+        loop {
+            match decoder.decode(&mut piece) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(
+                        decoder.decode(&mut piece),
+                        Err(error),
+                        "an error did not stay"
+                    );
+                    return (frames, Some(error.kind));
+                }
+            }
+            assert!(decoder.buffered() == 0, "bytes of a frame were kept");
+        }
+        assert!(piece.is_empty(), "input was left");
+        assert!(decoder.buffered() <= LIMIT, "more was kept than the limit");
+    }
+    (frames, None)
+}
+
+fn frame_of(protocol: Protocol, frame: &Bytes) {
+    let as_client = protocol.decode(Role::Client, frame);
+    let as_server = protocol.decode(Role::Server, frame);
+    if as_server.is_ok() {
+        assert_eq!(
+            as_client, as_server,
+            "the roles disagree on a message that is right for both"
+        );
+    }
+    if let Ok(Some(message)) = as_client {
+        payloads(&message);
+        rewritten(protocol, &message);
+    }
+}
+
+/// A message that can be written is read as it was.
+fn rewritten(protocol: Protocol, message: &HubMessage) {
+    let Some(once) = written(protocol, message) else {
+        return;
+    };
+    let read = protocol
+        .decode(Role::Server, &once)
+        .expect("what was written is read")
+        .expect("its type is known");
+    let twice = written(protocol, &read).expect("what was read is written");
+    assert_eq!(once, twice);
+    assert_eq!(protocol.decode(Role::Client, &twice), Ok(Some(read)));
+}
+
+fn written(protocol: Protocol, message: &HubMessage) -> Option<Bytes> {
+    let mut out = BytesMut::from(&b"before"[..]);
+    let result = protocol.encode(&mut out, message);
+    let mut frame = out.split_off(6).freeze();
+    assert_eq!(out, "before");
+    if result.is_err() {
+        assert!(frame.is_empty(), "a part of a message was left");
+        return None;
+    }
+    let found = FrameDecoder::new(protocol, usize::MAX)
+        .decode(&mut frame)
+        .expect("what was written is framed");
+    assert!(frame.is_empty());
+    found
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most messages carry no payload"
+)]
+fn payloads(message: &HubMessage) {
+    match message {
+        HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation) => {
+            arguments(&invocation.arguments)
+        }
+        HubMessage::StreamItem { item, .. } => payload(item),
+        HubMessage::Completion {
+            outcome: Outcome::Result(result),
+            ..
+        } => payload(result),
+        _ => {}
+    }
+}
+
+fn arguments(arguments: &Arguments) {
+    let (count, payloads) = (arguments.len(), arguments.payloads());
+    assert_eq!(count.is_ok(), payloads.is_ok());
+    if let (Ok(count), Ok(payloads)) = (count, payloads) {
+        assert_eq!(count, payloads.len());
+        payloads.iter().for_each(payload);
+    }
+    let _ = arguments.decode::<(String, i64)>();
+    let _ = arguments.decode::<Vec<Option<f64>>>();
+}
+
+fn payload(payload: &Payload) {
+    let _ = payload.decode::<String>();
+    let _ = payload.decode::<&str>();
+    let _ = payload.decode::<Option<u8>>();
+    let _ = payload.decode::<f64>();
+    let _ = payload.decode::<Timestamp>();
+    let _ = payload.decode::<Vec<Vec<i8>>>();
+    let _ = payload.decode::<BTreeMap<String, bool>>();
+    if payload.is_null() {
+        assert_eq!(payload.decode::<Option<u8>>(), Ok(None));
+    }
+}

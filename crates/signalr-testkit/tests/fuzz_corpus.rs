@@ -1,0 +1,42 @@
+//! Replays the corpora of the codec's fuzz targets, so that every run of the tests checks them.
+
+use std::path::PathBuf;
+
+use signalr_testkit::fuzz;
+
+fn replay(target: &str, property: fn(&[u8])) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).expect("the corpus is committed") {
+        let data = std::fs::read(entry.expect("the folder can be listed").path())
+            .expect("the file can be read");
+        property(&data);
+        // The same bytes cut in other places.
+        for size in [1, 2, 7] {
+            let mut data = data.clone();
+            if let Some(first) = data.first_mut() {
+                *first = size;
+            }
+            property(&data);
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{target} has a corpus of {count}");
+}
+
+#[test]
+fn the_corpus_of_decode_json_holds() {
+    replay("decode_json", fuzz::decode_json);
+}
+
+#[test]
+fn the_corpus_of_decode_msgpack_holds() {
+    replay("decode_msgpack", fuzz::decode_msgpack);
+}
+
+#[test]
+fn the_corpus_of_handshake_holds() {
+    replay("handshake", fuzz::handshake);
+}

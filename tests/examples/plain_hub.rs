@@ -1,0 +1,117 @@
+//! The plainest server a client can be measured against: blocking sockets, one thread for each connection, answers to all
+//! calls of one WebSocket message in one message.
+//!
+//! `plain_hub [PORT]` prints `READY ws://127.0.0.1:PORT` and ends with its standard input. The path `/echo` gives every WebSocket message back as it came; any
+//! other path is a hub without negotiation whose methods all return their first argument.
+
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use signalr_proto::codec::frame::FrameDecoder;
+use signalr_proto::codec::handshake::{self, HandshakeDecoder};
+use signalr_proto::codec::{CompletionOutcome, Role};
+use signalr_proto::{HubMessage, Payload, Protocol};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::{Message, WebSocket};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse())?;
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    println!("READY ws://{}", listener.local_addr()?);
+    std::thread::spawn(|| {
+        // It goes when whoever started it does.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+    for stream in listener.incoming() {
+        let stream = stream?;
+        std::thread::spawn(move || {
+            // A client that leaves ends its thread, nothing more.
+            let _ = serve(stream);
+        });
+    }
+    Ok(())
+}
+
+fn serve(stream: TcpStream) -> Result<(), Failure> {
+    stream.set_nodelay(true)?;
+    let is_echo = Arc::new(AtomicBool::new(false));
+    let found = Arc::clone(&is_echo);
+    let socket = tungstenite::accept_hdr(stream, move |request: &Request, response: Response| {
+        found.store(request.uri().path() == "/echo", Ordering::Relaxed);
+        Ok(response)
+    })?;
+    if is_echo.load(Ordering::Relaxed) { echo(socket) } else { hub(socket) }
+}
+
+fn echo(mut socket: WebSocket<TcpStream>) -> Result<(), Failure> {
+    loop {
+        let message = socket.read()?;
+        if message.is_text() || message.is_binary() {
+            socket.send(message)?;
+        }
+    }
+}
+
+fn receive(socket: &mut WebSocket<TcpStream>) -> Result<Bytes, Failure> {
+    loop {
+        match socket.read()? {
+            Message::Text(text) => return Ok(text.into()),
+            Message::Binary(bytes) => return Ok(bytes),
+            _ => {}
+        }
+    }
+}
+
+fn send(socket: &mut WebSocket<TcpStream>, protocol: Protocol, out: &mut BytesMut) -> Result<(), Failure> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let bytes = out.split().freeze();
+    let message = match protocol {
+        Protocol::Json => Message::Text(bytes.try_into()?),
+        _ => Message::Binary(bytes),
+    };
+    Ok(socket.send(message)?)
+}
+
+fn hub(mut socket: WebSocket<TcpStream>) -> Result<(), Failure> {
+    let mut shake = HandshakeDecoder::new(4096);
+    let (protocol, mut input) = loop {
+        let mut input = receive(&mut socket)?;
+        if let Some(frame) = shake.decode(&mut input)? {
+            let request = handshake::decode_request(&frame)?;
+            break (Protocol::from_name(&request.protocol).ok_or("unknown protocol")?, input);
+        }
+    };
+    let mut out = BytesMut::new();
+    handshake::encode_response(&mut out, None);
+    let mut frames = FrameDecoder::new(protocol, 64 << 20);
+    loop {
+        while let Some(frame) = frames.decode(&mut input)? {
+            answer(protocol, &frame, &mut out)?;
+        }
+        send(&mut socket, protocol, &mut out)?;
+        input = receive(&mut socket)?;
+    }
+}
+
+fn answer(protocol: Protocol, frame: &Bytes, out: &mut BytesMut) -> Result<(), Failure> {
+    match protocol.decode(Role::Server, frame)? {
+        Some(HubMessage::Invocation(invocation)) => {
+            let Some(id) = invocation.invocation_id else { return Ok(()) };
+            let arguments = invocation.arguments.payloads()?;
+            let outcome = arguments.first().map_or(CompletionOutcome::Void, CompletionOutcome::<Payload>::Result);
+            Ok(protocol.encode_completion(out, &[], &id, outcome)?)
+        }
+        Some(HubMessage::Close { .. }) => {
+            protocol.encode_close(out, None, false);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

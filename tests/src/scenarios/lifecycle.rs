@@ -1,0 +1,383 @@
+//! How connections begin, end and come back.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_channel::mpsc;
+use futures_util::{FutureExt as _, StreamExt as _, future};
+use signalr_client::{
+    CloseReason, ConnectionState, Error, HubConnection, Launch, LifecycleEvent, ReconnectPolicy,
+    RetryPolicy,
+};
+
+use crate::{Outcome, Session, ensure, ensure_eq};
+
+/// What `on_close` is told.
+fn closes<R: Launch>(
+    connection: &HubConnection<R>,
+) -> mpsc::UnboundedReceiver<Option<CloseReason>> {
+    let (sender, receiver) = mpsc::unbounded();
+    connection.on_close(move |reason| {
+        let _ = sender.unbounded_send(reason.cloned());
+    });
+    receiver
+}
+
+pub(super) async fn connects_has_an_id_and_stops<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.builder("/hub").build()?;
+    let mut closed = closes(&connection);
+    ensure_eq!(
+        (connection.state(), connection.connection_id()),
+        (ConnectionState::Disconnected, None)
+    );
+    connection.start().await?;
+    ensure_eq!(connection.state(), ConnectionState::Connected);
+    ensure_eq!(
+        connection.invoke::<String>("ConnectionId", ()).await.ok(),
+        connection.connection_id()
+    );
+    ensure_eq!(
+        connection.invoke::<String>("Transport", ()).await?,
+        "WebSockets"
+    );
+    connection.stop().await;
+    ensure_eq!(
+        (connection.state(), connection.connection_id()),
+        (ConnectionState::Disconnected, None)
+    );
+    ensure_eq!(session.soon(&mut closed).await?, None);
+    connection.stop().await;
+    Ok(())
+}
+
+pub(super) async fn a_second_start_is_refused_and_harmless<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.builder("/hub").build()?;
+    let (first, second) = future::join(connection.start(), connection.start()).await;
+    ensure_eq!((first, second), (Ok(()), Err(Error::NotDisconnected)));
+    ensure_eq!(connection.start().await, Err(Error::NotDisconnected));
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    connection.stop().await;
+    Ok(())
+}
+
+pub(super) async fn starts_again_after_a_stop<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let first = connection.connection_id();
+    connection.stop().await;
+    connection.start().await?;
+    ensure!(first != connection.connection_id(), "the same id twice");
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    connection.stop().await;
+    Ok(())
+}
+
+pub(super) async fn stops_in_every_state<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session
+        .builder("/hub")
+        .automatic_reconnect(vec![Duration::from_secs(60)])
+        .build()?;
+    connection.stop().await;
+    let (started, ()) = future::join(connection.start(), connection.stop()).await;
+    ensure_eq!(started, Err(Error::Start(CloseReason::Stopped)));
+    ensure_eq!(connection.state(), ConnectionState::Disconnected);
+    connection.start().await?;
+    let call = connection.invoke::<String>("Slow", (20_000, "x"));
+    let stops = future::join(connection.stop(), connection.stop());
+    let (answer, _) = future::join(call, stops).await;
+    ensure_eq!(answer, Err(Error::ConnectionLost(CloseReason::Stopped)));
+    ensure_eq!(connection.state(), ConnectionState::Disconnected);
+    Ok(())
+}
+
+pub(super) async fn stays_connected_by_pings<R: Launch>(session: Session<R>) -> Outcome {
+    let builder = session
+        .builder("/tiny")
+        .keep_alive_interval(Duration::from_millis(500))
+        .server_timeout(Duration::from_secs(2));
+    let connection = builder.build()?;
+    connection.start().await?;
+    session.sleep(Duration::from_secs(5)).await;
+    ensure_eq!(connection.state(), ConnectionState::Connected);
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    Ok(())
+}
+
+pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.builder("/hub").build()?;
+    ensure_eq!(
+        connection.invoke::<i32>("Add", (1, 2)).await,
+        Err(Error::NotConnected)
+    );
+    ensure_eq!(
+        connection.send("DoNothing", ()).await,
+        Err(Error::NotConnected)
+    );
+    ensure!(
+        connection.stream::<i32>("Count", (1, 0)).await.is_err(),
+        "a stream without a connection"
+    );
+    connection.start().await?;
+    connection.stop().await;
+    ensure_eq!(
+        connection.invoke::<i32>("Add", (1, 2)).await,
+        Err(Error::NotConnected)
+    );
+    Ok(())
+}
+
+pub(super) async fn a_stop_from_inside_a_handler_works<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let mut closed = closes(&connection);
+    let weak = connection.downgrade();
+    connection.on("Stop", move |(_,): (i32,)| {
+        let connection = weak.upgrade();
+        async move {
+            if let Some(connection) = connection {
+                connection.stop().await;
+            }
+        }
+    });
+    connection.send("SendToCaller", ("Stop", 1)).await?;
+    ensure_eq!(session.soon(&mut closed).await?, None);
+    ensure_eq!(connection.state(), ConnectionState::Disconnected);
+    Ok(())
+}
+
+pub(super) async fn the_last_handle_stops_the_connection<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let mut closed = closes(&connection);
+    let other = connection.clone();
+    drop(connection);
+    ensure_eq!(other.invoke::<i32>("Add", (1, 2)).await?, 3);
+    let weak = other.downgrade();
+    drop(other);
+    ensure_eq!(session.soon(&mut closed).await?, None);
+    ensure!(weak.upgrade().is_none(), "a handle out of nowhere");
+    Ok(())
+}
+
+pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session
+        .builder("/hub")
+        .automatic_reconnect(ReconnectPolicy::standard())
+        .build()?;
+    let mut closed = closes(&connection);
+    connection.start().await?;
+    let aborted = connection.invoke::<()>("Abort", ()).await;
+    ensure!(
+        matches!(aborted, Ok(()) | Err(Error::ConnectionLost(_))),
+        "{aborted:?}"
+    );
+    ensure_eq!(session.soon(&mut closed).await?, None);
+    ensure_eq!(connection.state(), ConnectionState::Disconnected);
+    Ok(())
+}
+
+pub(super) async fn hears_what_the_hub_says_first<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.builder("/greeting").build()?;
+    let (sender, mut heard) = mpsc::unbounded();
+    connection.on("Welcome", move |(number,): (i32,)| {
+        let _ = sender.unbounded_send(number);
+    });
+    connection.start().await?;
+    for number in 0..3 {
+        ensure_eq!(session.soon(&mut heard).await?, number);
+    }
+    Ok(())
+}
+
+pub(super) async fn a_start_that_cannot_connect_says_so<R: Launch>(_: Session<R>) -> Outcome {
+    let connection =
+        HubConnection::<R>::builder("http://127.0.0.1:1/hub?access_token=canary").build()?;
+    let Err(error) = connection.start().await else {
+        return Err("connected to nothing".into());
+    };
+    ensure!(
+        matches!(error, Error::Start(CloseReason::TransportFailed { .. })),
+        "{error:?}"
+    );
+    ensure!(
+        error
+            .to_string()
+            .starts_with("could not connect: could not connect to 127.0.0.1:1: "),
+        "{error}"
+    );
+    ensure!(!format!("{error:?}").contains("canary"), "the query shows");
+    let connection = HubConnection::<R>::builder("http://no-such-host.invalid/hub").build()?;
+    let Err(error) = connection.start().await else {
+        return Err("connected to nothing".into());
+    };
+    ensure!(
+        error.to_string().contains("no-such-host.invalid"),
+        "{error}"
+    );
+    Ok(())
+}
+
+pub(super) async fn is_turned_away_by_a_hub<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session
+        .builder("/failing")
+        .automatic_reconnect(ReconnectPolicy::standard())
+        .build()?;
+    let mut closed = closes(&connection);
+    connection.start().await?;
+    let Some(reason) = session.soon(&mut closed).await? else {
+        return Err("closed without a reason".into());
+    };
+    ensure!(reason.to_string().contains("not today"), "{reason}");
+    Ok(())
+}
+
+pub(super) async fn a_message_over_the_servers_limit_ends_the_connection_and_its_calls<
+    R: Launch,
+>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let mut closed = closes(&connection);
+    let answer = connection
+        .invoke::<String>("EchoText", ("x".repeat(40_000),))
+        .await;
+    ensure!(
+        matches!(answer, Err(Error::ConnectionLost(_))),
+        "{:?}",
+        answer.map(|text| text.len())
+    );
+    let Some(reason) = session.soon(&mut closed).await? else {
+        return Err("closed without a reason".into());
+    };
+    ensure!(
+        reason
+            .to_string()
+            .contains("Connection closed with an error."),
+        "{reason}"
+    );
+    Ok(())
+}
+
+pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>) -> Outcome {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let builder = session
+        .builder("/expiring")
+        .automatic_reconnect(ReconnectPolicy::standard());
+    let connection = builder
+        .access_token(move || {
+            // Negotiation and WebSocket of the first connection.
+            let first = count.fetch_add(1, Ordering::Relaxed) < 2;
+            async move { if first { "short" } else { "long" }.to_owned() }
+        })
+        .build()?;
+    let mut events = connection.events();
+    connection.start().await?;
+    ensure_eq!(connection.invoke::<String>("UserName", ()).await?, "short");
+    let back = async {
+        while let Some(event) = events.next().await {
+            if matches!(event, LifecycleEvent::Reconnected { .. }) {
+                break;
+            }
+        }
+    };
+    session.within(Duration::from_secs(30), back).await?;
+    ensure_eq!(connection.invoke::<String>("UserName", ()).await?, "long");
+    Ok(())
+}
+
+pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session
+        .builder("/nostateful")
+        .automatic_reconnect(ReconnectPolicy::standard())
+        .build()?;
+    let (sender, mut heard) = mpsc::unbounded();
+    let lost = sender.clone();
+    connection.on_reconnecting(move |reason| {
+        let _ = lost.unbounded_send(format!("lost {}", reason.is_clean()));
+    });
+    connection.on_reconnected(move |id| {
+        let _ = sender.unbounded_send(id.unwrap_or_default().to_owned());
+    });
+    connection.start().await?;
+    let first = connection.connection_id().unwrap_or_default();
+    let pending = connection.invoke::<String>("Slow", (20_000, "x"));
+    let items = connection.stream::<i32>("Count", (1000, 1000)).await?;
+    session.admin(&format!("cut/{first}")).await?;
+    ensure_eq!(session.soon(&mut heard).await?, "lost false");
+    ensure!(
+        matches!(pending.await, Err(Error::ConnectionLost(_))),
+        "the pending call has an answer"
+    );
+    let last = items.collect::<Vec<_>>().await.pop();
+    ensure!(
+        matches!(last, Some(Err(Error::ConnectionLost(_)))),
+        "the stream ends with {last:?}"
+    );
+    let second = session.soon(&mut heard).await?;
+    ensure!(
+        second != first && Some(&second) == connection.connection_id().as_ref(),
+        "{first} became {second}"
+    );
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    ensure!(heard.try_recv().is_err(), "something was told twice");
+    Ok(())
+}
+
+pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> Outcome {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let policy = RetryPolicy::custom(move |context| {
+        count.fetch_add(1, Ordering::Relaxed);
+        (context.previous_retry_count == 0).then_some(Duration::from_secs(60))
+    });
+    let connection = session
+        .builder("/nostateful")
+        .automatic_reconnect(policy)
+        .build()?;
+    let mut closed = closes(&connection);
+    connection.start().await?;
+    session
+        .admin(&format!(
+            "cut/{}",
+            connection.connection_id().unwrap_or_default()
+        ))
+        .await?;
+    while connection.state() != ConnectionState::Reconnecting {
+        session.sleep(Duration::from_millis(20)).await;
+    }
+    ensure_eq!(
+        connection.invoke::<i32>("Add", (1, 2)).await,
+        Err(Error::NotConnected)
+    );
+    session
+        .within(Duration::from_secs(5), connection.stop())
+        .await?;
+    ensure_eq!(session.soon(&mut closed).await?, None);
+    ensure_eq!(asked.load(Ordering::Relaxed), 1);
+    Ok(())
+}
+
+pub(super) async fn a_lost_connection_without_policy_is_closed<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/nostateful").await?;
+    let mut closed = closes(&connection);
+    session
+        .admin(&format!(
+            "cut/{}",
+            connection.connection_id().unwrap_or_default()
+        ))
+        .await?;
+    let reason = session.soon(&mut closed).await?;
+    ensure!(reason.is_some(), "no reason");
+    ensure_eq!(connection.start().now_or_never(), None);
+    connection.stop().await;
+    Ok(())
+}

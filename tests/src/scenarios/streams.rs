@@ -1,0 +1,118 @@
+//! Streams from the server.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future};
+use signalr_client::{CallArguments, Error, HubConnection, Launch};
+
+use crate::{Failure, Outcome, Session, ensure, ensure_eq};
+
+async fn all<R: Launch>(
+    connection: &HubConnection<R>,
+    target: &str,
+    arguments: impl CallArguments,
+) -> Result<Vec<i32>, Error> {
+    connection
+        .stream::<i32>(target, arguments)
+        .await?
+        .try_collect()
+        .await
+}
+
+pub(super) async fn items_come_in_order<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    ensure_eq!(
+        all(&connection, "Count", (1000, 0)).await?,
+        (0..1000).collect::<Vec<_>>()
+    );
+    ensure_eq!(all(&connection, "Count", (0, 0)).await?, Vec::<i32>::new());
+    let letters: Vec<String> = connection
+        .stream::<String>("Letters", ("abc",))
+        .await?
+        .try_collect()
+        .await?;
+    ensure_eq!(letters, ["a", "b", "c"]);
+    Ok(())
+}
+
+pub(super) async fn several_streams_run_at_once<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let streams = [10, 20, 30, 40].map(|count| all(&connection, "Count", (count, 1)));
+    let lengths: Vec<_> = future::try_join_all(streams)
+        .await?
+        .iter()
+        .map(Vec::len)
+        .collect();
+    ensure_eq!(lengths, [10, 20, 30, 40]);
+    Ok(())
+}
+
+pub(super) async fn a_dropped_stream_is_cancelled<R: Launch>(session: Session<R>) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let before = connection
+        .invoke::<i64>("Counter", ("cancelled-stream",))
+        .await?;
+    let mut numbers = connection.stream::<i32>("Count", (100_000, 5)).await?;
+    for number in 0..5 {
+        ensure_eq!(numbers.next().await, Some(Ok(number)));
+    }
+    drop(numbers);
+    session
+        .counted(&connection, "cancelled-stream", before + 1)
+        .await?;
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    Ok(())
+}
+
+pub(super) async fn an_item_of_the_wrong_type_ends_its_stream_only<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let mut numbers = connection.stream::<String>("Count", (100_000, 5)).await?;
+    let first = numbers.next().await;
+    ensure!(matches!(first, Some(Err(Error::Decode(_)))), "{first:?}");
+    ensure_eq!(numbers.next().await, None);
+    ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+    Ok(())
+}
+
+async fn failure<R: Launch>(
+    connection: &HubConnection<R>,
+    target: &str,
+    arguments: impl CallArguments,
+) -> Result<(usize, String), Failure> {
+    let mut items = connection.stream::<i32>(target, arguments).await?;
+    let mut count = 0;
+    loop {
+        match items.next().await {
+            Some(Ok(_)) => count += 1,
+            Some(Err(Error::Server { error })) => return Ok((count, error.into())),
+            other => return Err(format!("{target}: {other:?}").into()),
+        }
+    }
+}
+
+pub(super) async fn failures_of_streams_have_the_servers_words<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    ensure_eq!(
+        failure(&connection, "CountThenFail", (3,)).await?,
+        (3, "An error occurred on the server while streaming results. HubException: the stream failed".to_owned())
+    );
+    ensure_eq!(
+        failure(&connection, "Nope", ()).await?,
+        (0, "Failed to invoke 'Nope' due to an error on the server. HubException: Method does not exist.".to_owned())
+    );
+    ensure_eq!(
+        failure(&connection, "Add", (1, 2)).await?,
+        (0, "The client attempted to invoke the non-streaming 'Add' method with a streaming invocation.".to_owned())
+    );
+    let called = connection.invoke::<i32>("Count", (1, 0)).await;
+    let words = "The client attempted to invoke the streaming 'Count' method with a non-streaming invocation.";
+    ensure_eq!(
+        called,
+        Err(Error::Server {
+            error: words.into()
+        })
+    );
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! The client against the official server, on every runtime and in both encodings.
+
+use futures_util::future::join;
+use signalr_client::{Launch, Protocol};
+use signalr_tests::{Capabilities, reference, run};
+
+async fn suite<R: Launch>(url: &str) -> Vec<String> {
+    let only = std::env::var("SIGNALR_ONLY").ok();
+    let json = run::<R>(url, Protocol::Json, Capabilities::ALL, only.as_deref());
+    let message_pack = run::<R>(
+        url,
+        Protocol::MessagePack,
+        Capabilities::ALL,
+        only.as_deref(),
+    );
+    let (mut failures, more) = join(json, message_pack).await;
+    failures.extend(more);
+    failures
+}
+
+fn check(runtime: &str, failures: &[String]) {
+    assert!(
+        failures.is_empty(),
+        "{} failures on {runtime}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .try_init();
+}
+
+#[test]
+fn every_scenario_works_on_tokio() {
+    log();
+    let Some(url) = reference::url() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    check(
+        "tokio",
+        &runtime.block_on(suite::<signalr_tokio::Tokio>(url)),
+    );
+}
+
+#[test]
+fn every_scenario_works_on_smol() {
+    log();
+    let Some(url) = reference::url() else { return };
+    check("smol", &smol::block_on(suite::<signalr_smol::Smol>(url)));
+}
+
+#[test]
+fn every_scenario_works_on_async_std() {
+    log();
+    let Some(url) = reference::url() else { return };
+    check(
+        "async-std",
+        &async_std::task::block_on(suite::<signalr_async_std::AsyncStd>(url)),
+    );
+}
+
+#[test]
+fn starting_outside_of_tokio_is_an_error_that_says_what_to_do() {
+    let connection = signalr_tokio::HubConnection::builder("http://127.0.0.1:1/hub")
+        .build()
+        .unwrap();
+    let error = smol::block_on(connection.start()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "start() must be called within a tokio runtime, for instance under #[tokio::main]"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let error = runtime.block_on(connection.start()).unwrap_err();
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+}
