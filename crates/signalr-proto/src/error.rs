@@ -149,6 +149,9 @@ pub enum SendError {
     /// The id names no upload stream, call or question that is still open.
     #[error("no open invocation or stream has this id")]
     UnknownId,
+    /// A method without a name.
+    #[error("a method needs a name")]
+    EmptyTarget,
     /// The message could not be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -337,7 +340,7 @@ pub enum CloseReason {
         /// Time since the connection was lost.
         elapsed: Duration,
         /// Why the last attempt failed.
-        last: Box<CloseReason>,
+        last: Box<Self>,
     },
 }
 

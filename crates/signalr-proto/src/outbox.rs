@@ -48,7 +48,10 @@ impl Outbox {
             return Err(SendError::Full { waiting, limit: self.limit });
         }
         let before = self.make_room();
-        encode(&mut self.waiting)?;
+        let mut whole = Whole { buffer: &mut self.waiting, before };
+        encode(whole.buffer)?;
+        whole.before = whole.buffer.len();
+        drop(whole);
         self.written += (self.waiting.len() - before) as u64;
         Ok(())
     }
@@ -108,6 +111,18 @@ impl Outbox {
         let limit = self.limit;
         let written = self.written;
         *self = Self { written, taken: written, ..Self::new(limit) };
+    }
+}
+
+/// Takes back half a message when the encoding of a value fails or panics.
+struct Whole<'a> {
+    buffer: &'a mut BytesMut,
+    before: usize,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        self.buffer.truncate(self.before);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Timers, the end of connections, and automatic reconnect, under a virtual clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_in_result, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
+
 use std::time::Duration;
 
 use signalr_proto::client::{Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext};

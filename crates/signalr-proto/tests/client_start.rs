@@ -1,5 +1,7 @@
 //! From `start` to a connection, against a server played by the test, under a virtual clock.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_in_result, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
+
 use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::{self, HandshakeDecoder};
 use signalr_proto::codec::{Outcome, Role};
+use signalr_proto::transport::negotiate::NegotiateResponse;
 use signalr_proto::{Arguments, DecodeErrorKind, HubMessage, Payload, Protocol, Timestamp};
 
 /// The limit for messages in these runs.
@@ -21,6 +22,15 @@ pub fn decode_json(data: &[u8]) {
 /// A stream of MessagePack frames, after a byte that says how it is cut into pieces.
 pub fn decode_msgpack(data: &[u8]) {
     stream(Protocol::MessagePack, data);
+}
+
+/// The body of a negotiate answer: what is read can be written and read again, unless a later version hides members from us.
+pub fn negotiate(data: &[u8]) {
+    let Ok(response) = NegotiateResponse::decode(data) else { return };
+    if let NegotiateResponse::Connect(offer) = &response {
+        assert!(offer.connection_token.is_some() == (offer.version > 0), "{offer:?}");
+    }
+    assert_eq!(NegotiateResponse::decode(&response.encode()), Ok(response));
 }
 
 /// A stream that begins with a handshake record, after a byte that says how it is cut into pieces.

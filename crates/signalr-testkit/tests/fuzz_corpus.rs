@@ -1,8 +1,8 @@
-//! Replays the corpora of the codec's fuzz targets, so that every run of the tests checks them.
+//! Replays the corpora of the fuzz targets, so that every run of the tests checks them.
 
 use std::path::PathBuf;
 
-use signalr_testkit::fuzz;
+use signalr_testkit::{client_property, fuzz};
 
 fn replay(target: &str, property: fn(&[u8])) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -39,4 +39,14 @@ fn the_corpus_of_decode_msgpack_holds() {
 #[test]
 fn the_corpus_of_handshake_holds() {
     replay("handshake", fuzz::handshake);
+}
+
+#[test]
+fn the_corpus_of_negotiate_holds() {
+    replay("negotiate", fuzz::negotiate);
+}
+
+#[test]
+fn the_corpus_of_client_machine_holds() {
+    replay("client_machine", client_property::check);
 }

@@ -55,7 +55,7 @@ pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Launch>(
         ("/loop", "redirection limit of 100"),
         ("/refused", "This connection is not allowed."),
         ("/broken", "invalid negotiation response"),
-        ("/classic", "not an http or https URL"),
+        ("/classic", "ASP.NET SignalR server"),
         ("/unavailable", "503"),
         ("/nowhere", "404"),
         ("/sse", "none of the transports"),

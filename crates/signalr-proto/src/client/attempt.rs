@@ -80,13 +80,8 @@ impl ClientConnection {
 
     /// Takes the attempt out when it waits for `op` at such a step.
     fn take_step(&mut self, op: OpId, is_step: impl FnOnce(&Step) -> bool) -> Option<Attempt> {
-        match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Connecting(attempt) if attempt.step.op() == op && is_step(&attempt.step) => Some(*attempt),
-            other => {
-                self.state = other;
-                None
-            }
-        }
+        let waits = |state: &State| matches!(state, State::Connecting(attempt) if attempt.step.op() == op && is_step(&attempt.step));
+        self.take_attempt_if(waits).map(|attempt| *attempt)
     }
 
     pub(super) fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {

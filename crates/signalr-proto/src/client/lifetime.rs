@@ -107,7 +107,7 @@ impl ClientConnection {
                 }
                 self.end(true, CloseReason::Stopped);
             }
-            other => self.state = other,
+            state @ (State::Disconnected | State::Connecting(_) | State::Deciding(_) | State::Waiting { .. }) => self.state = state,
         }
     }
 
@@ -150,9 +150,9 @@ impl ClientConnection {
     }
 
     pub(super) fn handle_retry_delay(&mut self, op: OpId, delay: Option<Duration>) {
-        match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Deciding(decision) if decision.op == op => self.decide(decision.outage, decision.reason, delay),
-            other => self.state = other,
+        let state = self.take_state_if(|state| matches!(state, State::Deciding(decision) if decision.op == op));
+        if let Some(State::Deciding(decision)) = state {
+            self.decide(decision.outage, decision.reason, delay);
         }
     }
 
@@ -210,13 +210,9 @@ impl ClientConnection {
     }
 
     fn attempt_timed_out(&mut self, reason: CloseReason) {
-        match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Connecting(attempt) => {
-                let Attempt { step, outage, .. } = *attempt;
-                self.abort(step.op());
-                self.attempt_failed(outage, reason);
-            }
-            other => self.state = other,
+        if let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
+            self.abort(attempt.step.op());
+            self.attempt_failed(attempt.outage, reason);
         }
     }
 
@@ -230,9 +226,21 @@ impl ClientConnection {
     }
 
     fn retry(&mut self) {
-        match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Waiting { outage } => self.begin_attempt(Some(outage)),
-            other => self.state = other,
+        if let State::Waiting { outage } = self.state {
+            self.begin_attempt(Some(outage));
+        }
+    }
+
+    /// Takes the state out, leaving `Disconnected`, if it is the one wanted.
+    fn take_state_if(&mut self, is_wanted: impl FnOnce(&State) -> bool) -> Option<State> {
+        is_wanted(&self.state).then(|| core::mem::replace(&mut self.state, State::Disconnected))
+    }
+
+    /// Takes the attempt out, leaving `Disconnected`, if the state is the one wanted.
+    pub(super) fn take_attempt_if(&mut self, is_wanted: impl FnOnce(&State) -> bool) -> Option<Box<Attempt>> {
+        match self.take_state_if(is_wanted)? {
+            State::Connecting(attempt) => Some(attempt),
+            State::Disconnected | State::Connected(_) | State::Deciding(_) | State::Waiting { .. } | State::Stopping(_) => None,
         }
     }
 

@@ -165,6 +165,9 @@ impl ClientConnection {
 
     fn call<A: HubArguments + ?Sized>(&mut self, now: Instant, kind: Option<Kind>, target: &str, arguments: &A) -> Result<Call, SendError> {
         self.active(now)?;
+        if target.is_empty() {
+            return Err(SendError::EmptyTarget);
+        }
         let streams = arguments.stream_count();
         let mut call = self.invocations.next(kind, streams, self.config.limits.max_pending_invocations)?;
         let id = IdText::new(call.id());

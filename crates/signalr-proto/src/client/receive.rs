@@ -24,10 +24,9 @@ impl ClientConnection {
     }
 
     fn handle_bytes(&mut self, bytes: Bytes) {
-        match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Connecting(attempt) => self.handle_handshake_bytes(attempt, bytes),
-            state => {
-                self.state = state;
+        match self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
+            Some(attempt) => self.handle_handshake_bytes(attempt, bytes),
+            None => {
                 self.listen();
                 self.enqueue(bytes);
             }
@@ -151,12 +150,10 @@ impl ClientConnection {
     }
 
     fn attempt_ended(&mut self, cause: EndCause) {
-        let State::Connecting(attempt) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_))) else { return };
+        let is_plain = matches!(cause, EndCause::Clean | EndCause::WebSocketClose { code: 1000 | 1005 | 1006, .. });
         let handshaking = matches!(attempt.step, Step::Handshaking { .. });
-        let reason = match cause {
-            EndCause::Clean | EndCause::WebSocketClose { code: 1000 | 1005 | 1006, .. } if handshaking => CloseReason::HandshakeEnded,
-            cause => cause.into(),
-        };
+        let reason = if is_plain && handshaking { CloseReason::HandshakeEnded } else { cause.into() };
         self.attempt_failed(attempt.outage, reason);
     }
 

@@ -191,7 +191,8 @@ struct Members {
     connection_token: Option<Box<str>>,
     available_transports: Option<Vec<TransportOffer>>,
     use_stateful_reconnect: Option<bool>,
-    #[serde(rename = "ProtocolVersion")]
+    /// In both spellings: the old servers' own, and that of gateways which write all names alike.
+    #[serde(rename = "ProtocolVersion", alias = "protocolVersion")]
     protocol_version: Option<serde::de::IgnoredAny>,
 }
 
@@ -355,6 +356,7 @@ mod tests {
     #[test]
     fn an_asp_net_server_that_is_not_core_is_explained() {
         assert_eq!(decode(r#"{"ProtocolVersion":"1.5","Url":"/signalr"}"#), Err(NegotiateError::AspNet));
+        assert_eq!(decode(r#"{"protocolVersion":"1.5","url":"/signalr"}"#), Err(NegotiateError::AspNet));
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Bodies of negotiate answers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::fuzz::negotiate(data));
