@@ -3,6 +3,7 @@
 //! They are written once, over any [`Launch`] runtime, and expect the hubs of the reference server. A server that lacks some of
 //! them says so with [`Capabilities`], and the scenarios that need them are left out.
 
+pub mod own;
 pub mod reference;
 mod scenarios;
 pub mod session;

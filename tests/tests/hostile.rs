@@ -1,7 +1,14 @@
 //! Servers that break every rule there is, over real sockets: each must end in a clear error within the client's timeouts, and
 //! the client must not read more than it can use.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_in_result, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail by panicking"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -42,7 +49,11 @@ fn head(stream: &mut TcpStream) -> String {
     while !bytes.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
         bytes.push(byte[0]);
     }
-    String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Answers negotiate well and hands every other connection to `behave`, its request unread.
@@ -51,7 +62,11 @@ fn negotiating(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
         let mut start = [0; 4];
         if stream.peek(&mut start).is_ok() && &start == b"POST" {
             head(&mut stream);
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{OFFER}", OFFER.len());
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{OFFER}",
+                OFFER.len()
+            );
         } else {
             behave(stream);
         }
@@ -61,7 +76,9 @@ fn negotiating(behave: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
 /// As above, with an open WebSocket and the client's handshake read.
 fn shaking(behave: impl Fn(WebSocket<TcpStream>) + Send + Sync + 'static) -> String {
     negotiating(move |stream| {
-        let Ok(mut socket) = tungstenite::accept(stream) else { return };
+        let Ok(mut socket) = tungstenite::accept(stream) else {
+            return;
+        };
         if socket.read().is_ok() {
             behave(socket);
         }
@@ -102,10 +119,20 @@ fn connection(url: &str, protocol: Protocol) -> HubConnection {
 async fn refused(url: &str) -> String {
     let begin = Instant::now();
     let connection = connection(url, Protocol::Json);
-    let error = tokio::time::timeout(PATIENCE, connection.start()).await.expect("start never ended").expect_err("start succeeded");
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let error = tokio::time::timeout(PATIENCE, connection.start())
+        .await
+        .expect("start never ended")
+        .expect_err("start succeeded");
+    assert!(
+        begin.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begin.elapsed()
+    );
     let text = error.to_string();
-    assert!(!text.is_empty() && !format!("{text}{error:?}").contains("canary"), "{text}");
+    assert!(
+        !text.is_empty() && !format!("{text}{error:?}").contains("canary"),
+        "{text}"
+    );
     text
 }
 
@@ -116,13 +143,20 @@ async fn broken(url: &str, protocol: Protocol) -> String {
         connection.start().await?;
         connection.invoke::<String>("Never", ()).await.map(drop)
     };
-    let error = tokio::time::timeout(PATIENCE, work).await.expect("the call was never resolved").expect_err("the call succeeded");
+    let error = tokio::time::timeout(PATIENCE, work)
+        .await
+        .expect("the call was never resolved")
+        .expect_err("the call succeeded");
     error.to_string()
 }
 
 #[tokio::test]
 async fn a_closed_port_is_told_as_such() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let text = refused(&format!("http://127.0.0.1:{port}/hub")).await;
     assert!(text.to_lowercase().contains("refused"), "{text}");
 }
@@ -135,7 +169,13 @@ async fn a_name_that_does_not_exist_is_told_as_such() {
 
 #[tokio::test]
 async fn answers_that_are_not_http_end_the_start() {
-    for answer in [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"\x00\x01\x02\x03\xff\xfe", b"HTTP/9.9 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""] {
+    for answer in [
+        &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+        b"\x00\x01\x02\x03\xff\xfe",
+        b"HTTP/9.9 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"",
+    ] {
         let url = server(move |mut stream| {
             head(&mut stream);
             let _ = stream.write_all(answer);
@@ -146,7 +186,12 @@ async fn answers_that_are_not_http_end_the_start() {
 
 #[tokio::test]
 async fn statuses_are_told_with_what_they_mean() {
-    for (status, word) in [("401 Unauthorized", "401"), ("404 Not Found", "404"), ("503 Service Unavailable", "503"), ("302 Found\r\nLocation: http://localhost/", "302")] {
+    for (status, word) in [
+        ("401 Unauthorized", "401"),
+        ("404 Not Found", "404"),
+        ("503 Service Unavailable", "503"),
+        ("302 Found\r\nLocation: http://localhost/", "302"),
+    ] {
         let url = server(move |mut stream| {
             head(&mut stream);
             let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
@@ -158,7 +203,11 @@ async fn statuses_are_told_with_what_they_mean() {
 
 #[tokio::test]
 async fn an_endless_negotiate_answer_is_not_read_to_its_end() {
-    for header in ["Content-Length: 104857600", "Transfer-Encoding: chunked", "Connection: close"] {
+    for header in [
+        "Content-Length: 104857600",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+    ] {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
         let url = server(move |mut stream| {
@@ -167,7 +216,14 @@ async fn an_endless_negotiate_answer_is_not_read_to_its_end() {
             let chunk = [b' '; 0x4000];
             let framed = header.starts_with("Transfer");
             while count.load(Ordering::Relaxed) < 100 << 20 {
-                let sent = if framed { stream.write_all(b"4000\r\n").and_then(|()| stream.write_all(&chunk)).and_then(|()| stream.write_all(b"\r\n")) } else { stream.write_all(&chunk) };
+                let sent = if framed {
+                    stream
+                        .write_all(b"4000\r\n")
+                        .and_then(|()| stream.write_all(&chunk))
+                        .and_then(|()| stream.write_all(b"\r\n"))
+                } else {
+                    stream.write_all(&chunk)
+                };
                 if sent.is_err() {
                     return;
                 }
@@ -175,7 +231,11 @@ async fn an_endless_negotiate_answer_is_not_read_to_its_end() {
             }
         });
         refused(&url).await;
-        assert!(written.load(Ordering::Relaxed) < ENOUGH, "{header}: {} bytes", written.load(Ordering::Relaxed));
+        assert!(
+            written.load(Ordering::Relaxed) < ENOUGH,
+            "{header}: {} bytes",
+            written.load(Ordering::Relaxed)
+        );
     }
 }
 
@@ -184,14 +244,21 @@ async fn endless_headers_end_the_start() {
     let url = server(|mut stream| {
         head(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-        while stream.write_all(b"X-Filler: 0123456789012345678901234567890123456789\r\n").is_ok() {}
+        while stream
+            .write_all(b"X-Filler: 0123456789012345678901234567890123456789\r\n")
+            .is_ok()
+        {}
     });
     refused(&url).await;
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_runs_into_the_timeout_at_every_step() {
-    let silent = [server(linger), negotiating(linger), shaking(|mut socket| drop(socket.read()))];
+    let silent = [
+        server(linger),
+        negotiating(linger),
+        shaking(|mut socket| drop(socket.read())),
+    ];
     for url in silent {
         let text = refused(&url).await;
         assert!(text.contains("700ms"), "{text}");
@@ -261,18 +328,28 @@ async fn half_a_handshake_runs_into_the_timeout_and_a_wrong_one_is_refused() {
         }))
         .await;
     }
-    let endless = shaking(|mut socket| while socket.send(Message::text("x".repeat(10_000))).is_ok() {});
+    let endless =
+        shaking(|mut socket| while socket.send(Message::text("x".repeat(10_000))).is_ok() {});
     refused(&endless).await;
 }
 
 #[tokio::test]
 async fn garbage_after_the_handshake_ends_the_connection_and_resolves_every_call() {
-    for bytes in [&b"garbage\x1e"[..], b"{\"type\":1}\x1e", b"\x1e", b"{\"type\":1,\"target\":\"x\",\"arguments\":{}}\x1e", b"\xff\xfe\x1e"] {
-        let text = broken(&connected(move |mut socket| {
-            let _ = socket.send(Message::binary(bytes));
-            drop(socket.read());
-            linger_socket(socket);
-        }), Protocol::Json)
+    for bytes in [
+        &b"garbage\x1e"[..],
+        b"{\"type\":1}\x1e",
+        b"\x1e",
+        b"{\"type\":1,\"target\":\"x\",\"arguments\":{}}\x1e",
+        b"\xff\xfe\x1e",
+    ] {
+        let text = broken(
+            &connected(move |mut socket| {
+                let _ = socket.send(Message::binary(bytes));
+                drop(socket.read());
+                linger_socket(socket);
+            }),
+            Protocol::Json,
+        )
         .await;
         assert!(text.contains("protocol error"), "{text}");
     }
@@ -289,9 +366,15 @@ async fn a_claim_of_two_gibibytes_ends_the_connection_before_they_come() {
         let _ = socket.send(Message::binary(&b"\xff\xff\xff\xff\x07\x96\x01"[..]));
         linger_socket(socket);
     });
-    assert!(broken(&prefix, Protocol::MessagePack).await.contains("2147483647"));
+    assert!(
+        broken(&prefix, Protocol::MessagePack)
+            .await
+            .contains("2147483647")
+    );
     let frame = connected(|mut socket| {
-        let _ = socket.get_mut().write_all(b"\x82\x7f\x00\x00\x00\x00\x7f\xff\xff\xff");
+        let _ = socket
+            .get_mut()
+            .write_all(b"\x82\x7f\x00\x00\x00\x00\x7f\xff\xff\xff");
         linger_socket(socket);
     });
     broken(&frame, Protocol::MessagePack).await;
@@ -299,7 +382,10 @@ async fn a_claim_of_two_gibibytes_ends_the_connection_before_they_come() {
 
 #[tokio::test]
 async fn an_endless_message_is_not_read_to_its_end() {
-    for how in ["one record in many messages", "one message in many fragments"] {
+    for how in [
+        "one record in many messages",
+        "one message in many fragments",
+    ] {
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
         let url = connected(move |mut socket| {
@@ -321,18 +407,31 @@ async fn an_endless_message_is_not_read_to_its_end() {
             }
         });
         broken(&url, Protocol::Json).await;
-        assert!(written.load(Ordering::Relaxed) < ENOUGH, "{how}: {} bytes", written.load(Ordering::Relaxed));
+        assert!(
+            written.load(Ordering::Relaxed) < ENOUGH,
+            "{how}: {} bytes",
+            written.load(Ordering::Relaxed)
+        );
     }
 }
 
 #[tokio::test]
 async fn frames_that_web_sockets_do_not_know_end_the_connection() {
-    for bytes in [&b"\x83\x00"[..], b"\xf1\x01x", b"\x89\x7e\x01\x00", b"\x81\x81\x00\x00\x00\x00x", b"\x80\x01x"] {
-        broken(&connected(move |mut socket| {
-            let _ = socket.get_mut().write_all(bytes);
-            let _ = socket.get_mut().write_all(&[0; 300]);
-            linger_socket(socket);
-        }), Protocol::Json)
+    for bytes in [
+        &b"\x83\x00"[..],
+        b"\xf1\x01x",
+        b"\x89\x7e\x01\x00",
+        b"\x81\x81\x00\x00\x00\x00x",
+        b"\x80\x01x",
+    ] {
+        broken(
+            &connected(move |mut socket| {
+                let _ = socket.get_mut().write_all(bytes);
+                let _ = socket.get_mut().write_all(&[0; 300]);
+                linger_socket(socket);
+            }),
+            Protocol::Json,
+        )
         .await;
     }
 }
@@ -352,14 +451,20 @@ async fn a_flood_of_pings_starves_nobody() {
                 return;
             }
         }
-        let _ = socket.send(Message::text("{\"type\":3,\"invocationId\":\"1\",\"result\":\"through\"}\u{1e}"));
+        let _ = socket.send(Message::text(
+            "{\"type\":3,\"invocationId\":\"1\",\"result\":\"through\"}\u{1e}",
+        ));
         linger_socket(socket);
     });
     let connection = connection(&url, Protocol::Json);
     connection.start().await.unwrap();
-    let answer = tokio::time::timeout(PATIENCE, connection.invoke::<String>("Any", ())).await.expect("the call was starved");
+    let answer = tokio::time::timeout(PATIENCE, connection.invoke::<String>("Any", ()))
+        .await
+        .expect("the call was starved");
     assert_eq!(answer.unwrap(), "through");
-    tokio::time::timeout(PATIENCE, connection.stop()).await.expect("stop was starved");
+    tokio::time::timeout(PATIENCE, connection.stop())
+        .await
+        .expect("stop was starved");
 }
 
 #[tokio::test]
@@ -371,11 +476,15 @@ async fn a_flood_of_calls_nobody_handles_is_passed_over() {
                 return;
             }
         }
-        let _ = socket.send(Message::text("{\"type\":3,\"invocationId\":\"1\",\"result\":\"through\"}\u{1e}"));
+        let _ = socket.send(Message::text(
+            "{\"type\":3,\"invocationId\":\"1\",\"result\":\"through\"}\u{1e}",
+        ));
         linger_socket(socket);
     });
     let connection = connection(&url, Protocol::Json);
     connection.start().await.unwrap();
-    let answer = tokio::time::timeout(PATIENCE, connection.invoke::<String>("Any", ())).await.expect("the call was starved");
+    let answer = tokio::time::timeout(PATIENCE, connection.invoke::<String>("Any", ()))
+        .await
+        .expect("the call was starved");
     assert_eq!(answer.unwrap(), "through");
 }

@@ -170,20 +170,20 @@ impl<R> HubConnectionBuilder<R> {
 
     /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
     pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
-        self.tls.roots.push(certificate.into());
+        self.tls = self.tls.add_root_certificate(certificate);
         self
     }
 
     /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
-    pub const fn only_added_root_certificates(mut self, only: bool) -> Self {
-        self.tls.only_added = only;
+    pub fn only_added_root_certificates(mut self, only: bool) -> Self {
+        self.tls = self.tls.only_added_root_certificates(only);
         self
     }
 
     /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
     /// token included. For tests. Default: false.
-    pub const fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.tls.accept_invalid = accept;
+    pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
+        self.tls = self.tls.danger_accept_invalid_certificates(accept);
         self
     }
 
@@ -205,7 +205,7 @@ impl<R> HubConnectionBuilder<R> {
             .config
             .as_ref()
             .map_or(Limits::CLIENT, |config| config.limits);
-        let transport = NetTransport::with(R::default(), tls, limits)?;
+        let transport = NetTransport::with_tls(R::default(), tls, limits)?;
         if secure {
             transport.prepare_tls()?;
         }
@@ -215,7 +215,7 @@ impl<R> HubConnectionBuilder<R> {
     }
 
     /// A connection over a transport of your own, or with a driver that you run yourself: nothing happens unless the future of
-    /// [`Driver::run`] is polled. Certificates are the transport's business.
+    /// [`Driver::run`] is polled. Certificates are the transport's business: see [`TlsOptions`].
     ///
     /// # Errors
     /// [`BuildError::Usage`] for an address, header or interval that is not valid.

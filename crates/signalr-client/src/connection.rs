@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
 use futures_util::Stream;
-use signalr_proto::CloseReason;
 use signalr_proto::client::ConnectionState;
+use signalr_proto::{Arguments, CloseReason};
 
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
@@ -251,6 +251,26 @@ impl<R> HubConnection<R> {
             .shared
             .handlers
             .add(target.as_ref(), handler.erase())
+    }
+
+    /// Has every call of the server told to `observer`, whatever its name: the method and its arguments, as they come from
+    /// the network and before handlers of that method run. For logs, bridges and tools.
+    ///
+    /// Observers never answer a question and take nothing from handlers. Like those they run inside the driver and must be
+    /// short. [`off`](Self::off) removes them.
+    ///
+    /// ```
+    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// use signalr_client::Arguments;
+    ///
+    /// connection.on_any(|target: &str, arguments: &Arguments| println!("{target} {:?}", arguments.len()));
+    /// # }
+    /// ```
+    pub fn on_any(
+        &self,
+        observer: impl Fn(&str, &Arguments) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.handle.shared.handlers.observe(Arc::new(observer))
     }
 
     /// Removes a handler; false if it was gone already. Calls under way are not interrupted.

@@ -43,6 +43,9 @@ pub enum Error {
     /// The result or item is not of the type asked for.
     #[error("the server's answer does not fit the type asked for: {0}")]
     Decode(#[source] PayloadError),
+    /// The method has no name. Nothing was sent.
+    #[error("a method needs a name")]
+    EmptyTarget,
     /// An argument could not be written. Nothing was sent.
     #[error("an argument cannot be sent: {0}")]
     Encode(#[source] EncodeError),
@@ -86,6 +89,7 @@ impl From<SendError> for Error {
         match error {
             SendError::TooManyInvocations { limit } => Self::TooManyInvocations { limit },
             SendError::Encode(error) => Self::Encode(error),
+            SendError::EmptyTarget => Self::EmptyTarget,
             // `Full` is waited for and ids are ours, so neither comes here.
             SendError::NotConnected | SendError::Full { .. } | SendError::UnknownId => {
                 Self::NotConnected

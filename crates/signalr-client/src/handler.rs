@@ -192,6 +192,12 @@ impl core::fmt::Display for HandlerError {
     }
 }
 
+/// Hears every call of the server.
+pub(crate) type Observer = dyn Fn(&str, &Arguments) + Send + Sync;
+
+/// The observers of all calls, in the order of registration.
+pub(crate) type Observers = Arc<Vec<(u64, Arc<Observer>)>>;
+
 /// A registered handler, for [`off`](crate::HubConnection::off). Dropping it leaves the handler in place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subscription {
@@ -200,7 +206,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The method's name.
+    /// The method's name; empty for a handler of all methods.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -247,6 +253,33 @@ pub(crate) struct Registry {
 struct Table {
     last_id: u64,
     targets: HashMap<Box<str>, Entries>,
+    /// None as long as there are none, so that looking costs nothing.
+    observers: Option<Observers>,
+}
+
+impl Table {
+    const fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Ids are unique among handlers of all kinds.
+    fn remove_observer(&mut self, id: Option<u64>) -> bool {
+        let Some(observers) = &mut self.observers else {
+            return false;
+        };
+        let before = observers.len();
+        Arc::make_mut(observers).retain(|(other, _)| Some(*other) != id);
+        let removed = observers.len() < before;
+        self.observers.take_if(|observers| observers.is_empty());
+        removed
+    }
+}
+
+/// Who is concerned by a call.
+pub(crate) struct Found {
+    pub(crate) handlers: Option<Entries>,
+    pub(crate) observers: Option<Observers>,
 }
 
 impl Registry {
@@ -254,8 +287,23 @@ impl Registry {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, target: &str) -> Option<Entries> {
-        self.lock().targets.get(target).cloned()
+    pub(crate) fn find(&self, target: &str) -> Found {
+        let table = self.lock();
+        Found {
+            handlers: table.targets.get(target).cloned(),
+            observers: table.observers.clone(),
+        }
+    }
+
+    pub(crate) fn observe(&self, observer: Arc<Observer>) -> Subscription {
+        let mut table = self.lock();
+        let id = table.next_id();
+        let observers = table.observers.get_or_insert_default();
+        Arc::make_mut(observers).push((id, observer));
+        Subscription {
+            target: Box::default(),
+            id: Some(id),
+        }
     }
 
     pub(crate) fn add(
@@ -264,8 +312,7 @@ impl Registry {
         handler: ErasedHandler,
     ) -> Result<Subscription, RegisterError> {
         let mut table = self.lock();
-        table.last_id += 1;
-        let id = table.last_id;
+        let id = table.next_id();
         let entries = table.targets.entry(target.into()).or_default();
         if handler.has_value && entries.iter().any(|entry| entry.has_value()) {
             return Err(RegisterError::SecondValue {
@@ -281,6 +328,9 @@ impl Registry {
 
     pub(crate) fn remove(&self, subscription: &Subscription) -> bool {
         let mut table = self.lock();
+        if table.remove_observer(subscription.id) {
+            return true;
+        }
         let Some(entries) = table.targets.get_mut(&subscription.target) else {
             return false;
         };

@@ -52,7 +52,7 @@ pub use driver::Driver;
 pub use error::{BuildError, Error, LaunchError, RegisterError};
 pub use handler::{ErasedHandler, Handler, HandlerError, Reply, Subscription, form};
 pub use lifecycle::LifecycleEvent;
-pub use net::{NetBody, NetError, NetTransport, NetWebSocket};
+pub use net::{NetBody, NetError, NetTransport, NetWebSocket, TlsOptions};
 pub use policy::{IntoToken, RetryPolicy};
 pub use transport::{Detached, DriverFuture, Launch, Launcher, Runtime, Transport};
 pub use upload::Upload;

@@ -316,6 +316,11 @@ impl Inner {
         }
     }
 
+    /// Whether a call was just written while others are open.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.dirty && self.slots.len() > 1
+    }
+
     /// `cx` is woken when there is room for more messages, and when the connection is lost.
     pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
         if !self.room.iter().any(|waker| waker.will_wake(cx.waker())) {

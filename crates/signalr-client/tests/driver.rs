@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, Sink, Stream, StreamExt as _, stream};
 use signalr_client::proto::WsMessage;
 use signalr_client::{
-    BuildError, CloseReason, ConnectionState, Detached, Error, HubConnection, HubConnectionBuilder,
-    Instant, Limits, ReconnectPolicy, RetryPolicy, Transport, Upload,
+    Arguments, BuildError, CloseReason, ConnectionState, Detached, Error, HubConnection,
+    HubConnectionBuilder, Instant, Limits, ReconnectPolicy, RetryPolicy, Transport, Upload,
 };
 
 /// The network's state, seen from the test.
@@ -554,6 +554,73 @@ fn mistakes_of_configuration_are_errors_of_build() {
     ] {
         assert!(matches!(build(wrong), BuildError::Usage(_)));
     }
+}
+
+#[test]
+fn an_observer_hears_every_call_before_its_handlers_and_answers_none() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let note = |who: &'static str| {
+        let heard = Arc::clone(&heard);
+        move |target: &str, arguments: &Arguments| {
+            let text = String::from_utf8_lossy(arguments.as_bytes()).into_owned();
+            heard.lock().unwrap().push(format!("{who} {target}{text}"));
+        }
+    };
+    let said = || core::mem::take(&mut *heard.lock().unwrap());
+    connection.on_any(|_, _| panic!("as it must"));
+    let first = connection.on_any(note("first"));
+    connection.on_any(note("second"));
+    let handler = note("handler");
+    connection.on("Known", move |arguments: Arguments| handler("", &arguments));
+
+    bench
+        .net
+        .say(r#"{"type":1,"target":"Known","arguments":[1]}"#);
+    bench
+        .net
+        .say(r#"{"type":1,"invocationId":"q","target":"Unknown","arguments":["a"]}"#);
+    bench.settle();
+    let all = [
+        "first Known[1]",
+        "second Known[1]",
+        "handler [1]",
+        "first Unknown[\"a\"]",
+        "second Unknown[\"a\"]",
+    ];
+    assert_eq!(said(), all);
+    let answers = bench.net.heard().concat();
+    assert!(
+        answers.contains("Client didn't provide a result.")
+            && answers.matches("\"type\":3").count() == 1,
+        "{answers}"
+    );
+
+    assert!(first.is_registered() && connection.off(&first) && !connection.off(&first));
+    bench
+        .net
+        .say(r#"{"type":1,"target":"Known","arguments":[2]}"#);
+    bench.settle();
+    assert_eq!(said(), ["second Known[2]", "handler [2]"]);
+}
+
+#[test]
+fn an_observer_is_not_held_up_by_slow_handlers() {
+    let mut bench = Bench::started(|builder| builder);
+    bench.connection().on("Slow", |()| future::pending::<()>());
+    let count = Arc::new(Mutex::new(0));
+    let heard = Arc::clone(&count);
+    bench
+        .connection()
+        .on_any(move |_, _| *heard.lock().unwrap() += 1);
+    for _ in 0..3 {
+        bench
+            .net
+            .say(r#"{"type":1,"target":"Slow","arguments":[]}"#);
+    }
+    bench.settle();
+    assert_eq!(*count.lock().unwrap(), 3);
 }
 
 /// An argument whose serialization panics half-way.

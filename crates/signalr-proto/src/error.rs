@@ -16,13 +16,19 @@ pub struct DecodeError {
 
 impl DecodeError {
     pub(crate) const fn new(kind: DecodeErrorKind, position: usize) -> Self {
-        Self { kind, position: position as u64 }
+        Self {
+            kind,
+            position: position as u64,
+        }
     }
 
     /// The same error with its position moved forward, for instance from within a message to within the stream.
     #[must_use]
     pub const fn moved_by(self, offset: u64) -> Self {
-        Self { kind: self.kind, position: self.position.saturating_add(offset) }
+        Self {
+            kind: self.kind,
+            position: self.position.saturating_add(offset),
+        }
     }
 }
 
@@ -93,7 +99,9 @@ pub struct PayloadError {
 impl PayloadError {
     /// An error with a text that holds no part of the payload.
     pub fn new(detail: impl Into<Box<str>>) -> Self {
-        Self { detail: detail.into() }
+        Self {
+            detail: detail.into(),
+        }
     }
 
     /// An error for bytes that are no value at all.
@@ -236,7 +244,9 @@ const fn status_hint(status: u16) -> &'static str {
     match status {
         401 => ": the server refused the token, or wants one",
         403 => ": the server forbids this",
-        404 => ": either this is not a SignalR endpoint or there is a proxy blocking the connection",
+        404 => {
+            ": either this is not a SignalR endpoint or there is a proxy blocking the connection"
+        }
         _ => "",
     }
 }
@@ -307,7 +317,9 @@ pub enum CloseReason {
         timeout: Duration,
     },
     /// Nothing was received for the client timeout; in the server role (`SB-34`).
-    #[error("client hasn't sent a message/ping within the configured client timeout of {timeout:?}")]
+    #[error(
+        "client hasn't sent a message/ping within the configured client timeout of {timeout:?}"
+    )]
     ClientTimeout {
         /// The limit.
         timeout: Duration,
@@ -333,7 +345,9 @@ pub enum CloseReason {
         detail: Box<str>,
     },
     /// The reconnect policy gave up (`CB-70`).
-    #[error("reconnect retries have been exhausted after {attempts} failed attempts and {elapsed:?} elapsed; the last one failed with: {last}")]
+    #[error(
+        "reconnect retries have been exhausted after {attempts} failed attempts and {elapsed:?} elapsed; the last one failed with: {last}"
+    )]
     RetriesExhausted {
         /// Failed attempts.
         attempts: u32,
@@ -359,6 +373,9 @@ impl CloseReason {
     /// Whether this is an orderly end rather than a failure.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        matches!(self, Self::Stopped | Self::TransportEnded | Self::ClosedByServer { error: None, .. })
+        matches!(
+            self,
+            Self::Stopped | Self::TransportEnded | Self::ClosedByServer { error: None, .. }
+        )
     }
 }

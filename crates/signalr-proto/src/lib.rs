@@ -43,8 +43,13 @@ mod timers;
 mod timestamp;
 pub mod transport;
 
-pub use codec::{Arguments, Encode, FromArguments, HubArguments, HubMessage, Payload, Protocol, TransferFormat};
-pub use error::{CloseReason, DecodeError, DecodeErrorKind, EncodeError, NegotiateError, PayloadError, SendError, UsageError};
+pub use codec::{
+    Arguments, Encode, FromArguments, HubArguments, HubMessage, Payload, Protocol, TransferFormat,
+};
+pub use error::{
+    CloseReason, DecodeError, DecodeErrorKind, EncodeError, NegotiateError, PayloadError,
+    SendError, UsageError,
+};
 pub use limits::Limits;
 pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};

@@ -35,7 +35,10 @@ impl Limits {
     };
 
     /// The defaults of a server: as for clients, but hub messages of at most 32 KiB.
-    pub const SERVER: Self = Self { max_message_size: 32 << 10, ..Self::CLIENT };
+    pub const SERVER: Self = Self {
+        max_message_size: 32 << 10,
+        ..Self::CLIENT
+    };
 }
 
 impl Default for Limits {

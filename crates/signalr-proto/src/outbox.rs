@@ -22,7 +22,15 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { waiting: BytesMut::new(), in_flight: None, limit, last_batch: 0, turned_away: false, written: 0, taken: 0 }
+        Self {
+            waiting: BytesMut::new(),
+            in_flight: None,
+            limit,
+            last_batch: 0,
+            turned_away: false,
+            written: 0,
+            taken: 0,
+        }
     }
 
     /// Bytes that wait, those in flight included.
@@ -41,14 +49,23 @@ impl Outbox {
     }
 
     /// Appends a message of the application, or refuses it while too much waits.
-    pub(crate) fn write(&mut self, encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>) -> Result<(), SendError> {
+    pub(crate) fn write(
+        &mut self,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Result<(), SendError> {
         let waiting = self.pending();
         if waiting >= self.limit && waiting > 0 {
             self.turned_away = true;
-            return Err(SendError::Full { waiting, limit: self.limit });
+            return Err(SendError::Full {
+                waiting,
+                limit: self.limit,
+            });
         }
         let before = self.make_room();
-        let mut whole = Whole { buffer: &mut self.waiting, before };
+        let mut whole = Whole {
+            buffer: &mut self.waiting,
+            before,
+        };
         encode(whole.buffer)?;
         whole.before = whole.buffer.len();
         drop(whole);
@@ -93,7 +110,9 @@ impl Outbox {
 
     /// The transport took the batch `op`. Tells whether somebody who was turned away should try again.
     pub(crate) fn sent(&mut self, op: OpId) -> bool {
-        let Some((_, size)) = self.in_flight.take_if(|(current, _)| *current == op) else { return false };
+        let Some((_, size)) = self.in_flight.take_if(|(current, _)| *current == op) else {
+            return false;
+        };
         self.taken += size as u64;
         if self.waiting.is_empty() {
             // An idle connection holds no buffer, however large its last batch was.
@@ -110,7 +129,11 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         let limit = self.limit;
         let written = self.written;
-        *self = Self { written, taken: written, ..Self::new(limit) };
+        *self = Self {
+            written,
+            taken: written,
+            ..Self::new(limit)
+        };
     }
 }
 
@@ -129,7 +152,10 @@ impl Drop for Whole<'_> {
 /// Shows sizes only: the bytes are payloads.
 impl core::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Outbox").field("pending", &self.pending()).field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("pending", &self.pending())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,9 @@ pub(crate) trait TimerName: Copy {
 
 impl<const N: usize> Timers<N> {
     pub(crate) const fn new() -> Self {
-        Self { deadlines: [None; N] }
+        Self {
+            deadlines: [None; N],
+        }
     }
 
     pub(crate) fn set(&mut self, timer: impl TimerName, deadline: Option<Instant>) {

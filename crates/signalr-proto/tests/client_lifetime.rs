@@ -1,10 +1,19 @@
 //! Timers, the end of connections, and automatic reconnect, under a virtual clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_in_result, clippy::wildcard_enum_match_arm, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail by panicking"
+)]
 
 use std::time::Duration;
 
-use signalr_proto::client::{Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext};
+use signalr_proto::client::{
+    Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext,
+};
 use signalr_proto::{CloseReason, DecodeErrorKind, EndCause, WsMessage};
 use signalr_testkit::script::{OFFER, Script};
 
@@ -22,7 +31,10 @@ fn standard(config: &mut ClientConfig) {
 }
 
 fn lost() -> CloseReason {
-    CloseReason::WebSocketClosed { code: 1006, reason: "".into() }
+    CloseReason::WebSocketClosed {
+        code: 1006,
+        reason: "".into(),
+    }
 }
 
 #[test]
@@ -35,7 +47,14 @@ fn the_server_timeout_fires_thirty_seconds_after_the_last_bytes() {
     script.advance(seconds(30) - MILLISECOND);
     assert_eq!(script.events, []);
     script.advance(MILLISECOND);
-    assert_eq!(script.events, [Event::Closed { reason: CloseReason::ServerTimeout { timeout: seconds(30) } }]);
+    assert_eq!(
+        script.events,
+        [Event::Closed {
+            reason: CloseReason::ServerTimeout {
+                timeout: seconds(30)
+            }
+        }]
+    );
     assert!(matches!(script.actions.as_slice(), [Action::Abort { .. }]));
 }
 
@@ -86,7 +105,10 @@ fn an_early_or_repeated_timeout_does_nothing() {
     for _ in 0..3 {
         script.input(Input::Timeout);
     }
-    assert_eq!((script.actions.len(), script.events.len(), script.deadline), (0, 0, deadline));
+    assert_eq!(
+        (script.actions.len(), script.events.len(), script.deadline),
+        (0, 0, deadline)
+    );
 }
 
 #[test]
@@ -106,14 +128,28 @@ fn time_that_goes_backwards_is_taken_as_standing_still() {
 
 #[test]
 fn a_close_without_reconnect_is_the_end_even_with_a_policy() {
-    for (text, error) in [(r#"{"type":7}"#, None), (r#"{"type":7,"error":"bye"}"#, Some("bye".into())), (r#"{"type":7,"error":""}"#, Some("".into()))] {
+    for (text, error) in [
+        (r#"{"type":7}"#, None),
+        (r#"{"type":7,"error":"bye"}"#, Some("bye".into())),
+        (r#"{"type":7,"error":""}"#, Some("".into())),
+    ] {
         let mut script = Script::connected(standard);
         script.client.invoke(script.now, "A", &()).unwrap();
-        script.receive(format!("{text}\u{1e}{{\"type\":3,\"invocationId\":\"1\"}}\u{1e}").as_bytes());
-        let reason = CloseReason::ClosedByServer { error, allow_reconnect: false };
+        script
+            .receive(format!("{text}\u{1e}{{\"type\":3,\"invocationId\":\"1\"}}\u{1e}").as_bytes());
+        let reason = CloseReason::ClosedByServer {
+            error,
+            allow_reconnect: false,
+        };
         let events = script.take_events();
-        assert!(matches!(&events[..], [Event::Completion { outcome: Err(CallError::ConnectionLost(lost)), .. }, Event::Closed { reason: closed }] if *lost == reason && *closed == reason), "{events:?}");
-        assert_eq!((script.client.state(), script.deadline), (ConnectionState::Disconnected, None));
+        assert!(
+            matches!(&events[..], [Event::Completion { outcome: Err(CallError::ConnectionLost(lost)), .. }, Event::Closed { reason: closed }] if *lost == reason && *closed == reason),
+            "{events:?}"
+        );
+        assert_eq!(
+            (script.client.state(), script.deadline),
+            (ConnectionState::Disconnected, None)
+        );
     }
 }
 
@@ -125,14 +161,22 @@ fn a_close_that_invites_to_reconnect_is_followed_by_a_policy_only() {
     assert!(matches!(without.events.as_slice(), [Event::Closed { .. }]));
     let mut with = Script::connected(standard);
     with.receive_json(text);
-    assert!(matches!(with.events.as_slice(), [Event::Reconnecting { .. }]));
+    assert!(matches!(
+        with.events.as_slice(),
+        [Event::Reconnecting { .. }]
+    ));
 }
 
 #[test]
 fn a_clean_end_without_a_close_message_reconnects_too() {
     let mut script = Script::connected(standard);
     script.receive_close(1000);
-    assert_eq!(script.events, [Event::Reconnecting { reason: CloseReason::TransportEnded }]);
+    assert_eq!(
+        script.events,
+        [Event::Reconnecting {
+            reason: CloseReason::TransportEnded
+        }]
+    );
 }
 
 #[test]
@@ -141,11 +185,37 @@ fn what_was_received_before_the_end_still_counts() {
     script.client.invoke(script.now, "A", &()).unwrap();
     let op = script.socket.unwrap();
     let bytes = "{\"type\":3,\"invocationId\":\"1\",\"result\":1}\u{1e}{\"type\":7}\u{1e}";
-    script.client.handle_input(script.now, Input::Received { op, message: WsMessage::Text(bytes.into()) });
-    script.client.handle_input(script.now, Input::Ended { op, cause: EndCause::Clean });
+    script.client.handle_input(
+        script.now,
+        Input::Received {
+            op,
+            message: WsMessage::Text(bytes.into()),
+        },
+    );
+    script.client.handle_input(
+        script.now,
+        Input::Ended {
+            op,
+            cause: EndCause::Clean,
+        },
+    );
     script.poll();
     let events = script.take_events();
-    assert!(matches!(&events[..], [Event::Completion { outcome: Ok(Some(_)), .. }, Event::Closed { reason: CloseReason::ClosedByServer { error: None, .. } }]), "{events:?}");
+    assert!(
+        matches!(
+            &events[..],
+            [
+                Event::Completion {
+                    outcome: Ok(Some(_)),
+                    ..
+                },
+                Event::Closed {
+                    reason: CloseReason::ClosedByServer { error: None, .. }
+                }
+            ]
+        ),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -154,7 +224,10 @@ fn half_a_message_at_a_clean_end_is_an_error() {
     script.receive(b"{\"type\":6");
     script.end(EndCause::Clean);
     let events = script.take_events();
-    assert!(matches!(&events[..], [Event::Closed { reason: CloseReason::Protocol(error) }] if error.kind == DecodeErrorKind::Truncated), "{events:?}");
+    assert!(
+        matches!(&events[..], [Event::Closed { reason: CloseReason::Protocol(error) }] if error.kind == DecodeErrorKind::Truncated),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -164,8 +237,14 @@ fn the_standard_policy_waits_0_2_10_and_30_seconds_and_then_gives_up() {
     script.poll();
     script.cut();
     let events = script.take_events();
-    assert!(matches!(&events[..], [Event::Completion { outcome: Err(_), .. }, Event::Reconnecting { reason }] if *reason == lost()), "{events:?}");
-    assert_eq!((script.client.state(), script.client.connection_id()), (ConnectionState::Reconnecting, None));
+    assert!(
+        matches!(&events[..], [Event::Completion { outcome: Err(_), .. }, Event::Reconnecting { reason }] if *reason == lost()),
+        "{events:?}"
+    );
+    assert_eq!(
+        (script.client.state(), script.client.connection_id()),
+        (ConnectionState::Reconnecting, None)
+    );
     for delay in [0, 2, 10, 30] {
         script.actions.clear();
         if delay > 0 {
@@ -178,10 +257,25 @@ fn the_standard_policy_waits_0_2_10_and_30_seconds_and_then_gives_up() {
         let op = script.request().expect("an attempt after the delay");
         script.respond(op, 503, "");
     }
-    let [Event::Closed { reason: CloseReason::RetriesExhausted { attempts, elapsed, last } }] = &script.events[..] else { panic!("{:?}", script.events) };
+    let [
+        Event::Closed {
+            reason:
+                CloseReason::RetriesExhausted {
+                    attempts,
+                    elapsed,
+                    last,
+                },
+        },
+    ] = &script.events[..]
+    else {
+        panic!("{:?}", script.events)
+    };
     assert_eq!((*attempts, *elapsed), (4, seconds(42)));
     assert!(last.to_string().contains("503"));
-    assert_eq!((script.client.state(), script.deadline), (ConnectionState::Disconnected, None));
+    assert_eq!(
+        (script.client.state(), script.deadline),
+        (ConnectionState::Disconnected, None)
+    );
 }
 
 #[test]
@@ -195,8 +289,16 @@ fn a_reconnect_negotiates_afresh_and_tells_the_new_id_and_resends_nothing() {
     script.respond(op, 200, &OFFER.replace(r#""id""#, r#""new""#));
     script.open();
     script.receive(b"{}\x1e");
-    assert_eq!(script.events, [Event::Reconnected { connection_id: Some("new".into()) }]);
-    assert_eq!(script.take_sent(), format!("{{\"protocol\":\"json\",\"version\":1}}\u{1e}{PING}"));
+    assert_eq!(
+        script.events,
+        [Event::Reconnected {
+            connection_id: Some("new".into())
+        }]
+    );
+    assert_eq!(
+        script.take_sent(),
+        format!("{{\"protocol\":\"json\",\"version\":1}}\u{1e}{PING}")
+    );
 }
 
 #[test]
@@ -216,13 +318,20 @@ fn a_second_outage_begins_with_the_first_delay_again() {
 
 #[test]
 fn a_policy_that_gives_up_at_once_closes_without_reconnecting() {
-    let mut script = Script::connected(|config| config.reconnect = ReconnectPolicy::Delays([].into()));
+    let mut script =
+        Script::connected(|config| config.reconnect = ReconnectPolicy::Delays([].into()));
     script.cut();
     assert_eq!(script.events, [Event::Closed { reason: lost() }]);
 }
 
 fn question(script: &Script) -> (signalr_proto::OpId, RetryContext) {
-    let asked = script.actions.iter().rev().find_map(|action| if let Action::NextRetryDelay { op, context } = action { Some((*op, context.clone())) } else { None });
+    let asked = script.actions.iter().rev().find_map(|action| {
+        if let Action::NextRetryDelay { op, context } = action {
+            Some((*op, context.clone()))
+        } else {
+            None
+        }
+    });
     asked.expect("the policy was asked")
 }
 
@@ -231,16 +340,37 @@ fn a_custom_policy_is_told_count_time_and_reason() {
     let mut script = Script::connected(|config| config.reconnect = ReconnectPolicy::Ask);
     script.cut();
     let (op, context) = question(&script);
-    assert_eq!((context.previous_retry_count, context.elapsed, context.reason), (0, Duration::ZERO, lost()));
+    assert_eq!(
+        (
+            context.previous_retry_count,
+            context.elapsed,
+            context.reason
+        ),
+        (0, Duration::ZERO, lost())
+    );
     assert_eq!(script.events, []);
-    script.input(Input::RetryDelay { op, delay: Some(seconds(3)) });
-    assert_eq!(script.take_events(), [Event::Reconnecting { reason: lost() }]);
+    script.input(Input::RetryDelay {
+        op,
+        delay: Some(seconds(3)),
+    });
+    assert_eq!(
+        script.take_events(),
+        [Event::Reconnecting { reason: lost() }]
+    );
     script.advance(seconds(3));
     script.respond(script.request().unwrap(), 500, "");
     let (op, context) = question(&script);
-    assert_eq!((context.previous_retry_count, context.elapsed), (1, seconds(3)));
+    assert_eq!(
+        (context.previous_retry_count, context.elapsed),
+        (1, seconds(3))
+    );
     script.input(Input::RetryDelay { op, delay: None });
-    assert!(matches!(script.events.as_slice(), [Event::Closed { reason: CloseReason::RetriesExhausted { attempts: 1, .. } }]));
+    assert!(matches!(
+        script.events.as_slice(),
+        [Event::Closed {
+            reason: CloseReason::RetriesExhausted { attempts: 1, .. }
+        }]
+    ));
 }
 
 #[test]
@@ -251,7 +381,10 @@ fn backoff_doubles_up_to_its_bound_with_jitter_and_can_go_on_for_ever() {
     for _ in 0..40 {
         script.actions.clear();
         let wait = script.deadline.unwrap().since(script.now);
-        assert!(wait >= seconds(bound) / 2 && wait <= seconds(bound), "{wait:?} for {bound}");
+        assert!(
+            wait >= seconds(bound) / 2 && wait <= seconds(bound),
+            "{wait:?} for {bound}"
+        );
         script.advance(wait);
         script.respond(script.request().unwrap(), 503, "");
         bound = (bound * 2).min(30);
@@ -282,8 +415,16 @@ fn stop_in_every_phase_of_a_reconnect_closes_once_and_at_once() {
         script.client.stop(script.now);
         script.client.stop(script.now);
         script.poll();
-        assert_eq!(script.events, [Event::Closed { reason: CloseReason::Stopped }]);
-        assert_eq!((script.client.state(), script.deadline), (ConnectionState::Disconnected, None));
+        assert_eq!(
+            script.events,
+            [Event::Closed {
+                reason: CloseReason::Stopped
+            }]
+        );
+        assert_eq!(
+            (script.client.state(), script.deadline),
+            (ConnectionState::Disconnected, None)
+        );
     }
 }
 
@@ -296,13 +437,26 @@ fn stop_sends_what_waits_then_close_and_waits_for_the_server() {
     script.poll();
     script.client.stop(script.now);
     script.poll();
-    assert!(matches!(&script.take_events()[..], [Event::Completion { invocation_id, outcome: Err(CallError::ConnectionLost(CloseReason::Stopped)) }] if *invocation_id == call.id()));
+    assert!(
+        matches!(&script.take_events()[..], [Event::Completion { invocation_id, outcome: Err(CallError::ConnectionLost(CloseReason::Stopped)) }] if *invocation_id == call.id())
+    );
     assert_eq!(script.client.state(), ConnectionState::Disconnecting);
     script.take_sends();
     assert!(script.take_sent().ends_with("{\"type\":7}\u{1e}"));
     script.receive_json(r#"{"type":7}"#);
-    assert_eq!(script.events, [Event::Closed { reason: CloseReason::Stopped }]);
-    assert!(matches!(script.actions.last(), Some(Action::Send { message: WsMessage::Close(1000), .. })));
+    assert_eq!(
+        script.events,
+        [Event::Closed {
+            reason: CloseReason::Stopped
+        }]
+    );
+    assert!(matches!(
+        script.actions.last(),
+        Some(Action::Send {
+            message: WsMessage::Close(1000),
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -313,7 +467,12 @@ fn stop_gives_a_silent_server_five_seconds() {
     script.advance(seconds(5) - MILLISECOND);
     assert_eq!(script.events, []);
     script.advance(MILLISECOND);
-    assert_eq!(script.events, [Event::Closed { reason: CloseReason::Stopped }]);
+    assert_eq!(
+        script.events,
+        [Event::Closed {
+            reason: CloseReason::Stopped
+        }]
+    );
     assert!(matches!(script.actions.last(), Some(Action::Abort { .. })));
 }
 
@@ -324,8 +483,14 @@ fn nothing_but_waiting_follows_closed() {
     let op = script.socket.unwrap();
     script.clear();
     script.receive_json(r#"{"type":1,"target":"late","arguments":[]}"#);
-    script.input(Input::Ended { op, cause: EndCause::Clean });
+    script.input(Input::Ended {
+        op,
+        cause: EndCause::Clean,
+    });
     script.input(Input::Sent { op });
     script.advance(seconds(1000));
-    assert_eq!((script.actions.len(), script.events.len(), script.deadline), (0, 0, None));
+    assert_eq!(
+        (script.actions.len(), script.events.len(), script.deadline),
+        (0, 0, None)
+    );
 }

@@ -48,10 +48,16 @@ proptest! {
 fn an_idle_client_machine_takes_at_most_a_kibibyte() {
     let mut client = None;
     let heap = allocation_counter::measure(|| {
-        let Script { client: connected, .. } = Script::connected(|_| {});
+        let Script {
+            client: connected, ..
+        } = Script::connected(|_| {});
         client = Some(connected);
     });
     let inline = size_of::<ClientConnection>() as i64;
     let total = inline + heap.bytes_current;
-    assert!(heap.bytes_current > 0 && total <= 1024, "{inline} bytes inline and {} on the heap", heap.bytes_current);
+    assert!(
+        heap.bytes_current > 0 && total <= 1024,
+        "{inline} bytes inline and {} on the heap",
+        heap.bytes_current
+    );
 }

@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use signalr_proto::client::{Action, ClientConfig, ClientConnection, ConnectionState, Event, Input, InvocationId, Output, ReconnectPolicy, ReplyTo};
+use signalr_proto::client::{
+    Action, ClientConfig, ClientConnection, ConnectionState, Event, Input, InvocationId, Output,
+    ReconnectPolicy, ReplyTo,
+};
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
 use signalr_proto::transport::negotiate::AccessToken;
 use signalr_proto::{EncodeError, EndCause, Instant, Limits, OpId, Protocol, WsMessage};
@@ -35,7 +38,10 @@ const LARGEST_WRITE: usize = 200;
 pub fn check(data: &[u8]) {
     let first = Run::of(data);
     let second = Run::of(data);
-    assert_eq!(first, second, "the same seed and inputs gave different outputs");
+    assert_eq!(
+        first, second,
+        "the same seed and inputs gave different outputs"
+    );
 }
 
 /// Reads operations from bytes; an exhausted list gives zeros.
@@ -43,7 +49,9 @@ struct Bits<'a>(&'a [u8]);
 
 impl Bits<'_> {
     fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
         self.0 = rest;
         *first
     }
@@ -99,7 +107,11 @@ impl Run {
         let flags = bits.byte();
         let mut config = ClientConfig::new("http://host/hub").expect("the address is valid");
         config.limits = LIMITS;
-        config.protocol = if flags & 1 == 0 { Protocol::Json } else { Protocol::MessagePack };
+        config.protocol = if flags & 1 == 0 {
+            Protocol::Json
+        } else {
+            Protocol::MessagePack
+        };
         config.skip_negotiation = flags & 2 == 0;
         config.has_access_token = flags & 4 != 0;
         config.reconnect = match flags >> 6 {
@@ -136,7 +148,11 @@ impl Run {
             10 => self.sent(bits.byte()),
             11 => self.end(bits.byte()),
             12 => self.answer_question(bits.byte()),
-            13 => self.input(if bits.byte() & 1 == 0 { Input::ReadPaused } else { Input::ReadResumed }),
+            13 => self.input(if bits.byte() & 1 == 0 {
+                Input::ReadPaused
+            } else {
+                Input::ReadResumed
+            }),
             14 => self.play_server(),
             _ => self.poll(usize::from(bits.byte() % 4)),
         }
@@ -168,18 +184,41 @@ impl Run {
     }
 
     fn upload(&mut self, how: u8) {
-        let Some(stream) = self.streams.get(usize::from(how >> 1) % self.streams.len().max(1)).copied() else { return };
-        let _ = if how & 1 == 0 { self.client.send_item(self.now, stream, "item") } else { self.client.end_stream(self.now, stream, None) };
+        let Some(stream) = self
+            .streams
+            .get(usize::from(how >> 1) % self.streams.len().max(1))
+            .copied()
+        else {
+            return;
+        };
+        let _ = if how & 1 == 0 {
+            self.client.send_item(self.now, stream, "item")
+        } else {
+            self.client.end_stream(self.now, stream, None)
+        };
     }
 
     fn answer_server(&mut self, how: u8) {
-        let Some(reply) = self.replies.pop() else { return };
-        let outcome = if how & 1 == 0 { CompletionOutcome::Result(&how) } else { CompletionOutcome::Error("no") };
+        let Some(reply) = self.replies.pop() else {
+            return;
+        };
+        let outcome = if how & 1 == 0 {
+            CompletionOutcome::Result(&how)
+        } else {
+            CompletionOutcome::Error("no")
+        };
         let _ = self.client.complete(self.now, reply, outcome);
     }
 
     fn cancel(&mut self, how: u8) {
-        let Some(id) = self.open.iter().nth(usize::from(how) % self.open.len().max(1)).copied() else { return };
+        let Some(id) = self
+            .open
+            .iter()
+            .nth(usize::from(how) % self.open.len().max(1))
+            .copied()
+        else {
+            return;
+        };
         self.open.remove(&id);
         self.client.cancel(self.now, id);
         self.client.cancel(self.now, id);
@@ -196,19 +235,32 @@ impl Run {
         self.input(Input::Timeout);
         self.poll_all();
         let moved = self.deadline.is_none_or(|next| next > deadline);
-        assert!(moved || self.trace.len() > before, "the deadline stands still: {}", self.client.wait_reason());
+        assert!(
+            moved || self.trace.len() > before,
+            "the deadline stands still: {}",
+            self.client.wait_reason()
+        );
     }
 
     fn op(&self, how: u8) -> Option<OpId> {
-        self.ops.get(usize::from(how) % self.ops.len().max(1)).copied()
+        self.ops
+            .get(usize::from(how) % self.ops.len().max(1))
+            .copied()
     }
 
     fn respond(&mut self, bits: &mut Bits<'_>) {
         let how = bits.byte();
         let Some(op) = self.op(how) else { return };
-        let body = if how & 1 == 0 { Bytes::from_static(OFFER.as_bytes()) } else { bits.take(usize::from(how)) };
+        let body = if how & 1 == 0 {
+            Bytes::from_static(OFFER.as_bytes())
+        } else {
+            bits.take(usize::from(how))
+        };
         let status = if how & 2 == 0 { 200 } else { 404 };
-        let response = http::Response::builder().status(status).body(body).expect("the status is valid");
+        let response = http::Response::builder()
+            .status(status)
+            .body(body)
+            .expect("the status is valid");
         self.input(Input::Response { op, response });
     }
 
@@ -219,7 +271,11 @@ impl Run {
     }
 
     fn receive(&mut self, how: u8, message: WsMessage) {
-        let op = if how >= 250 { self.op(how) } else { self.ops.last().copied() };
+        let op = if how >= 250 {
+            self.op(how)
+        } else {
+            self.ops.last().copied()
+        };
         if let Some(op) = op {
             self.input(Input::Received { op, message });
         }
@@ -249,15 +305,27 @@ impl Run {
         ];
         let index = usize::from(how % 8);
         let json = JSON.get(index).map(|text| text.as_bytes());
-        let text = if self.client.config().protocol == Protocol::Json { json } else { MESSAGE_PACK.get(index).copied() };
+        let text = if self.client.config().protocol == Protocol::Json {
+            json
+        } else {
+            MESSAGE_PACK.get(index).copied()
+        };
         let bytes = Bytes::from_static(text.unwrap_or_default());
-        let cut = if how & 8 == 0 { bytes.len() } else { usize::from(how >> 4).min(bytes.len()) };
+        let cut = if how & 8 == 0 {
+            bytes.len()
+        } else {
+            usize::from(how >> 4).min(bytes.len())
+        };
         self.receive(0, WsMessage::Text(bytes.slice(..cut)));
         self.receive(0, WsMessage::Text(bytes.slice(cut..)));
     }
 
     fn sent(&mut self, how: u8) {
-        if let Some(op) = if how & 1 == 0 { self.ops.last().copied() } else { self.op(how) } {
+        if let Some(op) = if how & 1 == 0 {
+            self.ops.last().copied()
+        } else {
+            self.op(how)
+        } {
             if self.ops.last() == Some(&op) {
                 self.in_flight = false;
             }
@@ -268,11 +336,20 @@ impl Run {
     fn end(&mut self, how: u8) {
         let cause = match how % 4 {
             0 => EndCause::Clean,
-            1 => EndCause::WebSocketClose { code: 1000 + u16::from(how >> 4), reason: "why".into() },
+            1 => EndCause::WebSocketClose {
+                code: 1000 + u16::from(how >> 4),
+                reason: "why".into(),
+            },
             2 => EndCause::Refused { status: 404 },
-            _ => EndCause::Failed { detail: "broken".into() },
+            _ => EndCause::Failed {
+                detail: "broken".into(),
+            },
         };
-        if let Some(op) = if how & 4 == 0 { self.ops.last().copied() } else { self.op(how) } {
+        if let Some(op) = if how & 4 == 0 {
+            self.ops.last().copied()
+        } else {
+            self.op(how)
+        } {
             self.input(Input::Ended { op, cause });
         }
     }
@@ -280,9 +357,18 @@ impl Run {
     fn answer_question(&mut self, how: u8) {
         let Some(op) = self.op(how) else { return };
         self.input(match how % 4 {
-            0 => Input::AccessToken { op, token: Ok(AccessToken::new("token")) },
-            1 => Input::AccessToken { op, token: Err("no".into()) },
-            2 => Input::RetryDelay { op, delay: Some(Duration::from_secs(1)) },
+            0 => Input::AccessToken {
+                op,
+                token: Ok(AccessToken::new("token")),
+            },
+            1 => Input::AccessToken {
+                op,
+                token: Err("no".into()),
+            },
+            2 => Input::RetryDelay {
+                op,
+                delay: Some(Duration::from_secs(1)),
+            },
             _ => Input::RetryDelay { op, delay: None },
         });
     }
@@ -290,8 +376,13 @@ impl Run {
     /// Answers the latest wish as a good server and driver would.
     fn play_server(&mut self) {
         self.poll_all();
-        let Some(op) = self.ops.last().copied() else { return };
-        self.input(Input::AccessToken { op, token: Ok(None) });
+        let Some(op) = self.ops.last().copied() else {
+            return;
+        };
+        self.input(Input::AccessToken {
+            op,
+            token: Ok(None),
+        });
         let response = http::Response::new(Bytes::from_static(OFFER.as_bytes()));
         self.poll_all();
         if let Some(op) = self.ops.last().copied() {
@@ -299,7 +390,10 @@ impl Run {
         }
         self.poll_all();
         if let Some(op) = self.ops.last().copied() {
-            self.input(Input::AccessToken { op, token: Ok(None) });
+            self.input(Input::AccessToken {
+                op,
+                token: Ok(None),
+            });
         }
         self.poll_all();
         if let Some(op) = self.ops.last().copied() {
@@ -324,7 +418,10 @@ impl Run {
             match self.client.poll_output() {
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
-                    assert!(self.lives > 0 || deadline.is_none(), "a deadline after the end");
+                    assert!(
+                        self.lives > 0 || deadline.is_none(),
+                        "a deadline after the end"
+                    );
                     return;
                 }
                 Output::Action(action) => self.note_action(&action),
@@ -337,14 +434,24 @@ impl Run {
     fn note_action(&mut self, action: &Action) {
         let _ = writeln!(self.trace, "{action:?}");
         match action {
-            Action::Request { op, .. } | Action::OpenWebSocket { op, .. } | Action::GetAccessToken { op } | Action::NextRetryDelay { op, .. } => {
+            Action::Request { op, .. }
+            | Action::OpenWebSocket { op, .. }
+            | Action::GetAccessToken { op }
+            | Action::NextRetryDelay { op, .. } => {
                 assert!(self.lives > 0, "a wish after the end");
                 assert!(!self.ops.contains(op), "an op was used twice");
                 self.ops.push(*op);
                 self.in_flight = false;
             }
-            Action::Send { message: WsMessage::Close(_), .. } | Action::Abort { .. } => self.in_flight = false,
-            Action::Send { message: WsMessage::Text(bytes) | WsMessage::Binary(bytes), .. } => {
+            Action::Send {
+                message: WsMessage::Close(_),
+                ..
+            }
+            | Action::Abort { .. } => self.in_flight = false,
+            Action::Send {
+                message: WsMessage::Text(bytes) | WsMessage::Binary(bytes),
+                ..
+            } => {
                 assert!(!self.in_flight, "two sends in flight");
                 let _ = writeln!(self.trace, "{bytes:?}");
                 self.in_flight = true;
@@ -357,8 +464,14 @@ impl Run {
         let _ = writeln!(self.trace, "{event:?}");
         assert!(self.lives > 0, "an event after the end: {event:?}");
         match event {
-            Event::Completion { invocation_id, .. } => assert!(self.open.remove(&invocation_id), "a completion for nothing: {invocation_id}"),
-            Event::StreamItem { invocation_id, .. } => assert!(self.open.contains(&invocation_id), "an item for nothing: {invocation_id}"),
+            Event::Completion { invocation_id, .. } => assert!(
+                self.open.remove(&invocation_id),
+                "a completion for nothing: {invocation_id}"
+            ),
+            Event::StreamItem { invocation_id, .. } => assert!(
+                self.open.contains(&invocation_id),
+                "an item for nothing: {invocation_id}"
+            ),
             Event::Invocation { reply_to, .. } => self.replies.extend(reply_to),
             Event::Reconnecting { .. } => self.expect_no_open_calls(),
             Event::Closed { .. } | Event::StartFailed { .. } => {
@@ -371,13 +484,26 @@ impl Run {
 
     /// Calls made between the loss and its event could not have been accepted, so none may be open.
     fn expect_no_open_calls(&self) {
-        assert!(self.open.is_empty(), "calls were left unresolved: {:?}", self.open);
+        assert!(
+            self.open.is_empty(),
+            "calls were left unresolved: {:?}",
+            self.open
+        );
     }
 
     fn check_bounds(&self) {
-        assert!(self.client.incoming_bytes() <= LIMITS.max_incoming_bytes + 256, "incoming: {}", self.client.incoming_bytes());
-        let outgoing = LIMITS.max_outgoing_bytes + LARGEST_WRITE + 40 * LIMITS.max_pending_invocations;
-        assert!(self.client.outgoing_bytes() <= outgoing.max(4096), "outgoing: {}", self.client.outgoing_bytes());
+        assert!(
+            self.client.incoming_bytes() <= LIMITS.max_incoming_bytes + 256,
+            "incoming: {}",
+            self.client.incoming_bytes()
+        );
+        let outgoing =
+            LIMITS.max_outgoing_bytes + LARGEST_WRITE + 40 * LIMITS.max_pending_invocations;
+        assert!(
+            self.client.outgoing_bytes() <= outgoing.max(4096),
+            "outgoing: {}",
+            self.client.outgoing_bytes()
+        );
     }
 
     /// A stop and some patience end everything.

@@ -26,9 +26,14 @@ pub fn decode_msgpack(data: &[u8]) {
 
 /// The body of a negotiate answer: what is read can be written and read again, unless a later version hides members from us.
 pub fn negotiate(data: &[u8]) {
-    let Ok(response) = NegotiateResponse::decode(data) else { return };
+    let Ok(response) = NegotiateResponse::decode(data) else {
+        return;
+    };
     if let NegotiateResponse::Connect(offer) = &response {
-        assert!(offer.connection_token.is_some() == (offer.version > 0), "{offer:?}");
+        assert!(
+            offer.connection_token.is_some() == (offer.version > 0),
+            "{offer:?}"
+        );
     }
     assert_eq!(NegotiateResponse::decode(&response.encode()), Ok(response));
 }

@@ -529,7 +529,7 @@ fn services() -> Router {
         .route("/loop/negotiate", post(async |headers: HeaderMap| Json(serde_json::json!({ "url": format!("http://{}/loop", host(&headers)) }))))
         .route("/refused/negotiate", post(async || Json(serde_json::json!({ "error": "This connection is not allowed." }))))
         .route("/broken/negotiate", post(async || ([(header::CONTENT_TYPE, "application/json")], "not json")))
-        .route("/classic/negotiate", post(async || Json(serde_json::json!({ "protocolVersion": "1.5", "ProtocolVersion": "1.5", "Url": "/signalr" }))))
+        .route("/classic/negotiate", post(async || Json(serde_json::json!({ "protocolVersion": "1.5", "url": "/signalr" }))))
         .route("/unavailable/negotiate", post(async || StatusCode::SERVICE_UNAVAILABLE))
 }
 

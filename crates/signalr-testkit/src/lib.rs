@@ -1,5 +1,10 @@
 //! What the tests of the other crates are made with: a virtual clock, scripted peers, properties for fuzzing.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "test tools fail by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "test tools fail by panicking"
+)]
 
 pub mod client_property;
 pub mod fuzz;

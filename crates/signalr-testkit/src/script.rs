@@ -72,7 +72,9 @@ impl Script {
 
     /// Starts the client.
     pub fn start(&mut self) {
-        self.client.start(self.now).expect("the client is not started");
+        self.client
+            .start(self.now)
+            .expect("the client is not started");
         self.poll();
     }
 
@@ -88,12 +90,21 @@ impl Script {
     /// The request that is under way.
     #[must_use]
     pub fn request(&self) -> Option<OpId> {
-        self.actions.iter().rev().find_map(|action| if let Action::Request { op, .. } = action { Some(*op) } else { None })
+        self.actions.iter().rev().find_map(|action| {
+            if let Action::Request { op, .. } = action {
+                Some(*op)
+            } else {
+                None
+            }
+        })
     }
 
     /// Answers a request.
     pub fn respond(&mut self, op: OpId, status: u16, body: &str) {
-        let response = Response::builder().status(status).body(Bytes::copy_from_slice(body.as_bytes())).expect("the status is valid");
+        let response = Response::builder()
+            .status(status)
+            .body(Bytes::copy_from_slice(body.as_bytes()))
+            .expect("the status is valid");
         self.input(Input::Response { op, response });
     }
 
@@ -106,7 +117,10 @@ impl Script {
     /// Lets the client receive these bytes as one WebSocket message.
     pub fn receive(&mut self, bytes: &[u8]) {
         let op = self.socket.expect("a WebSocket is open");
-        self.input(Input::Received { op, message: WsMessage::Text(Bytes::copy_from_slice(bytes)) });
+        self.input(Input::Received {
+            op,
+            message: WsMessage::Text(Bytes::copy_from_slice(bytes)),
+        });
     }
 
     /// Lets the client receive a JSON message; the separator is added.
@@ -123,12 +137,18 @@ impl Script {
     /// Lets the client receive a close frame.
     pub fn receive_close(&mut self, code: u16) {
         let op = self.socket.take().expect("a WebSocket is open");
-        self.input(Input::Received { op, message: WsMessage::Close(code) });
+        self.input(Input::Received {
+            op,
+            message: WsMessage::Close(code),
+        });
     }
 
     /// Ends the socket as a cut cable does.
     pub fn cut(&mut self) {
-        self.end(EndCause::WebSocketClose { code: 1006, reason: Box::default() });
+        self.end(EndCause::WebSocketClose {
+            code: 1006,
+            reason: Box::default(),
+        });
     }
 
     /// Hands in an input and polls.
@@ -171,7 +191,10 @@ impl Script {
     fn carry_out(&mut self, action: Action) {
         match &action {
             Action::OpenWebSocket { op, .. } => self.socket = Some(*op),
-            Action::Send { op, message: WsMessage::Text(bytes) | WsMessage::Binary(bytes) } => {
+            Action::Send {
+                op,
+                message: WsMessage::Text(bytes) | WsMessage::Binary(bytes),
+            } => {
                 assert!(self.in_flight.is_none(), "two sends in flight");
                 self.sent.extend_from_slice(bytes);
                 if self.takes_sends {
@@ -198,8 +221,13 @@ impl Script {
             self.now = self.now.max(deadline);
             let before = (self.actions.len(), self.events.len());
             self.input(Input::Timeout);
-            let progressed = self.deadline != Some(deadline) || before != (self.actions.len(), self.events.len());
-            assert!(progressed, "the deadline {deadline:?} stands still ({})", self.client.wait_reason());
+            let progressed = self.deadline != Some(deadline)
+                || before != (self.actions.len(), self.events.len());
+            assert!(
+                progressed,
+                "the deadline {deadline:?} stands still ({})",
+                self.client.wait_reason()
+            );
         }
         self.now = end;
     }

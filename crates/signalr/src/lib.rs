@@ -47,8 +47,13 @@ pub use signalr_tokio as tokio;
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
     FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
-    ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, Upload,
+    ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, TlsOptions, Upload,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "tokio")]
 pub use signalr_tokio::{HubConnection, HubConnectionBuilder, WeakHubConnection};
+
+/// The examples of the README are tests.
+#[doc = include_str!("../../../README.md")]
+#[cfg(all(doctest, feature = "server", feature = "tokio"))]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signalr::client::NetTransport;
+use signalr::client::{NetTransport, TlsOptions};
 use signalr::tokio::Tokio;
 use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy};
 
@@ -34,17 +34,9 @@ pub(crate) fn builder(
 }
 
 /// The network, for those who talk to it themselves.
-pub(crate) fn transport(url: &str, server: &ServerOptions) -> Result<NetTransport<Tokio>, Failure> {
-    let secure = ["https:", "wss:"].iter().any(|scheme| {
-        url.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    });
-    if server.insecure && secure {
-        return Err(Failure::failed(
-            "--insecure does not work with `negotiate`, and with `listen` only when the methods are named",
-        ));
-    }
-    NetTransport::new(Tokio::default(), Limits::CLIENT).map_err(build_failure)
+pub(crate) fn transport(server: &ServerOptions) -> Result<NetTransport<Tokio>, Failure> {
+    let tls = TlsOptions::default().danger_accept_invalid_certificates(server.insecure);
+    NetTransport::with_tls(Tokio::default(), tls, Limits::CLIENT).map_err(build_failure)
 }
 
 pub(crate) fn build_failure(error: BuildError) -> Failure {

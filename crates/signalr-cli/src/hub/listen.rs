@@ -7,7 +7,6 @@ use super::events::Event;
 use super::explain::Explain;
 use super::session::{self, News, Session, tell};
 use super::shown::arguments_text;
-use super::tap;
 use crate::cli::ListenArgs;
 use crate::failure::Failure;
 
@@ -38,10 +37,11 @@ pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
 
 fn hub(options: &ListenArgs, news: &News) -> Result<HubConnection, Failure> {
     let builder = connect::builder(&options.url, &options.server, &options.connection)?;
-    if options.methods.is_empty() {
-        return tap::build(builder, options, news.clone());
-    }
     let hub = builder.build().map_err(connect::build_failure)?;
+    if options.methods.is_empty() {
+        let news = news.clone();
+        hub.on_any(move |target, arguments| tell(&news, invocation(target, arguments)));
+    }
     for method in &options.methods {
         let (news, target) = (news.clone(), method.clone());
         hub.on(method, move |arguments: Arguments| {
@@ -52,7 +52,7 @@ fn hub(options: &ListenArgs, news: &News) -> Result<HubConnection, Failure> {
 }
 
 /// A call as an event, or what is wrong with it.
-pub(super) fn invocation(target: &str, arguments: &Arguments) -> Event {
+fn invocation(target: &str, arguments: &Arguments) -> Event {
     match arguments_text(arguments) {
         Ok(arguments) => Event::Invocation {
             target: target.to_owned(),

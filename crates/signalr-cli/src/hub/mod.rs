@@ -10,4 +10,3 @@ pub(crate) mod negotiate;
 pub(crate) mod pretty;
 pub(crate) mod session;
 pub(crate) mod shown;
-pub(crate) mod tap;

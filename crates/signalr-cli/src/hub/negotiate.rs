@@ -32,7 +32,7 @@ pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
     };
     let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
     let request = request(options, token)?;
-    let transport = connect::transport(&options.url, &options.server)?;
+    let transport = connect::transport(&options.server)?;
     let outcome = session::block_on(async {
         let exchange = async {
             let body = exchange(&transport, request, explain).await?;

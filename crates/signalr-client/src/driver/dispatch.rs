@@ -14,7 +14,7 @@ use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::{Arguments, SendError};
 
 use crate::arguments::Guarded;
-use crate::handler::{Answer, AnswerFuture, Called, Entries};
+use crate::handler::{Answer, AnswerFuture, Called, Entries, Found, Observers};
 use crate::shared::Shared;
 
 const NO_RESULT: &str = "Client didn't provide a result.";
@@ -111,6 +111,15 @@ fn poll_guarded(future: &mut AnswerFuture, cx: &mut Context<'_>) -> Poll<Answer>
         .unwrap_or_else(|_| Poll::Ready(Answer::Failed(PANIC.into())))
 }
 
+/// One that panics keeps neither the others nor the handlers from the call.
+fn tell(observers: &Observers, target: &str, arguments: &Arguments) {
+    for (_, observer) in observers.iter() {
+        if catch_unwind(AssertUnwindSafe(|| observer(target, arguments))).is_err() {
+            tracing::error!(target, "an observer of all calls panicked");
+        }
+    }
+}
+
 /// A call that waits for its answer.
 struct Question {
     job: Option<Job>,
@@ -150,14 +159,19 @@ impl Dispatcher {
         arguments: Arguments,
         reply_to: Option<ReplyTo>,
     ) {
-        let handlers = self.shared.handlers.find(&target);
+        let Found {
+            handlers,
+            observers,
+        } = self.shared.handlers.find(&target);
         tracing::trace!(
             target = &*target,
             id = reply_to.as_ref().map(ReplyTo::id),
             size = arguments.as_bytes().len(),
             "called"
         );
-        if handlers.as_ref().is_none_or(|handlers| handlers.is_empty()) {
+        if let Some(observers) = observers {
+            tell(&observers, &target, &arguments);
+        } else if handlers.as_ref().is_none_or(|handlers| handlers.is_empty()) {
             tracing::warn!(target = &*target, "no handler for a call of the server");
         }
         let mut job = Job {

@@ -87,35 +87,41 @@ where
     }
 
     pub(super) fn poll_socket(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.poll_closing(cx);
-        if let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_write(cx)) {
-            busy = true;
-            self.take_news(cx, news);
-        }
+        let busy = self.poll_closing(cx) | self.poll_write(cx);
         for _ in 0..MESSAGES_PER_ROUND {
             if self.must_pause() {
-                break;
+                return busy;
             }
             let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_read(cx))
             else {
-                break;
+                // What was read may have given something to send; until it is polled nobody wakes us for it.
+                return busy | self.poll_write(cx);
             };
-            busy = true;
             self.take_news(cx, news);
         }
-        busy
+        // There may be more to read.
+        true
+    }
+
+    /// Writes what is on its way. After a whole batch the next one may follow, which is left to the next round.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_write(cx))
+        else {
+            return false;
+        };
+        self.take_news(cx, news);
+        self.socket.as_ref().is_none_or(Socket::is_sending)
     }
 
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = self.transport.now();
         let Some(closing) = &mut self.closing else {
             return false;
         };
-        if closing.poll(cx, now).is_ready() {
+        let done = closing.poll(cx, self.now).is_ready();
+        if done {
             self.closing = None;
-            return true;
         }
-        false
+        done
     }
 
     fn take_news(&mut self, cx: &mut Context<'_>, news: News) {
@@ -135,7 +141,7 @@ where
     }
 
     fn sent(&mut self, op: OpId) {
-        let now = self.transport.now();
+        let now = self.now;
         let mut inner = self.shared.lock();
         inner.now = now;
         inner.machine.handle_input(now, Input::Sent { op });
@@ -149,10 +155,12 @@ where
     fn must_pause(&mut self) -> bool {
         if self.read_paused && self.dispatcher.has_room() {
             self.read_paused = false;
+            self.unpolled = true;
             self.input(Input::ReadResumed);
         } else if !self.read_paused && self.dispatcher.is_full() {
             tracing::debug!("handlers are slow: reading stops until they catch up");
             self.read_paused = true;
+            self.unpolled = true;
             self.input(Input::ReadPaused);
         }
         self.read_paused
@@ -160,40 +168,41 @@ where
 
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let linger = self.closing.as_ref().map(|closing| closing.deadline);
-        let alarm = self.shared.lock().alarms.next();
-        let Some(deadline) = [self.deadline, alarm, linger].into_iter().flatten().min() else {
+        let Some(deadline) = [self.deadline, self.alarm, linger]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
             return false;
         };
-        if deadline <= self.transport.now() {
+        if deadline <= self.now {
             self.expire();
             return true;
         }
-        if self
+        // A timer that runs wakes us by itself; one that fires too early is made anew.
+        let runs = self
             .timer
             .as_ref()
-            .is_none_or(|(armed, _)| *armed > deadline)
-        {
-            self.timer = Some((
-                deadline,
-                Box::pin((self.sleep)(self.transport.clone(), deadline)),
-            ));
+            .is_some_and(|(fires, _)| self.now < *fires && *fires <= deadline);
+        if runs {
+            return false;
         }
-        let fired = self
-            .timer
-            .as_mut()
-            .is_some_and(|(_, timer)| timer.poll_unpin(cx).is_ready());
+        let mut timer = Box::pin((self.sleep)(self.transport.clone(), deadline));
+        let fired = timer.poll_unpin(cx).is_ready();
         if fired {
-            self.timer = None;
+            self.now = self.transport.now();
         }
+        self.timer = (!fired).then_some((deadline, timer));
         fired
     }
 
     fn expire(&mut self) {
-        let now = self.transport.now();
+        let now = self.now;
         let mut inner = self.shared.lock();
         inner.now = now;
         inner.machine.handle_input(now, Input::Timeout);
         inner.alarms.advance(now, &mut self.wakers);
+        self.alarm = inner.alarms.next();
         drop(inner);
         // The machine gives its next deadline when it is polled; until then this one is done with.
         self.deadline = None;

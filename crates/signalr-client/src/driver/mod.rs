@@ -4,6 +4,7 @@ mod dispatch;
 mod inputs;
 mod perform;
 mod socket;
+mod world;
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
@@ -25,6 +26,7 @@ use crate::upload::Pump;
 use dispatch::Dispatcher;
 use perform::{Done, Job, perform, sleep};
 use socket::{Closing, Socket};
+use world::World;
 
 /// Rounds of the loop before other tasks of the executor get their turn.
 const ROUNDS_PER_TURN: usize = 16;
@@ -89,6 +91,13 @@ struct Engine<T: Transport, P, O, Z, S> {
     /// The timer that runs, and when it fires. Later deadlines let it fire and look again.
     timer: Option<(Instant, Pin<Box<S>>)>,
     deadline: Option<Instant>,
+    /// The time at the beginning of this turn. A clock read for every step would cost more than many of the steps.
+    now: Instant,
+    /// The next deadline of a single call.
+    alarm: Option<Instant>,
+    world: World,
+    /// Something was begun, or may go on, that nobody would wake us for.
+    unpolled: bool,
     dispatcher: Dispatcher,
     pumps: FuturesUnordered<Abortable<Pump>>,
     read_paused: bool,
@@ -124,6 +133,10 @@ where
             closing: None,
             timer: None,
             deadline: None,
+            now: Instant::ZERO,
+            alarm: None,
+            world: World::new(),
+            unpolled: false,
             pumps: FuturesUnordered::new(),
             read_paused: false,
             breathed: false,
@@ -138,13 +151,11 @@ where
         if self.breathe(cx) {
             return Poll::Pending;
         }
+        self.world.attach(cx.waker());
+        self.now = self.transport.now();
+        let waker = self.world.waker();
         for _ in 0..ROUNDS_PER_TURN {
-            let mut busy = self.take_commands();
-            self.drain(cx);
-            busy |= self.poll_operations(cx);
-            busy |= self.poll_socket(cx);
-            busy |= self.poll_timer(cx);
-            busy |= self.poll_tasks(cx);
+            let busy = self.round(&mut Context::from_waker(&waker));
             if !busy && self.rest(cx) {
                 return if self.is_finished() {
                     Poll::Ready(())
@@ -157,9 +168,30 @@ where
         Poll::Pending
     }
 
-    /// When a call was just written, lets everybody else who is about to call do so first: one batch instead of many.
+    /// Looks at everything that may have news. `false` when all of it will wake us for the next.
+    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+        let news = self.world.take() | core::mem::take(&mut self.unpolled);
+        if self.take_commands() | news {
+            self.drain(cx);
+        }
+        let mut busy = false;
+        if news | core::mem::take(&mut self.unpolled) {
+            busy |= self.poll_operations(cx);
+            busy |= self.poll_socket(cx);
+            busy |= self.poll_tasks(cx);
+        } else {
+            // Only a call was written.
+            busy |= self.poll_write(cx);
+        }
+        busy |= self.poll_timer(cx);
+        self.unpolled |= busy;
+        self.unpolled
+    }
+
+    /// When a call was just written while others are open, lets everybody else who is about to call do so first: one batch
+    /// instead of many. A single caller is not kept waiting.
     fn breathe(&mut self, cx: &Context<'_>) -> bool {
-        let wait = !self.breathed && self.shared.lock().dirty;
+        let wait = !self.breathed && self.shared.lock().is_busy();
         self.breathed = wait;
         if wait {
             cx.waker().wake_by_ref();
@@ -186,10 +218,9 @@ where
     }
 
     fn with_machine(&mut self, tell: impl FnOnce(&mut Inner, Instant)) {
-        let now = self.transport.now();
         let mut inner = self.shared.lock();
-        inner.now = now;
-        tell(&mut inner, now);
+        inner.now = self.now;
+        tell(&mut inner, self.now);
     }
 
     fn input(&mut self, input: Input) {
@@ -198,13 +229,12 @@ where
 
     /// Does what handles asked for since the last time, and starts the pumps of new uploads.
     fn take_commands(&mut self) -> bool {
-        let now = self.transport.now();
+        let now = self.now;
         let shared = Arc::clone(&self.shared);
         let mut inner = shared.lock();
         inner.now = now;
         inner.driver = DriverState::Awake;
-        let busy = core::mem::take(&mut inner.dirty);
-        if !busy {
+        if !core::mem::take(&mut inner.dirty) {
             return false;
         }
         while let Some(command) = inner.commands.pop_front() {
@@ -215,6 +245,7 @@ where
         }
         inner.alarms.advance(now, &mut self.wakers);
         self.start_pumps(&mut inner);
+        self.alarm = inner.alarms.next();
         drop(inner);
         self.wake();
         true
@@ -245,6 +276,7 @@ where
             let (pump, stop) = abortable(pump);
             inner.pumps.entry(new.owner).or_default().push(stop);
             self.pumps.push(pump);
+            self.unpolled = true;
         }
     }
 
@@ -335,7 +367,10 @@ where
             }
             Action::Send { op, message } => self.send(cx, op, message),
             Action::GetAccessToken { op } => match &self.shared.token {
-                Some(provider) => self.tokens.push((op, provider.ask())),
+                Some(provider) => {
+                    self.tokens.push((op, provider.ask()));
+                    self.unpolled = true;
+                }
                 None => self.input(Input::AccessToken {
                     op,
                     token: Ok(None),
@@ -363,6 +398,7 @@ where
                 tracing::debug!(%op, path = request.uri().path(), "opening a WebSocket")
             }
         }
+        self.unpolled = true;
         self.operations.push((
             op,
             Box::pin((self.perform)(self.transport.clone(), op, job)),
@@ -375,7 +411,7 @@ where
         };
         match message {
             WsMessage::Close(code) => {
-                let now = self.transport.now();
+                let now = self.now;
                 let mut closing = Closing::new(socket, code, now);
                 // At once: the program may end as soon as it hears that the connection is closed.
                 self.closing = closing.poll(cx, now).is_pending().then_some(closing);
@@ -400,10 +436,14 @@ where
                 target,
                 arguments,
                 reply_to,
-            } => self.dispatcher.take(cx, target, arguments, reply_to),
+            } => {
+                self.dispatcher.take(cx, target, arguments, reply_to);
+                self.unpolled = true;
+            }
             Event::Writable => {
                 self.shared.lock().wake_for_room(&mut self.wakers);
                 self.dispatcher.retry();
+                self.unpolled = true;
                 self.wake();
             }
             Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
@@ -460,5 +500,6 @@ where
         self.wake();
         // What could not be answered will not be.
         self.dispatcher.retry();
+        self.unpolled = true;
     }
 }

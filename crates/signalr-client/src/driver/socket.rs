@@ -46,6 +46,11 @@ impl<T: Transport> Socket<T> {
         self.outgoing = Outgoing::Waiting(message);
     }
 
+    /// Whether a message is on its way out.
+    pub(super) const fn is_sending(&self) -> bool {
+        !matches!(self.outgoing, Outgoing::Nothing)
+    }
+
     /// Whether the outgoing message was taken.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         if matches!(self.outgoing, Outgoing::Nothing) {

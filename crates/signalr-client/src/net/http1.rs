@@ -127,6 +127,34 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     ))
 }
 
+/// Sends the request and, if the answer is 101, gives back the stream with what was read of it beyond the answer. With any
+/// other answer nothing but its head counts.
+pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: NetStream<S>,
+    address: &Address,
+    request: http::Request<()>,
+) -> Result<(http::response::Parts, Option<(NetStream<S>, Bytes)>), NetError> {
+    let failed = |error| http_error(address, &error);
+    let request = in_origin_form(address, request.map(|()| Bytes::new()))?;
+    let (mut sender, connection) = http1::handshake(Io(stream)).await.map_err(failed)?;
+    let ended = pin!(connection.without_shutdown());
+    let answer = pin!(sender.send_request(request));
+    let (answer, ended) = match select(ended, answer).await {
+        Either::Right((answer, ended)) => (answer, Either::Right(ended)),
+        Either::Left((parts, answer)) => (answer.await, Either::Left(parts)),
+    };
+    let (head, _) = answer.map_err(failed)?.into_parts();
+    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        return Ok((head, None));
+    }
+    let parts = match ended {
+        Either::Left(parts) => parts,
+        Either::Right(ended) => ended.await,
+    };
+    let parts = parts.map_err(failed)?;
+    Ok((head, Some((parts.io.0, parts.read_buf))))
+}
+
 /// The request as it stands on the wire: path and query, with the host as a header.
 fn in_origin_form(
     address: &Address,
@@ -146,6 +174,12 @@ fn in_origin_form(
 fn http_error(address: &Address, error: &hyper::Error) -> NetError {
     if error.is_parse() {
         return NetError::failed(format!("{} does not speak HTTP/1.1", address.authority()));
+    }
+    if error.is_incomplete_message() {
+        return NetError::failed(format!(
+            "{} closed the connection without an answer",
+            address.authority()
+        ));
     }
     NetError::because(
         &format!("the request to {} failed", address.authority()),

@@ -23,12 +23,56 @@ use crate::transport::{Runtime, Transport};
 use address::Address;
 use stream::NetStream;
 
-/// What is trusted.
-#[derive(Debug, Default)]
-pub(crate) struct TlsOptions {
-    pub(crate) roots: Vec<Vec<u8>>,
-    pub(crate) only_added: bool,
-    pub(crate) accept_invalid: bool,
+/// Which servers are trusted over https and wss.
+///
+/// A [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options; these are for a [`NetTransport`] that you make
+/// yourself, for instance to wrap it in a [`Transport`] of your own.
+///
+/// ```
+/// use signalr_client::{BuildError, Limits, NetTransport, Runtime, TlsOptions};
+///
+/// fn transport<R: Runtime>(runtime: R, authority: Vec<u8>) -> Result<NetTransport<R>, BuildError> {
+///     let tls = TlsOptions::default().add_root_certificate(authority).only_added_root_certificates(true);
+///     NetTransport::with_tls(runtime, tls, Limits::CLIENT)
+/// }
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "options do nothing by themselves: make a transport with them"]
+pub struct TlsOptions {
+    roots: Vec<Vec<u8>>,
+    only_added: bool,
+    accept_invalid: bool,
+}
+
+impl TlsOptions {
+    /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
+    pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
+        self.roots.push(certificate.into());
+        self
+    }
+
+    /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
+    pub const fn only_added_root_certificates(mut self, only: bool) -> Self {
+        self.only_added = only;
+        self
+    }
+
+    /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
+    /// token included. For tests. Default: false.
+    pub const fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
+        self.accept_invalid = accept;
+        self
+    }
+}
+
+impl core::fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("TlsOptions")
+            .field("roots", &self.roots.len())
+            .field("only_added", &self.only_added)
+            .field("accept_invalid", &self.accept_invalid)
+            .finish()
+    }
 }
 
 /// The [`Transport`] over sockets: each request has a connection of its own.
@@ -52,18 +96,18 @@ impl<R: Runtime> NetTransport<R> {
     /// # Errors
     /// [`BuildError::Tls`] when TLS cannot be set up.
     pub fn new(runtime: R, limits: Limits) -> Result<Self, BuildError> {
-        Self::with(runtime, TlsOptions::default(), limits)
+        Self::with_tls(runtime, TlsOptions::default(), limits)
     }
 
+    /// A transport that trusts what `options` say. Without TLS compiled in they do nothing, and https addresses fail.
+    ///
+    /// # Errors
+    /// [`BuildError::Tls`] when an added certificate cannot be read.
     #[cfg_attr(
         not(feature = "tls"),
         expect(clippy::needless_pass_by_value, reason = "with TLS they are kept")
     )]
-    pub(crate) fn with(
-        runtime: R,
-        options: TlsOptions,
-        limits: Limits,
-    ) -> Result<Self, BuildError> {
+    pub fn with_tls(runtime: R, options: TlsOptions, limits: Limits) -> Result<Self, BuildError> {
         #[cfg(not(feature = "tls"))]
         let _ = options;
         Ok(Self {

@@ -1,25 +1,30 @@
-//! WebSockets by async-tungstenite.
+//! WebSockets by async-tungstenite; only their handshake is ours, since tungstenite writes requests, tokens included, to the
+//! log.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use async_tungstenite::{WebSocketStream, client_async_with_config};
+use async_tungstenite::WebSocketStream;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{Sink, Stream};
-use http::header;
+use http::{HeaderMap, HeaderName, header};
 use signalr_proto::{Limits, WsMessage};
 use tungstenite::error::{Error as WsError, ProtocolError};
 use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::Role;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 
 use super::NetError;
 use super::address::Address;
+use super::http1;
 use super::stream::NetStream;
 
-/// Allocated for each connection for as long as it lives, so kept small; larger messages grow it while they last.
-const READ_BUFFER: usize = 8 << 10;
+/// Allocated for each connection for as long as it lives, and most of what an idle one holds, so kept small: a batch of usual
+/// messages fits, and larger ones grow it while they last.
+const READ_BUFFER: usize = 5 << 10;
 /// What is written is flushed at once, so gathering more gains nothing.
 const WRITE_BUFFER: usize = 4 << 10;
 /// A WebSocket message may hold a length prefix or separator beside a hub message, and a few hub messages together.
@@ -50,35 +55,55 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     request: http::Request<()>,
     limits: &Limits,
 ) -> Result<NetWebSocket<S>, NetError> {
-    let request = upgrade_request(address, request)?;
-    let opening = client_async_with_config(request, stream, Some(config(limits))).await;
-    match opening {
-        Ok((stream, _)) => Ok(NetWebSocket {
-            stream,
-            closed: None,
-        }),
-        Err(WsError::Http(response)) => Err(NetError::refused(response.status().as_u16())),
-        Err(WsError::Protocol(ProtocolError::HandshakeIncomplete)) => {
-            Err(NetError::failed(format!(
-                "{} closed the connection instead of opening a WebSocket",
-                address.authority()
-            )))
-        }
-        Err(WsError::Protocol(ProtocolError::HttparseError(_))) => Err(NetError::failed(format!(
-            "{} does not speak HTTP/1.1",
+    let key = generate_key();
+    let request = upgrade_request(address, request, &key)?;
+    let (head, upgraded) = http1::upgrade(stream, address, request).await?;
+    let Some((stream, read)) = upgraded else {
+        return Err(NetError::refused(head.status.as_u16()));
+    };
+    if !is_accepted(&head.headers, &key) {
+        return Err(NetError::failed(format!(
+            "{} did not open a WebSocket as RFC 6455 wants it",
             address.authority()
-        ))),
-        Err(error) => Err(NetError::because(
-            "the WebSocket could not be opened",
-            &error,
-        )),
+        )));
     }
+    let config = Some(config(limits));
+    // Bytes right behind the answer are rare. A socket that begins with some never gets its full read buffer, which costs
+    // it a second read for most messages, so it is made only when there are any.
+    let stream = if read.is_empty() {
+        WebSocketStream::from_raw_socket(stream, Role::Client, config).await
+    } else {
+        WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config).await
+    };
+    Ok(NetWebSocket {
+        stream,
+        closed: None,
+    })
+}
+
+/// Whether the server answers to this key, and insists on nothing that was not offered.
+fn is_accepted(headers: &HeaderMap, key: &str) -> bool {
+    let says = |name: HeaderName, word: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    says(header::UPGRADE, "websocket")
+        && says(header::CONNECTION, "upgrade")
+        && accept.is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str())
+        && !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL)
+        && !headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS)
 }
 
 /// Adds what RFC 6455 wants of the first request.
 fn upgrade_request(
     address: &Address,
     request: http::Request<()>,
+    key: &str,
 ) -> Result<http::Request<()>, NetError> {
     let (mut head, body) = request.into_parts();
     let headers = &mut head.headers;
@@ -94,7 +119,7 @@ fn upgrade_request(
         header::SEC_WEBSOCKET_VERSION,
         http::HeaderValue::from_static("13"),
     );
-    let key = http::HeaderValue::from_str(&generate_key())
+    let key = http::HeaderValue::from_str(key)
         .map_err(|_| NetError::failed("no key for the WebSocket"))?;
     headers.insert(header::SEC_WEBSOCKET_KEY, key);
     Ok(http::Request::from_parts(head, body))
@@ -201,5 +226,43 @@ impl<S> core::fmt::Debug for NetWebSocket<S> {
         f.debug_struct("NetWebSocket")
             .field("closed", &self.closed)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_to_our_key_without_anything_unasked_opens_a_web_socket() {
+        // The example of RFC 6455, section 1.3.
+        let accepted = |changes: &[(&'static str, Option<&'static str>)]| {
+            let mut headers = HeaderMap::new();
+            let good = [
+                ("upgrade", Some("WebSocket")),
+                ("connection", Some("keep-alive, Upgrade")),
+                ("sec-websocket-accept", Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
+            ];
+            for (name, value) in good.iter().chain(changes) {
+                headers.remove(*name);
+                if let Some(value) = value {
+                    headers.insert(*name, http::HeaderValue::from_static(value));
+                }
+            }
+            is_accepted(&headers, "dGhlIHNhbXBsZSBub25jZQ==")
+        };
+        assert!(accepted(&[]));
+        for change in [
+            ("upgrade", None),
+            ("upgrade", Some("h2c")),
+            ("connection", None),
+            ("connection", Some("close")),
+            ("sec-websocket-accept", None),
+            ("sec-websocket-accept", Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOx=")),
+            ("sec-websocket-protocol", Some("chat")),
+            ("sec-websocket-extensions", Some("permessage-deflate")),
+        ] {
+            assert!(!accepted(&[change]), "{change:?}");
+        }
     }
 }

@@ -150,7 +150,10 @@ pub enum Input {
 /// What the driver must do next. One total order: carry them out as they come.
 #[derive(Debug)]
 #[must_use = "the driver must carry out every output"]
-#[expect(clippy::exhaustive_enums, reason = "a driver must handle each, so a new one has to break it")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must handle each, so a new one has to break it"
+)]
 pub enum Output {
     /// Do something to the outside world.
     Action(Action),
@@ -164,7 +167,9 @@ impl Output {
     /// Whether this tells the application something about a call.
     pub(super) fn is_about(&self, id: InvocationId) -> bool {
         match self {
-            Self::Event(Event::Completion { invocation_id, .. } | Event::StreamItem { invocation_id, .. }) => *invocation_id == id,
+            Self::Event(
+                Event::Completion { invocation_id, .. } | Event::StreamItem { invocation_id, .. },
+            ) => *invocation_id == id,
             Self::Event(_) | Self::Action(_) | Self::Wait(_) => false,
         }
     }
@@ -219,8 +224,15 @@ pub enum Action {
 impl core::fmt::Debug for Action {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Request { op, request, .. } => write!(f, "Request({op}, {} {})", request.method(), request.uri().path()),
-            Self::OpenWebSocket { op, request } => write!(f, "OpenWebSocket({op}, {})", request.uri().path()),
+            Self::Request { op, request, .. } => write!(
+                f,
+                "Request({op}, {} {})",
+                request.method(),
+                request.uri().path()
+            ),
+            Self::OpenWebSocket { op, request } => {
+                write!(f, "OpenWebSocket({op}, {})", request.uri().path())
+            }
             Self::Send { op, message } => {
                 let (kind, size) = match message {
                     WsMessage::Text(bytes) => ("text", bytes.len()),

@@ -9,7 +9,9 @@ use super::state::{Attempt, Outage, Route, Session, State, Step, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::{CloseReason, NegotiateError};
-use crate::transport::negotiate::{self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind};
+use crate::transport::negotiate::{
+    self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
+};
 use crate::transport::web_socket::{Opening, WebSocket};
 use crate::transport::{BodyMode, HubUrl, OpId};
 
@@ -19,10 +21,19 @@ const HANDSHAKE_VERSION: i32 = 1;
 impl ClientConnection {
     /// Starts over at the address the user gave (`CB-77`).
     pub(super) fn begin_attempt(&mut self, outage: Option<Outage>) {
-        let route = Route { url: self.config.url.clone(), token: None, foreign: false, requests: 0 };
+        let route = Route {
+            url: self.config.url.clone(),
+            token: None,
+            foreign: false,
+            requests: 0,
+        };
         self.outbox.clear();
         self.incoming.clear();
-        if self.config.skip_negotiation { self.prepare_socket(outage, route, None) } else { self.prepare_negotiate(outage, route) }
+        if self.config.skip_negotiation {
+            self.prepare_socket(outage, route, None)
+        } else {
+            self.prepare_negotiate(outage, route)
+        }
     }
 
     fn prepare_negotiate(&mut self, outage: Option<Outage>, route: Route) {
@@ -41,11 +52,23 @@ impl ClientConnection {
     }
 
     fn enter(&mut self, step: Step, outage: Option<Outage>, route: Route) {
-        let timer = if matches!(step, Step::Handshaking { .. }) { Timer::Handshake } else { Timer::Connect };
-        let timeout = if timer == Timer::Handshake { self.config.handshake_timeout } else { self.config.connect_timeout };
+        let timer = if matches!(step, Step::Handshaking { .. }) {
+            Timer::Handshake
+        } else {
+            Timer::Connect
+        };
+        let timeout = if timer == Timer::Handshake {
+            self.config.handshake_timeout
+        } else {
+            self.config.connect_timeout
+        };
         self.timers.clear();
         self.timers.set(timer, Some(self.now.after(timeout)));
-        self.state = State::Connecting(Box::new(Attempt { step, outage, route }));
+        self.state = State::Connecting(Box::new(Attempt {
+            step,
+            outage,
+            route,
+        }));
     }
 
     fn negotiate(&mut self, outage: Option<Outage>, mut route: Route, token: Option<&AccessToken>) {
@@ -56,7 +79,9 @@ impl ClientConnection {
             return self.attempt_failed(outage, NegotiateError::RedirectUrl.into());
         };
         let op = self.ops.next();
-        let body = BodyMode::Whole { limit: self.config.limits.max_response_size };
+        let body = BodyMode::Whole {
+            limit: self.config.limits.max_response_size,
+        };
         self.act(Action::Request { op, request, body });
         self.enter(Step::Negotiate(op), outage, route);
     }
@@ -65,15 +90,32 @@ impl ClientConnection {
         (!route.foreign).then_some(&self.config.headers)
     }
 
-    pub(super) fn handle_access_token(&mut self, op: OpId, token: Result<Option<AccessToken>, Box<str>>) {
-        let Some(Attempt { step, outage, route }) = self.take_step(op, |step| matches!(step, Step::NegotiateToken(_) | Step::SocketToken(..))) else { return };
+    pub(super) fn handle_access_token(
+        &mut self,
+        op: OpId,
+        token: Result<Option<AccessToken>, Box<str>>,
+    ) {
+        let Some(Attempt {
+            step,
+            outage,
+            route,
+        }) = self.take_step(op, |step| {
+            matches!(step, Step::NegotiateToken(_) | Step::SocketToken(..))
+        })
+        else {
+            return;
+        };
         let token = token.and_then(|token| match token {
-            Some(token) if token.header().is_none() => Err("the token holds characters that HTTP does not allow in a header".into()),
+            Some(token) if token.header().is_none() => {
+                Err("the token holds characters that HTTP does not allow in a header".into())
+            }
             token => Ok(token),
         });
         match (token, step) {
             (Err(detail), _) => self.attempt_failed(outage, CloseReason::AccessToken { detail }),
-            (Ok(token), Step::SocketToken(_, offer)) => self.open_socket(outage, route, offer, token.as_ref()),
+            (Ok(token), Step::SocketToken(_, offer)) => {
+                self.open_socket(outage, route, offer, token.as_ref())
+            }
             (Ok(token), _) => self.negotiate(outage, route, token.as_ref()),
         }
     }
@@ -85,33 +127,56 @@ impl ClientConnection {
     }
 
     pub(super) fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {
-        let Some(Attempt { outage, route, .. }) = self.take_step(op, |step| matches!(step, Step::Negotiate(_))) else { return };
+        let Some(Attempt { outage, route, .. }) =
+            self.take_step(op, |step| matches!(step, Step::Negotiate(_)))
+        else {
+            return;
+        };
         match Self::read_response(response) {
             Ok(NegotiateResponse::Connect(offer)) => match self.choose_transport(&offer) {
                 Ok(()) => self.prepare_socket(outage, route, Some(offer)),
                 Err(error) => self.attempt_failed(outage, error.into()),
             },
-            Ok(NegotiateResponse::Redirect { url, access_token }) => self.redirect(outage, route, &url, access_token),
-            Ok(NegotiateResponse::Refused { error }) => self.attempt_failed(outage, NegotiateError::Refused { error }.into()),
+            Ok(NegotiateResponse::Redirect { url, access_token }) => {
+                self.redirect(outage, route, &url, access_token)
+            }
+            Ok(NegotiateResponse::Refused { error }) => {
+                self.attempt_failed(outage, NegotiateError::Refused { error }.into())
+            }
             Err(error) => self.attempt_failed(outage, error.into()),
         }
     }
 
     fn read_response(response: &Response<Bytes>) -> Result<NegotiateResponse, NegotiateError> {
         if response.status() != StatusCode::OK {
-            return Err(NegotiateError::Status { status: response.status().as_u16() });
+            return Err(NegotiateError::Status {
+                status: response.status().as_u16(),
+            });
         }
         NegotiateResponse::decode(response.body())
     }
 
-    fn redirect(&mut self, outage: Option<Outage>, mut route: Route, url: &str, token: Option<AccessToken>) {
+    fn redirect(
+        &mut self,
+        outage: Option<Outage>,
+        mut route: Route,
+        url: &str,
+        token: Option<AccessToken>,
+    ) {
         if route.requests >= MAX_REDIRECTS {
-            return self.attempt_failed(outage, NegotiateError::RedirectLimit { limit: MAX_REDIRECTS }.into());
+            return self.attempt_failed(
+                outage,
+                NegotiateError::RedirectLimit {
+                    limit: MAX_REDIRECTS,
+                }
+                .into(),
+            );
         }
         let Ok(url) = HubUrl::parse(url) else {
             return self.attempt_failed(outage, NegotiateError::RedirectUrl.into());
         };
-        route.foreign = !self.config.credentials_across_origins && !url.same_origin(&self.config.url);
+        route.foreign =
+            !self.config.credentials_across_origins && !url.same_origin(&self.config.url);
         route.url = url;
         // A token of an earlier redirect was meant for that place alone, unless this one is of the same origin.
         route.token = token.or_else(|| route.token.take().filter(|_| !route.foreign));
@@ -128,8 +193,13 @@ impl ClientConnection {
         for transport in &offer.transports {
             let name = &transport.transport;
             if name != TransportKind::WebSockets.name() {
-                skipped.push(format!("'{}' is not supported by this client", Printable(name)).into());
-            } else if !transport.transfer_formats.iter().any(|offered| offered == format) {
+                skipped
+                    .push(format!("'{}' is not supported by this client", Printable(name)).into());
+            } else if !transport
+                .transfer_formats
+                .iter()
+                .any(|offered| offered == format)
+            {
                 skipped.push(format!("'{name}' does not support {format}").into());
             } else {
                 return Ok(());
@@ -149,7 +219,13 @@ impl ClientConnection {
         }
     }
 
-    fn open_socket(&mut self, outage: Option<Outage>, route: Route, offer: Option<Offer>, token: Option<&AccessToken>) {
+    fn open_socket(
+        &mut self,
+        outage: Option<Outage>,
+        route: Route,
+        offer: Option<Offer>,
+        token: Option<&AccessToken>,
+    ) {
         let opening = Opening {
             url: &route.url,
             id: offer.as_ref().map(Offer::token),
@@ -166,19 +242,44 @@ impl ClientConnection {
     }
 
     pub(super) fn handle_opened(&mut self, op: OpId) {
-        let Some(Attempt { step, outage, route }) = self.take_step(op, |step| matches!(step, Step::Opening(..))) else { return };
-        let Step::Opening(_, offer) = step else { return };
+        let Some(Attempt {
+            step,
+            outage,
+            route,
+        }) = self.take_step(op, |step| matches!(step, Step::Opening(..)))
+        else {
+            return;
+        };
+        let Step::Opening(_, offer) = step else {
+            return;
+        };
         let socket = WebSocket::new(op, self.config.protocol);
         let connection_id = offer.map(|offer| offer.connection_id);
         let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
-        self.enter(Step::Handshaking { socket, connection_id, decoder }, outage, route);
+        self.enter(
+            Step::Handshaking {
+                socket,
+                connection_id,
+                decoder,
+            },
+            outage,
+            route,
+        );
         let protocol = self.config.protocol;
-        self.outbox.write_control(|out| handshake::encode_request(out, protocol, HANDSHAKE_VERSION));
+        self.outbox
+            .write_control(|out| handshake::encode_request(out, protocol, HANDSHAKE_VERSION));
     }
 
     /// Bytes came during the handshake.
     pub(super) fn handle_handshake_bytes(&mut self, mut attempt: Box<Attempt>, mut bytes: Bytes) {
-        let Step::Handshaking { socket, connection_id, decoder } = &mut attempt.step else { return };
+        let Step::Handshaking {
+            socket,
+            connection_id,
+            decoder,
+        } = &mut attempt.step
+        else {
+            return;
+        };
         let response = match decoder.decode(&mut bytes) {
             Ok(Some(frame)) => handshake::decode_response(&frame),
             Ok(None) => {
@@ -195,7 +296,9 @@ impl ClientConnection {
         let reason = match response {
             Ok(response) => match response.error {
                 None => return self.establish(session, attempt.outage, bytes),
-                Some(error) => CloseReason::HandshakeRefused { error: (&*error).into() },
+                Some(error) => CloseReason::HandshakeRefused {
+                    error: (&*error).into(),
+                },
             },
             Err(error) => CloseReason::Protocol(error),
         };
@@ -212,7 +315,11 @@ impl ClientConnection {
         self.listen();
         let protocol = self.config.protocol;
         self.write_control(|out| protocol.encode_ping(out));
-        self.tell(if outage.is_some() { Event::Reconnected { connection_id } } else { Event::Connected { connection_id } });
+        self.tell(if outage.is_some() {
+            Event::Reconnected { connection_id }
+        } else {
+            Event::Connected { connection_id }
+        });
         self.enqueue(rest);
     }
 }
@@ -222,6 +329,10 @@ struct Printable<'a>(&'a str);
 
 impl core::fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.chars().filter(|c| !c.is_control()).take(64).try_for_each(|c| core::fmt::Write::write_char(f, c))
+        self.0
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(64)
+            .try_for_each(|c| core::fmt::Write::write_char(f, c))
     }
 }

@@ -75,8 +75,18 @@ impl ClientConfig {
     /// # Errors
     /// [`UsageError::ZeroInterval`] for an interval or timeout of zero.
     pub fn validate(&self) -> Result<(), UsageError> {
-        let times = [self.keep_alive_interval, self.server_timeout, self.handshake_timeout, self.connect_timeout, self.close_timeout];
-        if times.contains(&Duration::ZERO) { Err(UsageError::ZeroInterval) } else { Ok(()) }
+        let times = [
+            self.keep_alive_interval,
+            self.server_timeout,
+            self.handshake_timeout,
+            self.connect_timeout,
+            self.close_timeout,
+        ];
+        if times.contains(&Duration::ZERO) {
+            Err(UsageError::ZeroInterval)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -130,7 +140,11 @@ impl ReconnectPolicy {
     /// Never gives up: delays of up to 1, 2, 4, … 30 seconds with jitter.
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self::Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30), max_attempts: None }
+        Self::Backoff {
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            max_attempts: None,
+        }
     }
 }
 

@@ -54,22 +54,39 @@ pub(super) struct Invocations {
 
 impl Invocations {
     /// The ids of the next call: its streams first, then its own, if it wants an answer (`CB-22`, `CB-27`).
-    pub(super) fn next(&self, kind: Option<Kind>, streams: usize, limit: usize) -> Result<Call, SendError> {
+    pub(super) fn next(
+        &self,
+        kind: Option<Kind>,
+        streams: usize,
+        limit: usize,
+    ) -> Result<Call, SendError> {
         if kind.is_some() && self.pending >= limit {
             return Err(SendError::TooManyInvocations { limit });
         }
         let first_stream = self.last + 1;
-        Ok(Call { first_stream, end: first_stream + streams as u64, has_id: kind.is_some(), position: 0 })
+        Ok(Call {
+            first_stream,
+            end: first_stream + streams as u64,
+            has_id: kind.is_some(),
+            position: 0,
+        })
     }
 
     /// The call was written: its ids are taken.
     pub(super) fn begin(&mut self, call: &Call, kind: Option<Kind>) {
-        self.entries.extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
+        self.entries
+            .extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
         self.last = call.end - 1;
         if let Some(kind) = kind {
             self.last = call.end;
             self.pending += 1;
-            self.entries.insert(call.end, Entry::Pending { kind, first_stream: call.first_stream });
+            self.entries.insert(
+                call.end,
+                Entry::Pending {
+                    kind,
+                    first_stream: call.first_stream,
+                },
+            );
         }
     }
 
@@ -92,8 +109,14 @@ impl Invocations {
         known
     }
 
-    pub(super) fn complete(&mut self, id: &ByteString, outcome: Outcome) -> Match<Result<Option<Payload>, CallError>> {
-        let Some(number) = parse_id(id) else { return Match::Unknown };
+    pub(super) fn complete(
+        &mut self,
+        id: &ByteString,
+        outcome: Outcome,
+    ) -> Match<Result<Option<Payload>, CallError>> {
+        let Some(number) = parse_id(id) else {
+            return Match::Unknown;
+        };
         match self.remove(number) {
             Some(kind) => Match::For(InvocationId(number), kind.outcome(outcome)),
             None => self.match_cancelled(number, true),
@@ -102,10 +125,16 @@ impl Invocations {
 
     /// An item came: for its stream, or as an error for a call that is not one.
     pub(super) fn item(&mut self, id: &ByteString) -> Match<Result<(), CallError>> {
-        let Some(number) = parse_id(id) else { return Match::Unknown };
+        let Some(number) = parse_id(id) else {
+            return Match::Unknown;
+        };
         match self.entries.get(&number) {
-            Some(Entry::Pending { kind: Kind::Stream, .. }) => Match::For(InvocationId(number), Ok(())),
-            Some(Entry::Pending { kind: Kind::Call, .. }) => {
+            Some(Entry::Pending {
+                kind: Kind::Stream, ..
+            }) => Match::For(InvocationId(number), Ok(())),
+            Some(Entry::Pending {
+                kind: Kind::Call, ..
+            }) => {
                 self.remove(number);
                 self.bury(number);
                 Match::For(InvocationId(number), Err(CallError::UnexpectedItem))
@@ -126,18 +155,25 @@ impl Invocations {
     }
 
     /// Forgets everything and tells which calls have to be told, in the order they were made (`CB-63`).
-    pub(super) fn fail_all(&mut self, reason: &CloseReason) -> impl Iterator<Item = (InvocationId, CallError)> + use<> {
+    pub(super) fn fail_all(
+        &mut self,
+        reason: &CloseReason,
+    ) -> impl Iterator<Item = (InvocationId, CallError)> + use<> {
         let entries = core::mem::take(&mut self.entries);
         self.pending = 0;
         self.cancelled = 0;
         let reason = reason.clone();
-        let pending = entries.into_iter().filter(|(_, entry)| matches!(entry, Entry::Pending { .. }));
+        let pending = entries
+            .into_iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Pending { .. }));
         pending.map(move |(id, _)| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
     }
 
     /// Takes a pending call out, with its uploads: nobody reads them any more (`CB-42`).
     fn remove(&mut self, number: u64) -> Option<Kind> {
-        let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else { return None };
+        let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else {
+            return None;
+        };
         for id in first_stream..=number {
             self.entries.remove(&id);
         }
@@ -149,8 +185,13 @@ impl Invocations {
         self.entries.insert(number, Entry::Cancelled);
         self.cancelled += 1;
         if self.cancelled > MAX_CANCELLED {
-            let oldest = self.entries.iter().find(|(_, entry)| matches!(entry, Entry::Cancelled)).map(|(id, _)| *id);
-            self.cancelled -= usize::from(oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some()));
+            let oldest = self
+                .entries
+                .iter()
+                .find(|(_, entry)| matches!(entry, Entry::Cancelled))
+                .map(|(id, _)| *id);
+            self.cancelled -=
+                usize::from(oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some()));
         }
     }
 }
@@ -158,7 +199,9 @@ impl Invocations {
 impl Kind {
     fn outcome(self, outcome: Outcome) -> Result<Option<Payload>, CallError> {
         match (self, outcome) {
-            (_, Outcome::Error(error)) if !error.is_empty() => Err(CallError::Server { error: (&*error).into() }),
+            (_, Outcome::Error(error)) if !error.is_empty() => Err(CallError::Server {
+                error: (&*error).into(),
+            }),
             (_, Outcome::Void | Outcome::Error(_)) => Ok(None),
             (Self::Call, Outcome::Result(result)) => Ok(Some(result)),
             (Self::Stream, Outcome::Result(result)) if result.is_null() => Ok(None),
@@ -170,7 +213,11 @@ impl Kind {
 /// The number of an id of ours. Ids are compared as text, so `01` is not `1`.
 fn parse_id(id: &str) -> Option<u64> {
     let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || id.starts_with('0') { None } else { id.parse().ok() }
+    if !digits || id.starts_with('0') {
+        None
+    } else {
+        id.parse().ok()
+    }
 }
 
 /// The decimal text of an id, without an allocation.
@@ -189,14 +236,20 @@ impl IdText {
     }
 
     pub(super) fn as_str(&self) -> &str {
-        self.bytes.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+        self.bytes
+            .get(..self.length)
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 }
 
 impl core::fmt::Write for IdText {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.bytes
+            .get_mut(self.length..end)
+            .ok_or(core::fmt::Error)?
+            .copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())
     }
@@ -210,7 +263,18 @@ mod tests {
     fn ids_are_compared_as_text() {
         assert_eq!(parse_id("17"), Some(17));
         assert_eq!(parse_id("18446744073709551615"), Some(u64::MAX));
-        for other in ["", "0", "01", "+1", " 1", "1 ", "s1", "-1", "18446744073709551616", "１"] {
+        for other in [
+            "",
+            "0",
+            "01",
+            "+1",
+            " 1",
+            "1 ",
+            "s1",
+            "-1",
+            "18446744073709551616",
+            "１",
+        ] {
             assert_eq!(parse_id(other), None, "{other}");
         }
         for id in [1, 9, 10, 12345, u64::MAX] {
@@ -223,7 +287,13 @@ mod tests {
         let mut table = Invocations::default();
         let call = table.next(Some(Kind::Call), 2, 10).unwrap();
         table.begin(&call, Some(Kind::Call));
-        assert_eq!((call.streams().map(|id| id.0).collect::<Vec<_>>(), call.id().0), (vec![1, 2], 3));
+        assert_eq!(
+            (
+                call.streams().map(|id| id.0).collect::<Vec<_>>(),
+                call.id().0
+            ),
+            (vec![1, 2], 3)
+        );
         let send = table.next(None, 1, 10).unwrap();
         table.begin(&send, None);
         assert_eq!(send.streams().map(|id| id.0).collect::<Vec<_>>(), [4]);
@@ -238,8 +308,14 @@ mod tests {
             table.begin(&call, Some(Kind::Stream));
             assert!(table.cancel(call.id()));
         }
-        assert_eq!((table.cancelled, table.entries.len()), (MAX_CANCELLED, MAX_CANCELLED));
-        assert_eq!(table.complete(&"3000".into(), Outcome::Void), Match::Cancelled);
+        assert_eq!(
+            (table.cancelled, table.entries.len()),
+            (MAX_CANCELLED, MAX_CANCELLED)
+        );
+        assert_eq!(
+            table.complete(&"3000".into(), Outcome::Void),
+            Match::Cancelled
+        );
         assert_eq!(table.complete(&"1".into(), Outcome::Void), Match::Unknown);
     }
 }

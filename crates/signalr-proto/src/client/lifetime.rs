@@ -38,15 +38,22 @@ impl ClientConnection {
     fn begin_stopping(&mut self, session: Box<Session>) {
         self.fail_pending(&CloseReason::Stopped);
         let protocol = self.config.protocol;
-        self.outbox.write_control(|out| protocol.encode_close(out, None, false));
+        self.outbox
+            .write_control(|out| protocol.encode_close(out, None, false));
         self.timers.clear();
-        self.timers.set(Timer::Close, Some(self.now.after(self.config.close_timeout)));
+        self.timers.set(
+            Timer::Close,
+            Some(self.now.after(self.config.close_timeout)),
+        );
         self.state = State::Stopping(session);
     }
 
     /// The server has said its last word, or takes too long to.
     pub(super) fn finish_stopping(&mut self, late: bool) {
-        let State::Stopping(session) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        let State::Stopping(session) = core::mem::replace(&mut self.state, State::Disconnected)
+        else {
+            return;
+        };
         self.leave(session.socket.op, late);
         self.end(true, CloseReason::Stopped);
     }
@@ -54,7 +61,10 @@ impl ClientConnection {
     /// Closes the socket in an orderly way when nothing is in its way, or drops it.
     fn leave(&mut self, op: OpId, late: bool) {
         if self.outbox.is_idle() && !late {
-            self.act(Action::Send { op, message: WsMessage::Close(1000) });
+            self.act(Action::Send {
+                op,
+                message: WsMessage::Close(1000),
+            });
         } else {
             self.abort(op);
         }
@@ -67,7 +77,10 @@ impl ClientConnection {
     /// Tells every pending call, before anything else is told (`CB-63`).
     fn fail_pending(&mut self, reason: &CloseReason) {
         for (invocation_id, error) in self.invocations.fail_all(reason) {
-            self.tell(Event::Completion { invocation_id, outcome: Err(error) });
+            self.tell(Event::Completion {
+                invocation_id,
+                outcome: Err(error),
+            });
         }
     }
 
@@ -78,17 +91,31 @@ impl ClientConnection {
         self.incoming.clear();
         self.read_paused = false;
         self.state = State::Disconnected;
-        self.tell(if was_established { Event::Closed { reason } } else { Event::StartFailed { reason } });
+        self.tell(if was_established {
+            Event::Closed { reason }
+        } else {
+            Event::StartFailed { reason }
+        });
     }
 
     /// A Close message came (`CB-60`, `CB-61`). What follows it in the same chunk is not read.
     pub(super) fn closed_by_server(&mut self, error: Option<&str>, allow_reconnect: bool) {
         self.incoming.clear();
-        let reason = CloseReason::ClosedByServer { error: error.map(Into::into), allow_reconnect };
-        let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected) else { return };
+        let reason = CloseReason::ClosedByServer {
+            error: error.map(Into::into),
+            allow_reconnect,
+        };
+        let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected)
+        else {
+            return;
+        };
         self.leave(session.socket.op, false);
         self.fail_pending(&reason);
-        if allow_reconnect { self.reconnect_or_end(reason) } else { self.end(true, reason) }
+        if allow_reconnect {
+            self.reconnect_or_end(reason)
+        } else {
+            self.end(true, reason)
+        }
     }
 
     /// An established connection broke. `abort` when the socket itself still stands.
@@ -107,12 +134,19 @@ impl ClientConnection {
                 }
                 self.end(true, CloseReason::Stopped);
             }
-            state @ (State::Disconnected | State::Connecting(_) | State::Deciding(_) | State::Waiting { .. }) => self.state = state,
+            state @ (State::Disconnected
+            | State::Connecting(_)
+            | State::Deciding(_)
+            | State::Waiting { .. }) => self.state = state,
         }
     }
 
     fn reconnect_or_end(&mut self, reason: CloseReason) {
-        let outage = Outage { since: self.now, failed: 0, announced: false };
+        let outage = Outage {
+            since: self.now,
+            failed: 0,
+            announced: false,
+        };
         self.timers.clear();
         self.outbox.clear();
         self.consult(outage, reason);
@@ -124,15 +158,27 @@ impl ClientConnection {
         self.outbox.clear();
         match outage {
             None => self.end(false, reason),
-            Some(outage) => self.consult(Outage { failed: outage.failed.saturating_add(1), ..outage }, reason),
+            Some(outage) => self.consult(
+                Outage {
+                    failed: outage.failed.saturating_add(1),
+                    ..outage
+                },
+                reason,
+            ),
         }
     }
 
     fn consult(&mut self, outage: Outage, reason: CloseReason) {
         let delay = match &self.config.reconnect {
             ReconnectPolicy::Never => None,
-            ReconnectPolicy::Delays(delays) => usize::try_from(outage.failed).ok().and_then(|index| delays.get(index).copied()),
-            ReconnectPolicy::Backoff { first, max, max_attempts } => {
+            ReconnectPolicy::Delays(delays) => usize::try_from(outage.failed)
+                .ok()
+                .and_then(|index| delays.get(index).copied()),
+            ReconnectPolicy::Backoff {
+                first,
+                max,
+                max_attempts,
+            } => {
                 let (first, max) = (*first, *max);
                 let gives_up = max_attempts.is_some_and(|attempts| outage.failed >= attempts);
                 (!gives_up).then(|| self.jittered(first, max, outage.failed))
@@ -144,38 +190,56 @@ impl ClientConnection {
 
     fn ask_policy(&mut self, outage: Outage, reason: CloseReason) {
         let op = self.ops.next();
-        let context = RetryContext { previous_retry_count: outage.failed, elapsed: outage.elapsed(self.now), reason: reason.clone() };
+        let context = RetryContext {
+            previous_retry_count: outage.failed,
+            elapsed: outage.elapsed(self.now),
+            reason: reason.clone(),
+        };
         self.act(Action::NextRetryDelay { op, context });
         self.state = State::Deciding(Box::new(Decision { op, outage, reason }));
     }
 
     pub(super) fn handle_retry_delay(&mut self, op: OpId, delay: Option<Duration>) {
-        let state = self.take_state_if(|state| matches!(state, State::Deciding(decision) if decision.op == op));
+        let state = self
+            .take_state_if(|state| matches!(state, State::Deciding(decision) if decision.op == op));
         if let Some(State::Deciding(decision)) = state {
             self.decide(decision.outage, decision.reason, delay);
         }
     }
 
     fn decide(&mut self, outage: Outage, reason: CloseReason, delay: Option<Duration>) {
-        let Some(delay) = delay else { return self.give_up(outage, reason) };
+        let Some(delay) = delay else {
+            return self.give_up(outage, reason);
+        };
         if !outage.announced {
             self.tell(Event::Reconnecting { reason });
         }
         self.timers.set(Timer::Retry, Some(self.now.after(delay)));
-        self.state = State::Waiting { outage: Outage { announced: true, ..outage } };
+        self.state = State::Waiting {
+            outage: Outage {
+                announced: true,
+                ..outage
+            },
+        };
     }
 
     /// Without a single attempt the loss itself is the reason (`CB-71`).
     fn give_up(&mut self, outage: Outage, reason: CloseReason) {
         let reason = match outage.failed {
             0 => reason,
-            attempts => CloseReason::RetriesExhausted { attempts, elapsed: outage.elapsed(self.now), last: Box::new(reason) },
+            attempts => CloseReason::RetriesExhausted {
+                attempts,
+                elapsed: outage.elapsed(self.now),
+                last: Box::new(reason),
+            },
         };
         self.end(true, reason);
     }
 
     fn jittered(&mut self, first: Duration, max: Duration, failed: u32) -> Duration {
-        let bound = first.saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX)).min(max);
+        let bound = first
+            .saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX))
+            .min(max);
         let half = bound / 2;
         half.saturating_add(half.mul_f64(self.random_fraction()))
     }
@@ -200,9 +264,18 @@ impl ClientConnection {
 
     fn handle_timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout { timeout: self.config.connect_timeout }),
-            Timer::Handshake => self.attempt_timed_out(CloseReason::HandshakeTimeout { timeout: self.config.handshake_timeout }),
-            Timer::Server => self.connection_lost(CloseReason::ServerTimeout { timeout: self.config.server_timeout }, true),
+            Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout {
+                timeout: self.config.connect_timeout,
+            }),
+            Timer::Handshake => self.attempt_timed_out(CloseReason::HandshakeTimeout {
+                timeout: self.config.handshake_timeout,
+            }),
+            Timer::Server => self.connection_lost(
+                CloseReason::ServerTimeout {
+                    timeout: self.config.server_timeout,
+                },
+                true,
+            ),
             Timer::Ping => self.ping(),
             Timer::Retry => self.retry(),
             Timer::Close => self.finish_stopping(true),
@@ -237,10 +310,17 @@ impl ClientConnection {
     }
 
     /// Takes the attempt out, leaving `Disconnected`, if the state is the one wanted.
-    pub(super) fn take_attempt_if(&mut self, is_wanted: impl FnOnce(&State) -> bool) -> Option<Box<Attempt>> {
+    pub(super) fn take_attempt_if(
+        &mut self,
+        is_wanted: impl FnOnce(&State) -> bool,
+    ) -> Option<Box<Attempt>> {
         match self.take_state_if(is_wanted)? {
             State::Connecting(attempt) => Some(attempt),
-            State::Disconnected | State::Connected(_) | State::Deciding(_) | State::Waiting { .. } | State::Stopping(_) => None,
+            State::Disconnected
+            | State::Connected(_)
+            | State::Deciding(_)
+            | State::Waiting { .. }
+            | State::Stopping(_) => None,
         }
     }
 

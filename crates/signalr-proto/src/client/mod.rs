@@ -12,7 +12,9 @@ mod lifetime;
 mod receive;
 mod state;
 
-pub use api::{Action, Call, CallError, ConnectionState, Event, Ignored, Input, InvocationId, Output, ReplyTo};
+pub use api::{
+    Action, Call, CallError, ConnectionState, Event, Ignored, Input, InvocationId, Output, ReplyTo,
+};
 pub use config::{ClientConfig, ReconnectPolicy, RetryContext};
 
 use std::collections::VecDeque;
@@ -88,7 +90,9 @@ impl ClientConnection {
     /// The public id of the connection; none while there is no connection, or when negotiation was skipped (`CB-78`).
     #[must_use]
     pub fn connection_id(&self) -> Option<&str> {
-        self.state.session().and_then(|session| session.connection_id.as_deref())
+        self.state
+            .session()
+            .and_then(|session| session.connection_id.as_deref())
     }
 
     /// How far the stream of bytes was handed to the transport; see [`Call::position`].
@@ -113,7 +117,10 @@ impl ClientConnection {
     #[must_use]
     pub fn wait_reason(&self) -> &'static str {
         let next = self.timers.next();
-        Timer::ALL.into_iter().find(|timer| next.is_some() && self.timers.get(*timer) == next).map_or("nothing", Timer::name)
+        Timer::ALL
+            .into_iter()
+            .find(|timer| next.is_some() && self.timers.get(*timer) == next)
+            .map_or("nothing", Timer::name)
     }
 }
 
@@ -139,7 +146,12 @@ impl ClientConnection {
     ///
     /// # Errors
     /// See [`SendError`]; nothing was written and no id was used.
-    pub fn invoke<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+    pub fn invoke<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+    ) -> Result<Call, SendError> {
         self.call(now, Some(Kind::Call), target, arguments)
     }
 
@@ -149,7 +161,12 @@ impl ClientConnection {
     ///
     /// # Errors
     /// See [`SendError`]; nothing was written and no id was used.
-    pub fn stream<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+    pub fn stream<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+    ) -> Result<Call, SendError> {
         self.call(now, Some(Kind::Stream), target, arguments)
     }
 
@@ -159,17 +176,30 @@ impl ClientConnection {
     ///
     /// # Errors
     /// See [`SendError`]; nothing was written.
-    pub fn send<A: HubArguments + ?Sized>(&mut self, now: Instant, target: &str, arguments: &A) -> Result<Call, SendError> {
+    pub fn send<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+    ) -> Result<Call, SendError> {
         self.call(now, None, target, arguments)
     }
 
-    fn call<A: HubArguments + ?Sized>(&mut self, now: Instant, kind: Option<Kind>, target: &str, arguments: &A) -> Result<Call, SendError> {
+    fn call<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        kind: Option<Kind>,
+        target: &str,
+        arguments: &A,
+    ) -> Result<Call, SendError> {
         self.active(now)?;
         if target.is_empty() {
             return Err(SendError::EmptyTarget);
         }
         let streams = arguments.stream_count();
-        let mut call = self.invocations.next(kind, streams, self.config.limits.max_pending_invocations)?;
+        let mut call =
+            self.invocations
+                .next(kind, streams, self.config.limits.max_pending_invocations)?;
         let id = IdText::new(call.id());
         let stream_ids: Vec<ByteString> = call.streams().map(|id| id.to_string().into()).collect();
         let head = InvocationHead {
@@ -180,7 +210,8 @@ impl ClientConnection {
             stream_ids: &stream_ids,
         };
         let protocol = self.config.protocol;
-        self.outbox.write(|out| protocol.encode_invocation(out, head, arguments))?;
+        self.outbox
+            .write(|out| protocol.encode_invocation(out, head, arguments))?;
         self.invocations.begin(&call, kind);
         self.spoke();
         call.position = self.outbox.written();
@@ -191,13 +222,20 @@ impl ClientConnection {
     ///
     /// # Errors
     /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
-    pub fn send_item<T: Encode + ?Sized>(&mut self, now: Instant, stream: InvocationId, item: &T) -> Result<(), SendError> {
+    pub fn send_item<T: Encode + ?Sized>(
+        &mut self,
+        now: Instant,
+        stream: InvocationId,
+        item: &T,
+    ) -> Result<(), SendError> {
         self.active(now)?;
         if !self.invocations.is_upload_open(stream) {
             return Err(SendError::UnknownId);
         }
         let protocol = self.config.protocol;
-        self.outbox.write(|out| protocol.encode_stream_item(out, &[], IdText::new(stream).as_str(), item))?;
+        self.outbox.write(|out| {
+            protocol.encode_stream_item(out, &[], IdText::new(stream).as_str(), item)
+        })?;
         self.spoke();
         Ok(())
     }
@@ -206,14 +244,21 @@ impl ClientConnection {
     ///
     /// # Errors
     /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
-    pub fn end_stream(&mut self, now: Instant, stream: InvocationId, error: Option<&str>) -> Result<(), SendError> {
+    pub fn end_stream(
+        &mut self,
+        now: Instant,
+        stream: InvocationId,
+        error: Option<&str>,
+    ) -> Result<(), SendError> {
         self.active(now)?;
         if !self.invocations.is_upload_open(stream) {
             return Err(SendError::UnknownId);
         }
         let outcome = error.map_or(CompletionOutcome::Void, CompletionOutcome::<()>::Error);
         let protocol = self.config.protocol;
-        self.outbox.write(|out| protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome))?;
+        self.outbox.write(|out| {
+            protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome)
+        })?;
         self.invocations.end_upload(stream);
         self.spoke();
         Ok(())
@@ -224,17 +269,29 @@ impl ClientConnection {
     /// # Errors
     /// [`SendError::UnknownId`] when the connection it came on is gone (`CB-55`); the question comes back with the error, so
     /// that it can be answered later (after [`SendError::Full`]) or in other words (after [`SendError::Encode`]).
-    pub fn complete<T: Encode + ?Sized>(&mut self, now: Instant, reply_to: ReplyTo, outcome: CompletionOutcome<'_, T>) -> Result<(), (SendError, ReplyTo)> {
-        self.try_complete(now, &reply_to, outcome).map_err(|error| (error, reply_to))
+    pub fn complete<T: Encode + ?Sized>(
+        &mut self,
+        now: Instant,
+        reply_to: ReplyTo,
+        outcome: CompletionOutcome<'_, T>,
+    ) -> Result<(), (SendError, ReplyTo)> {
+        self.try_complete(now, &reply_to, outcome)
+            .map_err(|error| (error, reply_to))
     }
 
-    fn try_complete<T: Encode + ?Sized>(&mut self, now: Instant, reply_to: &ReplyTo, outcome: CompletionOutcome<'_, T>) -> Result<(), SendError> {
+    fn try_complete<T: Encode + ?Sized>(
+        &mut self,
+        now: Instant,
+        reply_to: &ReplyTo,
+        outcome: CompletionOutcome<'_, T>,
+    ) -> Result<(), SendError> {
         self.active(now)?;
         if reply_to.epoch != self.epoch {
             return Err(SendError::UnknownId);
         }
         let protocol = self.config.protocol;
-        self.outbox.write(|out| protocol.encode_completion(out, &[], &reply_to.id, outcome))?;
+        self.outbox
+            .write(|out| protocol.encode_completion(out, &[], &reply_to.id, outcome))?;
         self.spoke();
         Ok(())
     }
@@ -245,19 +302,28 @@ impl ClientConnection {
         self.outputs.retain(|output| !output.is_about(id));
         if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
-            self.outbox.write_control(|out| protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str()));
+            self.outbox.write_control(|out| {
+                protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
+            });
             self.spoke();
         }
     }
 
     fn active(&mut self, now: Instant) -> Result<(), SendError> {
         self.advance(now);
-        if matches!(self.state, State::Connected(_)) { Ok(()) } else { Err(SendError::NotConnected) }
+        if matches!(self.state, State::Connected(_)) {
+            Ok(())
+        } else {
+            Err(SendError::NotConnected)
+        }
     }
 
     /// Something was written: the next ping can wait (`CB-12`).
     fn spoke(&mut self) {
-        self.timers.set(Timer::Ping, Some(self.now.after(self.config.keep_alive_interval)));
+        self.timers.set(
+            Timer::Ping,
+            Some(self.now.after(self.config.keep_alive_interval)),
+        );
     }
 
     /// Time never goes backwards here, whatever the driver's clock does.
@@ -304,8 +370,12 @@ impl ClientConnection {
             // Reading a message may have decided something, such as the end of the connection.
             if self.outputs.is_empty() {
                 // Decisions are rare, so an idle connection does not keep the room they took.
-                self.outputs = VecDeque::new();
-                return self.next_batch().map_or_else(|| Output::Wait(self.timers.next()), Output::Action);
+                if self.outputs.capacity() > 0 {
+                    self.outputs = VecDeque::new();
+                }
+                return self
+                    .next_batch()
+                    .map_or_else(|| Output::Wait(self.timers.next()), Output::Action);
             }
         }
     }
@@ -313,7 +383,10 @@ impl ClientConnection {
     fn next_batch(&mut self) -> Option<Action> {
         let socket = self.state.socket()?;
         let batch = self.outbox.next_batch(socket.op)?;
-        Some(Action::Send { op: socket.op, message: socket.message(batch) })
+        Some(Action::Send {
+            op: socket.op,
+            message: socket.message(batch),
+        })
     }
 
     fn act(&mut self, action: Action) {

@@ -35,7 +35,8 @@ impl ClientConnection {
 
     /// Anything received, even half a message, restarts the server timeout (`CB-10`).
     pub(super) fn listen(&mut self) {
-        let deadline = (!self.read_paused && matches!(self.state, State::Connected(_))).then(|| self.now.after(self.config.server_timeout));
+        let deadline = (!self.read_paused && matches!(self.state, State::Connected(_)))
+            .then(|| self.now.after(self.config.server_timeout));
         self.timers.set(Timer::Server, deadline);
     }
 
@@ -87,7 +88,9 @@ impl ClientConnection {
         while let Some(bytes) = self.incoming.current() {
             if let Some(frame) = session.frames.decode(bytes)? {
                 let message = self.config.protocol.decode(Role::Client, &frame);
-                return message.map(Some).map_err(|error| error.moved_by(session.frames.frame_start()));
+                return message
+                    .map(Some)
+                    .map_err(|error| error.moved_by(session.frames.frame_start()));
             }
         }
         Ok(None)
@@ -103,30 +106,59 @@ impl ClientConnection {
         match message {
             None => Some(Event::Ignored(Ignored::UnknownType)),
             Some(HubMessage::Invocation(invocation)) => Some(self.invoked(invocation)),
-            Some(HubMessage::StreamItem { invocation_id, item, .. }) => match self.invocations.item(&invocation_id) {
-                Match::For(invocation_id, Ok(())) => Some(Event::StreamItem { invocation_id, item }),
-                Match::For(invocation_id, Err(error)) => Some(Event::Completion { invocation_id, outcome: Err(error) }),
+            Some(HubMessage::StreamItem {
+                invocation_id,
+                item,
+                ..
+            }) => match self.invocations.item(&invocation_id) {
+                Match::For(invocation_id, Ok(())) => Some(Event::StreamItem {
+                    invocation_id,
+                    item,
+                }),
+                Match::For(invocation_id, Err(error)) => Some(Event::Completion {
+                    invocation_id,
+                    outcome: Err(error),
+                }),
                 Match::Cancelled => None,
                 Match::Unknown => Some(Event::Ignored(Ignored::StreamItem { invocation_id })),
             },
-            Some(HubMessage::Completion { invocation_id, outcome, .. }) => match self.invocations.complete(&invocation_id, outcome) {
-                Match::For(invocation_id, outcome) => Some(Event::Completion { invocation_id, outcome }),
+            Some(HubMessage::Completion {
+                invocation_id,
+                outcome,
+                ..
+            }) => match self.invocations.complete(&invocation_id, outcome) {
+                Match::For(invocation_id, outcome) => Some(Event::Completion {
+                    invocation_id,
+                    outcome,
+                }),
                 Match::Cancelled => None,
                 Match::Unknown => Some(Event::Ignored(Ignored::Completion { invocation_id })),
             },
-            Some(HubMessage::Close { error, allow_reconnect }) => {
+            Some(HubMessage::Close {
+                error,
+                allow_reconnect,
+            }) => {
                 self.closed_by_server(error.as_deref(), allow_reconnect);
                 None
             }
             // Acks and sequences mean nothing without stateful reconnect.
             Some(HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. }) => None,
-            Some(HubMessage::StreamInvocation(_) | HubMessage::CancelInvocation { .. }) => Some(Event::Ignored(Ignored::NotForClients)),
+            Some(HubMessage::StreamInvocation(_) | HubMessage::CancelInvocation { .. }) => {
+                Some(Event::Ignored(Ignored::NotForClients))
+            }
         }
     }
 
     fn invoked(&self, invocation: Invocation) -> Event {
-        let reply_to = invocation.invocation_id.map(|id| ReplyTo { id, epoch: self.epoch });
-        Event::Invocation { target: invocation.target, arguments: invocation.arguments, reply_to }
+        let reply_to = invocation.invocation_id.map(|id| ReplyTo {
+            id,
+            epoch: self.epoch,
+        });
+        Event::Invocation {
+            target: invocation.target,
+            arguments: invocation.arguments,
+            reply_to,
+        }
     }
 
     pub(super) fn handle_sent(&mut self, op: OpId) {
@@ -139,8 +171,14 @@ impl ClientConnection {
     pub(super) fn handle_ended(&mut self, op: OpId, cause: EndCause) {
         match &self.state {
             State::Connecting(attempt) if attempt.step.op() == op => self.attempt_ended(cause),
-            State::Connected(session) | State::Stopping(session) if session.socket.op == op => self.socket_ended(cause),
-            State::Disconnected | State::Connecting(_) | State::Connected(_) | State::Stopping(_) | State::Waiting { .. } => {}
+            State::Connected(session) | State::Stopping(session) if session.socket.op == op => {
+                self.socket_ended(cause)
+            }
+            State::Disconnected
+            | State::Connecting(_)
+            | State::Connected(_)
+            | State::Stopping(_)
+            | State::Waiting { .. } => {}
             State::Deciding(decision) => {
                 if decision.op == op {
                     self.handle_retry_delay(op, None);
@@ -150,20 +188,39 @@ impl ClientConnection {
     }
 
     fn attempt_ended(&mut self, cause: EndCause) {
-        let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_))) else { return };
-        let is_plain = matches!(cause, EndCause::Clean | EndCause::WebSocketClose { code: 1000 | 1005 | 1006, .. });
+        let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_)))
+        else {
+            return;
+        };
+        let is_plain = matches!(
+            cause,
+            EndCause::Clean
+                | EndCause::WebSocketClose {
+                    code: 1000 | 1005 | 1006,
+                    ..
+                }
+        );
         let handshaking = matches!(attempt.step, Step::Handshaking { .. });
-        let reason = if is_plain && handshaking { CloseReason::HandshakeEnded } else { cause.into() };
+        let reason = if is_plain && handshaking {
+            CloseReason::HandshakeEnded
+        } else {
+            cause.into()
+        };
         self.attempt_failed(attempt.outage, reason);
     }
 
     /// What was received before the end still counts, a Close message most of all.
     fn socket_ended(&mut self, cause: EndCause) {
         self.drain_incoming();
-        let Some(session) = self.state.session() else { return };
+        let Some(session) = self.state.session() else {
+            return;
+        };
         let mut reason = CloseReason::from(cause);
         if session.frames.is_mid_frame() && reason == CloseReason::TransportEnded {
-            reason = CloseReason::Protocol(DecodeError { kind: DecodeErrorKind::Truncated, position: session.frames.frame_start() });
+            reason = CloseReason::Protocol(DecodeError {
+                kind: DecodeErrorKind::Truncated,
+                position: session.frames.frame_start(),
+            });
         }
         self.connection_lost(reason, false);
     }

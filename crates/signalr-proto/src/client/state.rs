@@ -72,14 +72,21 @@ pub(super) enum Step {
     /// The WebSocket is being opened.
     Opening(OpId, Option<Offer>),
     /// The handshake response is awaited.
-    Handshaking { socket: WebSocket, connection_id: Option<Box<str>>, decoder: HandshakeDecoder },
+    Handshaking {
+        socket: WebSocket,
+        connection_id: Option<Box<str>>,
+        decoder: HandshakeDecoder,
+    },
 }
 
 impl Step {
     /// What must be aborted when the attempt is given up here.
     pub(super) const fn op(&self) -> OpId {
         match self {
-            Self::NegotiateToken(op) | Self::Negotiate(op) | Self::SocketToken(op, _) | Self::Opening(op, _) => *op,
+            Self::NegotiateToken(op)
+            | Self::Negotiate(op)
+            | Self::SocketToken(op, _)
+            | Self::Opening(op, _) => *op,
             Self::Handshaking { socket, .. } => socket.op,
         }
     }
@@ -122,7 +129,9 @@ impl State {
         match self {
             Self::Disconnected => ConnectionState::Disconnected,
             Self::Connecting(attempt) if attempt.outage.is_none() => ConnectionState::Connecting,
-            Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => ConnectionState::Reconnecting,
+            Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => {
+                ConnectionState::Reconnecting
+            }
             Self::Connected(_) => ConnectionState::Connected,
             Self::Stopping(_) => ConnectionState::Disconnecting,
         }
@@ -131,7 +140,9 @@ impl State {
     pub(super) const fn session(&self) -> Option<&Session> {
         match self {
             Self::Connected(session) | Self::Stopping(session) => Some(session),
-            Self::Disconnected | Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => None,
+            Self::Disconnected | Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => {
+                None
+            }
         }
     }
 
@@ -141,7 +152,10 @@ impl State {
             Self::Connected(session) | Self::Stopping(session) => Some(session.socket),
             Self::Connecting(attempt) => match &attempt.step {
                 Step::Handshaking { socket, .. } => Some(*socket),
-                Step::NegotiateToken(_) | Step::Negotiate(_) | Step::SocketToken(..) | Step::Opening(..) => None,
+                Step::NegotiateToken(_)
+                | Step::Negotiate(_)
+                | Step::SocketToken(..)
+                | Step::Opening(..) => None,
             },
             Self::Disconnected | Self::Deciding(_) | Self::Waiting { .. } => None,
         }
@@ -166,7 +180,14 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 6] = [Self::Connect, Self::Handshake, Self::Server, Self::Ping, Self::Retry, Self::Close];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Handshake,
+        Self::Server,
+        Self::Ping,
+        Self::Retry,
+        Self::Close,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -69,7 +69,9 @@ impl Protocol {
     /// The protocol of that name, in any case of letters, as the official server matches it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.name().eq_ignore_ascii_case(name))
     }
 
     /// What a transport must carry for this protocol.
@@ -222,7 +224,12 @@ impl Protocol {
     ///
     /// # Errors
     /// When an argument cannot be serialized.
-    pub fn encode_invocation<A: HubArguments + ?Sized>(self, out: &mut BytesMut, head: InvocationHead<'_>, arguments: &A) -> Result<(), EncodeError> {
+    pub fn encode_invocation<A: HubArguments + ?Sized>(
+        self,
+        out: &mut BytesMut,
+        head: InvocationHead<'_>,
+        arguments: &A,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::Json => json::encode_invocation(out, head, arguments),
             Self::MessagePack => msgpack::encode_invocation(out, head, arguments),
@@ -233,7 +240,13 @@ impl Protocol {
     ///
     /// # Errors
     /// When the item cannot be serialized.
-    pub fn encode_stream_item<T: Encode + ?Sized>(self, out: &mut BytesMut, headers: &[(ByteString, ByteString)], id: &str, item: &T) -> Result<(), EncodeError> {
+    pub fn encode_stream_item<T: Encode + ?Sized>(
+        self,
+        out: &mut BytesMut,
+        headers: &[(ByteString, ByteString)],
+        id: &str,
+        item: &T,
+    ) -> Result<(), EncodeError> {
         match self {
             Self::Json => json::encode_stream_item(out, headers, id, item),
             Self::MessagePack => msgpack::encode_stream_item(out, headers, id, item),
@@ -258,7 +271,12 @@ impl Protocol {
     }
 
     /// Appends a CancelInvocation.
-    pub fn encode_cancel_invocation(self, out: &mut BytesMut, headers: &[(ByteString, ByteString)], id: &str) {
+    pub fn encode_cancel_invocation(
+        self,
+        out: &mut BytesMut,
+        headers: &[(ByteString, ByteString)],
+        id: &str,
+    ) {
         match self {
             Self::Json => json::encode_cancel_invocation(out, headers, id),
             Self::MessagePack => msgpack::encode_cancel_invocation(out, headers, id),
@@ -303,10 +321,22 @@ impl Protocol {
     /// [`EncodeError::RawPayload`] when a payload in it belongs to the other protocol.
     pub fn encode(self, out: &mut BytesMut, message: &HubMessage) -> Result<(), EncodeError> {
         match message {
-            HubMessage::Invocation(invocation) => self.encode_whole_invocation(out, invocation, false),
-            HubMessage::StreamInvocation(invocation) => self.encode_whole_invocation(out, invocation, true),
-            HubMessage::StreamItem { headers, invocation_id, item } => self.encode_stream_item(out, headers, invocation_id, item),
-            HubMessage::Completion { headers, invocation_id, outcome } => {
+            HubMessage::Invocation(invocation) => {
+                self.encode_whole_invocation(out, invocation, false)
+            }
+            HubMessage::StreamInvocation(invocation) => {
+                self.encode_whole_invocation(out, invocation, true)
+            }
+            HubMessage::StreamItem {
+                headers,
+                invocation_id,
+                item,
+            } => self.encode_stream_item(out, headers, invocation_id, item),
+            HubMessage::Completion {
+                headers,
+                invocation_id,
+                outcome,
+            } => {
                 let outcome = match outcome {
                     Outcome::Void => CompletionOutcome::Void,
                     Outcome::Result(result) => CompletionOutcome::Result(result),
@@ -314,7 +344,10 @@ impl Protocol {
                 };
                 self.encode_completion(out, headers, invocation_id, outcome)
             }
-            HubMessage::CancelInvocation { headers, invocation_id } => {
+            HubMessage::CancelInvocation {
+                headers,
+                invocation_id,
+            } => {
                 self.encode_cancel_invocation(out, headers, invocation_id);
                 Ok(())
             }
@@ -322,7 +355,10 @@ impl Protocol {
                 self.encode_ping(out);
                 Ok(())
             }
-            HubMessage::Close { error, allow_reconnect } => {
+            HubMessage::Close {
+                error,
+                allow_reconnect,
+            } => {
                 self.encode_close(out, error.as_deref(), *allow_reconnect);
                 Ok(())
             }
@@ -337,7 +373,12 @@ impl Protocol {
         }
     }
 
-    fn encode_whole_invocation(self, out: &mut BytesMut, invocation: &Invocation, streaming: bool) -> Result<(), EncodeError> {
+    fn encode_whole_invocation(
+        self,
+        out: &mut BytesMut,
+        invocation: &Invocation,
+        streaming: bool,
+    ) -> Result<(), EncodeError> {
         let head = InvocationHead {
             streaming,
             headers: &invocation.headers,

@@ -44,7 +44,10 @@ pub enum BodyMode {
 
 /// A message of a WebSocket, in either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "drivers match on it to write frames; complete by RFC 6455")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "drivers match on it to write frames; complete by RFC 6455"
+)]
 pub enum WsMessage {
     /// A text message. The bytes are UTF-8 when this library wrote them; received ones need not be checked.
     Text(Bytes),

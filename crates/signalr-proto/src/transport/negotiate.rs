@@ -108,7 +108,14 @@ impl TransportOffer {
     /// A transport with all it can carry.
     #[must_use]
     pub fn of(kind: TransportKind) -> Self {
-        Self { transport: kind.name().into(), transfer_formats: kind.formats().iter().map(|format| format.name().into()).collect() }
+        Self {
+            transport: kind.name().into(),
+            transfer_formats: kind
+                .formats()
+                .iter()
+                .map(|format| format.name().into())
+                .collect(),
+        }
     }
 }
 
@@ -131,7 +138,11 @@ pub struct Offer {
 impl Offer {
     /// An offer of all of `transports`.
     #[must_use]
-    pub fn new(connection_id: Box<str>, connection_token: Option<Box<str>>, transports: &[TransportKind]) -> Self {
+    pub fn new(
+        connection_id: Box<str>,
+        connection_token: Option<Box<str>>,
+        transports: &[TransportKind],
+    ) -> Self {
         Self {
             version: u32::from(connection_token.is_some()),
             connection_id,
@@ -144,7 +155,9 @@ impl Offer {
     /// The value of the parameter `id`: the token, or in version 0 the connection id (`TR-9`).
     #[must_use]
     pub fn token(&self) -> &str {
-        self.connection_token.as_deref().unwrap_or(&self.connection_id)
+        self.connection_token
+            .as_deref()
+            .unwrap_or(&self.connection_id)
     }
 }
 
@@ -191,8 +204,9 @@ struct Members {
     connection_token: Option<Box<str>>,
     available_transports: Option<Vec<TransportOffer>>,
     use_stateful_reconnect: Option<bool>,
-    /// In both spellings: the old servers' own, and that of gateways which write all names alike.
-    #[serde(rename = "ProtocolVersion", alias = "protocolVersion")]
+    /// Only servers that are not ASP.NET Core say this; gateways that write all names alike spell it in the other way.
+    #[serde(rename = "ProtocolVersion")]
+    classic_version: Option<serde::de::IgnoredAny>,
     protocol_version: Option<serde::de::IgnoredAny>,
 }
 
@@ -203,26 +217,35 @@ impl NegotiateResponse {
     /// [`NegotiateError::AspNet`] for a server that is not ASP.NET *Core* SignalR, [`NegotiateError::Invalid`] for a body that
     /// is not a JSON object or lacks `connectionId`, `availableTransports` or (from version 1) `connectionToken`.
     pub fn decode(body: &[u8]) -> Result<Self, NegotiateError> {
-        let members: Members = serde_json::from_slice(body).map_err(|error| NegotiateError::Invalid(json_error(&error, body)))?;
+        let members: Members = serde_json::from_slice(body)
+            .map_err(|error| NegotiateError::Invalid(json_error(&error, body)))?;
         if let Some(error) = members.error {
             return Ok(Self::Refused { error });
         }
-        if members.protocol_version.is_some() {
+        if members.classic_version.is_some() || members.protocol_version.is_some() {
             return Err(NegotiateError::AspNet);
         }
         if let Some(url) = members.url.filter(|url| !url.is_empty()) {
-            return Ok(Self::Redirect { url, access_token: members.access_token.and_then(AccessToken::new) });
+            return Ok(Self::Redirect {
+                url,
+                access_token: members.access_token.and_then(AccessToken::new),
+            });
         }
-        let version = u32::try_from(members.negotiate_version.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+        let version =
+            u32::try_from(members.negotiate_version.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
         let connection_token = members.connection_token.filter(|_| version > 0);
         if version > 0 && connection_token.is_none() {
             return Err(missing("connectionToken"));
         }
         Ok(Self::Connect(Offer {
             version,
-            connection_id: members.connection_id.ok_or_else(|| missing("connectionId"))?,
+            connection_id: members
+                .connection_id
+                .ok_or_else(|| missing("connectionId"))?,
             connection_token,
-            transports: members.available_transports.ok_or_else(|| missing("availableTransports"))?,
+            transports: members
+                .available_transports
+                .ok_or_else(|| missing("availableTransports"))?,
             stateful_reconnect: members.use_stateful_reconnect.unwrap_or(false),
         }))
     }
@@ -239,10 +262,15 @@ impl NegotiateResponse {
                 available_transports: Some(&offer.transports),
                 ..Body::default()
             },
-            Self::Redirect { url, access_token } => {
-                Body { url: Some(url), access_token: access_token.as_ref().map(AccessToken::expose), ..Body::default() }
-            }
-            Self::Refused { error } => Body { error: Some(error), ..Body::default() },
+            Self::Redirect { url, access_token } => Body {
+                url: Some(url),
+                access_token: access_token.as_ref().map(AccessToken::expose),
+                ..Body::default()
+            },
+            Self::Refused { error } => Body {
+                error: Some(error),
+                ..Body::default()
+            },
         };
         serde_json::to_vec(&body).unwrap_or_default().into()
     }
@@ -270,36 +298,69 @@ struct Body<'a> {
 }
 
 const fn missing(member: &'static str) -> NegotiateError {
-    NegotiateError::Invalid(DecodeError { kind: DecodeErrorKind::Missing { member }, position: 0 })
+    NegotiateError::Invalid(DecodeError {
+        kind: DecodeErrorKind::Missing { member },
+        position: 0,
+    })
 }
 
 /// Where and how the body is not what it should be; serde's own words may repeat the body, so they are not kept.
 fn json_error(error: &serde_json::Error, body: &[u8]) -> DecodeError {
-    let before = body.split(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(|line| line.len() + 1).sum::<usize>();
+    let before = body
+        .split(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(|line| line.len() + 1)
+        .sum::<usize>();
     let expected = match error.classify() {
-        serde_json::error::Category::Data => "a JSON object with the members of a negotiate response",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => "a JSON object",
+        serde_json::error::Category::Data => {
+            "a JSON object with the members of a negotiate response"
+        }
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => "a JSON object",
     };
-    DecodeError::new(DecodeErrorKind::Syntax { expected }, before + error.column().saturating_sub(1))
+    DecodeError::new(
+        DecodeErrorKind::Syntax { expected },
+        before + error.column().saturating_sub(1),
+    )
 }
 
 /// The negotiate request for this address.
-pub(crate) fn request(url: &HubUrl, headers: Option<&HeaderMap>, token: Option<&AccessToken>, stateful: bool) -> Result<Request<Bytes>, http::Error> {
-    let mut request = Request::builder().method(Method::POST).uri(url.negotiate(stateful)?).body(Bytes::new())?;
+pub(crate) fn request(
+    url: &HubUrl,
+    headers: Option<&HeaderMap>,
+    token: Option<&AccessToken>,
+    stateful: bool,
+) -> Result<Request<Bytes>, http::Error> {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(url.negotiate(stateful)?)
+        .body(Bytes::new())?;
     *request.headers_mut() = common_headers(headers, token);
-    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    request
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     Ok(request)
 }
 
 /// The headers of every request: the user's, the token unless it has a place in the query, and what official clients send (`TR-74`).
-pub(crate) fn common_headers(headers: Option<&HeaderMap>, token: Option<&AccessToken>) -> HeaderMap {
+pub(crate) fn common_headers(
+    headers: Option<&HeaderMap>,
+    token: Option<&AccessToken>,
+) -> HeaderMap {
     let mut all = headers.cloned().unwrap_or_default();
-    all.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
-        "Microsoft SignalR/0.1 (",
-        env!("CARGO_PKG_VERSION"),
-        "; Unknown OS; Rust; Unknown Runtime Version)"
-    )));
-    all.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
+    // Which of them are secrets only the user knows, so none is shown.
+    all.values_mut().for_each(|value| value.set_sensitive(true));
+    all.entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!(
+            "Microsoft SignalR/0.1 (",
+            env!("CARGO_PKG_VERSION"),
+            "; Unknown OS; Rust; Unknown Runtime Version)"
+        )));
+    all.insert(
+        "x-requested-with",
+        HeaderValue::from_static("XMLHttpRequest"),
+    );
     if let Some(value) = token.and_then(AccessToken::header) {
         all.insert(header::AUTHORIZATION, value);
     }
@@ -323,10 +384,14 @@ mod tests {
 
     #[test]
     fn version_one_needs_a_connection_token_and_version_zero_uses_the_id() {
-        let one = offer(r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#);
+        let one = offer(
+            r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#,
+        );
         assert_eq!((one.version, one.token()), (1, "t"));
         for zero in [r#""negotiateVersion":0,"#, ""] {
-            let zero = offer(&format!(r#"{{{zero}"connectionId":"i","connectionToken":"t","availableTransports":[]}}"#));
+            let zero = offer(&format!(
+                r#"{{{zero}"connectionId":"i","connectionToken":"t","availableTransports":[]}}"#
+            ));
             assert_eq!((zero.version, zero.token()), (0, "i"));
         }
         for member in ["connectionId", "connectionToken", "availableTransports"] {
@@ -341,29 +406,60 @@ mod tests {
             r#"{"x":{"y":[1,{"z":null}]},"negotiateVersion":1,"connectionId":"i","connectionToken":"t",
                "availableTransports":[{"transport":"Pigeons","transferFormats":["Text"],"speed":[]}]}"#,
         );
-        assert_eq!(one.transports, [TransportOffer { transport: "Pigeons".into(), transfer_formats: vec!["Text".into()] }]);
+        assert_eq!(
+            one.transports,
+            [TransportOffer {
+                transport: "Pigeons".into(),
+                transfer_formats: vec!["Text".into()]
+            }]
+        );
     }
 
     #[test]
     fn a_redirect_wins_over_everything_but_an_error() {
         let redirect = decode(r#"{"url":"https://other/client?hub=chat","accessToken":"canary","negotiateVersion":0,"availableTransports":[]}"#).unwrap();
-        let NegotiateResponse::Redirect { url, access_token } = &redirect else { panic!("{redirect:?}") };
-        assert_eq!((&**url, access_token.as_ref().unwrap().expose()), ("https://other/client?hub=chat", "canary"));
+        let NegotiateResponse::Redirect { url, access_token } = &redirect else {
+            panic!("{redirect:?}")
+        };
+        assert_eq!(
+            (&**url, access_token.as_ref().unwrap().expose()),
+            ("https://other/client?hub=chat", "canary")
+        );
         assert!(!format!("{redirect:?}").contains("canary"));
-        assert_eq!(decode(r#"{"url":"https://x","error":"no"}"#), Ok(NegotiateResponse::Refused { error: "no".into() }));
+        assert_eq!(
+            decode(r#"{"url":"https://x","error":"no"}"#),
+            Ok(NegotiateResponse::Refused { error: "no".into() })
+        );
     }
 
     #[test]
     fn an_asp_net_server_that_is_not_core_is_explained() {
-        assert_eq!(decode(r#"{"ProtocolVersion":"1.5","Url":"/signalr"}"#), Err(NegotiateError::AspNet));
-        assert_eq!(decode(r#"{"protocolVersion":"1.5","url":"/signalr"}"#), Err(NegotiateError::AspNet));
+        assert_eq!(
+            decode(r#"{"ProtocolVersion":"1.5","Url":"/signalr"}"#),
+            Err(NegotiateError::AspNet)
+        );
+        assert_eq!(
+            decode(r#"{"protocolVersion":"1.5","url":"/signalr"}"#),
+            Err(NegotiateError::AspNet)
+        );
     }
 
     #[test]
     fn a_body_that_is_not_a_json_object_is_an_error_with_its_place_and_without_its_text() {
-        for body in ["", "not json canary", "[]", "null", "{\"connectionId\":5}", "{\n\n  canary", "{\"connectionId\":\"canary\",}"] {
+        for body in [
+            "",
+            "not json canary",
+            "[]",
+            "null",
+            "{\"connectionId\":5}",
+            "{\n\n  canary",
+            "{\"connectionId\":\"canary\",}",
+        ] {
             let error = decode(body).unwrap_err();
-            assert!(matches!(error, NegotiateError::Invalid(_)), "{body}: {error:?}");
+            assert!(
+                matches!(error, NegotiateError::Invalid(_)),
+                "{body}: {error:?}"
+            );
             assert!(!error.to_string().contains("canary"), "{error}");
         }
     }
@@ -390,7 +486,12 @@ mod tests {
         let request = request(&url, None, AccessToken::new("canary").as_ref(), false).unwrap();
         assert_eq!(request.headers()["x-requested-with"], "XMLHttpRequest");
         assert_eq!(request.headers()["authorization"], "Bearer canary");
-        assert!(request.headers()["user-agent"].to_str().unwrap().starts_with("Microsoft SignalR/"));
+        assert!(
+            request.headers()["user-agent"]
+                .to_str()
+                .unwrap()
+                .starts_with("Microsoft SignalR/")
+        );
         assert!(!format!("{request:?}").contains("canary"));
     }
 }

@@ -29,8 +29,16 @@ impl HubUrl {
             Some("https" | "wss") => true,
             Some(_) | None => return Err(UsageError::InvalidUrl),
         };
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or(UsageError::InvalidUrl)?;
-        Ok(Self { secure, authority: authority.clone(), path: uri.path().into(), query: uri.query().unwrap_or_default().into() })
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.host().is_empty())
+            .ok_or(UsageError::InvalidUrl)?;
+        Ok(Self {
+            secure,
+            authority: authority.clone(),
+            path: uri.path().into(),
+            query: uri.query().unwrap_or_default().into(),
+        })
     }
 
     /// Whether TLS is wanted.
@@ -49,18 +57,27 @@ impl HubUrl {
     #[must_use]
     pub fn same_origin(&self, other: &Self) -> bool {
         self.secure == other.secure
-            && self.authority.host().eq_ignore_ascii_case(other.authority.host())
+            && self
+                .authority
+                .host()
+                .eq_ignore_ascii_case(other.authority.host())
             && self.port() == other.port()
     }
 
     fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(if self.secure { 443 } else { 80 })
+        self.authority
+            .port_u16()
+            .unwrap_or(if self.secure { 443 } else { 80 })
     }
 
     /// Whether the query names this parameter, in any case of letters.
     #[must_use]
     pub fn has_parameter(&self, name: &str) -> bool {
-        self.query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name)))
+        self.query.split('&').any(|pair| {
+            pair.split('=')
+                .next()
+                .is_some_and(|key| key.eq_ignore_ascii_case(name))
+        })
     }
 
     /// The address of `<path>/negotiate`, with the parameters added behind the query that is there (`TR-1` to `TR-3`).
@@ -74,11 +91,23 @@ impl HubUrl {
         if stateful && !self.has_parameter("useStatefulReconnect") {
             append(&mut query, "useStatefulReconnect", "true");
         }
-        self.build(if self.secure { Scheme::HTTPS } else { Scheme::HTTP }, &path, &query)
+        self.build(
+            if self.secure {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
+            &path,
+            &query,
+        )
     }
 
     /// The address of a WebSocket, with the connection's token unless negotiation was skipped (`TR-16`, `TR-38`).
-    pub(crate) fn web_socket(&self, id: Option<&str>, access_token: Option<&str>) -> Result<Uri, http::Error> {
+    pub(crate) fn web_socket(
+        &self,
+        id: Option<&str>,
+        access_token: Option<&str>,
+    ) -> Result<Uri, http::Error> {
         let mut query = String::from(&*self.query);
         if let Some(id) = id {
             append(&mut query, "id", id);
@@ -97,7 +126,11 @@ impl HubUrl {
             target.push('?');
             target.push_str(query);
         }
-        Uri::builder().scheme(scheme).authority(self.authority.clone()).path_and_query(target).build()
+        Uri::builder()
+            .scheme(scheme)
+            .authority(self.authority.clone())
+            .path_and_query(target)
+            .build()
     }
 }
 
@@ -112,7 +145,9 @@ fn append(query: &mut String, name: &str, value: &str) {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             query.push(char::from(byte));
         } else {
-            const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+            const HEX: [char; 16] = [
+                '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+            ];
             query.push('%');
             query.extend(HEX.get(usize::from(byte >> 4)));
             query.extend(HEX.get(usize::from(byte & 15)));
@@ -130,7 +165,12 @@ impl core::fmt::Display for HubUrl {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
         // User names and passwords before an @ are credentials too.
-        let host = self.authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = self
+            .authority
+            .as_str()
+            .rsplit('@')
+            .next()
+            .unwrap_or_default();
         write!(f, "{scheme}://{host}{}", self.path)
     }
 }
@@ -140,29 +180,70 @@ mod tests {
     use super::*;
 
     fn negotiate(url: &str) -> String {
-        HubUrl::parse(url).unwrap().negotiate(false).unwrap().to_string()
+        HubUrl::parse(url)
+            .unwrap()
+            .negotiate(false)
+            .unwrap()
+            .to_string()
     }
 
     #[test]
     fn negotiate_is_appended_to_the_path_behind_one_slash_and_the_query_is_kept() {
-        assert_eq!(negotiate("http://h/hub"), "http://h/hub/negotiate?negotiateVersion=1");
-        assert_eq!(negotiate("http://h/hub/"), "http://h/hub/negotiate?negotiateVersion=1");
-        assert_eq!(negotiate("http://h"), "http://h/negotiate?negotiateVersion=1");
-        assert_eq!(negotiate("https://h:8/a/b?x=1&y=%20#part"), "https://h:8/a/b/negotiate?x=1&y=%20&negotiateVersion=1");
-        assert_eq!(negotiate("ws://h/hub?negotiateVersion=0"), "http://h/hub/negotiate?negotiateVersion=0");
+        assert_eq!(
+            negotiate("http://h/hub"),
+            "http://h/hub/negotiate?negotiateVersion=1"
+        );
+        assert_eq!(
+            negotiate("http://h/hub/"),
+            "http://h/hub/negotiate?negotiateVersion=1"
+        );
+        assert_eq!(
+            negotiate("http://h"),
+            "http://h/negotiate?negotiateVersion=1"
+        );
+        assert_eq!(
+            negotiate("https://h:8/a/b?x=1&y=%20#part"),
+            "https://h:8/a/b/negotiate?x=1&y=%20&negotiateVersion=1"
+        );
+        assert_eq!(
+            negotiate("ws://h/hub?negotiateVersion=0"),
+            "http://h/hub/negotiate?negotiateVersion=0"
+        );
     }
 
     #[test]
     fn the_web_socket_address_carries_the_token_percent_encoded() {
         let url = HubUrl::parse("https://h/hub?x=1").unwrap();
-        assert_eq!(url.web_socket(Some("a+/=b"), None).unwrap().to_string(), "wss://h/hub?x=1&id=a%2B%2F%3Db");
-        assert_eq!(url.web_socket(None, Some("t")).unwrap().to_string(), "wss://h/hub?x=1&access_token=t");
-        assert_eq!(HubUrl::parse("http://h/hub").unwrap().web_socket(None, None).unwrap().to_string(), "ws://h/hub");
+        assert_eq!(
+            url.web_socket(Some("a+/=b"), None).unwrap().to_string(),
+            "wss://h/hub?x=1&id=a%2B%2F%3Db"
+        );
+        assert_eq!(
+            url.web_socket(None, Some("t")).unwrap().to_string(),
+            "wss://h/hub?x=1&access_token=t"
+        );
+        assert_eq!(
+            HubUrl::parse("http://h/hub")
+                .unwrap()
+                .web_socket(None, None)
+                .unwrap()
+                .to_string(),
+            "ws://h/hub"
+        );
     }
 
     #[test]
     fn addresses_that_are_not_absolute_http_are_refused() {
-        for text in ["", "/hub", "localhost:5000/hub", "ftp://h/hub", "http://", "file:///etc", "http:///x", "not a url"] {
+        for text in [
+            "",
+            "/hub",
+            "localhost:5000/hub",
+            "ftp://h/hub",
+            "http://",
+            "file:///etc",
+            "http:///x",
+            "not a url",
+        ] {
             assert_eq!(HubUrl::parse(text), Err(UsageError::InvalidUrl), "{text}");
         }
     }
@@ -170,6 +251,9 @@ mod tests {
     #[test]
     fn debug_output_hides_the_query_and_the_password() {
         let url = HubUrl::parse("http://user:secret@h/hub?access_token=canary").unwrap();
-        assert_eq!(format!("{url:?} {url}"), "HubUrl(http://h/hub) http://h/hub");
+        assert_eq!(
+            format!("{url:?} {url}"),
+            "HubUrl(http://h/hub) http://h/hub"
+        );
     }
 }

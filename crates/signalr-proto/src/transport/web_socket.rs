@@ -30,7 +30,10 @@ impl WebSocket {
     pub(crate) fn bytes(message: WsMessage) -> Result<Bytes, EndCause> {
         match message {
             WsMessage::Text(bytes) | WsMessage::Binary(bytes) => Ok(bytes),
-            WsMessage::Close(code) => Err(EndCause::WebSocketClose { code, reason: Box::default() }),
+            WsMessage::Close(code) => Err(EndCause::WebSocketClose {
+                code,
+                reason: Box::default(),
+            }),
         }
     }
 }
@@ -48,8 +51,14 @@ pub(crate) struct Opening<'a> {
 impl Opening<'_> {
     /// The request: the token in the `Authorization` header, or in the query on request (`TR-39`).
     pub(crate) fn request(&self) -> Result<Request<()>, http::Error> {
-        let (in_query, in_header) = if self.token_in_query { (self.access_token, None) } else { (None, self.access_token) };
-        let uri = self.url.web_socket(self.id, in_query.map(AccessToken::expose))?;
+        let (in_query, in_header) = if self.token_in_query {
+            (self.access_token, None)
+        } else {
+            (None, self.access_token)
+        };
+        let uri = self
+            .url
+            .web_socket(self.id, in_query.map(AccessToken::expose))?;
         let mut request = Request::builder().uri(uri).body(())?;
         *request.headers_mut() = common_headers(self.headers, in_header);
         Ok(request)

@@ -1,0 +1,47 @@
+//! Our own server, in this process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use signalr_testkit::hubs::{World, test_hubs};
+
+use crate::Failure;
+
+/// The test hubs, served for as long as the program runs.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// Their address.
+    pub url: String,
+    /// What is behind them.
+    pub world: World,
+}
+
+/// Serves the test hubs on a free port.
+///
+/// # Errors
+/// When there is none.
+pub fn start() -> Result<Own, Failure> {
+    let (router, world) = test_hubs()?;
+    let url = serve((Ipv4Addr::LOCALHOST, 0).into(), router)?;
+    Ok(Own { url, world })
+}
+
+/// Serves anything, on a thread of its own: what it allocates is not counted as the client's. Gives the address.
+///
+/// # Errors
+/// When nobody can listen there.
+pub fn serve(address: SocketAddr, router: Router) -> Result<String, Failure> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router).await
+        })
+    });
+    Ok(url)
+}

@@ -1,0 +1,101 @@
+//! The client against our own server: the scenarios that the reference server has to pass, too.
+
+use std::net::{Ipv6Addr, TcpListener};
+
+use futures_util::future::join;
+use signalr_client::{Launch, Protocol};
+use signalr_testkit::hubs::test_hubs;
+use signalr_tests::{Capabilities, own, run};
+
+fn check(failures: &[String]) {
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+async fn suite<R: Launch>(url: &str) -> Vec<String> {
+    let only = std::env::var("SIGNALR_ONLY").ok();
+    let run = |protocol| run::<R>(url, protocol, Capabilities::ALL, only.as_deref());
+    let (mut failures, more) = join(run(Protocol::Json), run(Protocol::MessagePack)).await;
+    failures.extend(more);
+    failures
+}
+
+#[test]
+fn every_scenario_works_against_our_own_server() {
+    let own = own::start().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    check(&runtime.block_on(suite::<signalr_tokio::Tokio>(&own.url)));
+}
+
+#[tokio::test]
+async fn an_ipv6_address_is_a_host_like_any_other() {
+    let address = (Ipv6Addr::LOCALHOST, 0).into();
+    if TcpListener::bind::<std::net::SocketAddr>(address).is_err() {
+        eprintln!("SKIPPED: this machine has no ::1");
+        return;
+    }
+    let (router, _) = test_hubs().unwrap();
+    let url = own::serve(address, router).unwrap();
+    assert!(url.starts_with("http://[::1]:"), "{url}");
+    let connection = signalr_tokio::HubConnection::builder(format!("{url}/hub"))
+        .build()
+        .unwrap();
+    connection.start().await.unwrap();
+    assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+    let host = connection.invoke::<String>("Header", ("host",)).await;
+    assert_eq!(host.as_deref(), Ok(url.trim_start_matches("http://")));
+    connection.stop().await;
+}
+
+/// Their executors run in threads of their own, so whatever polls `start` may be a stranger.
+#[test]
+fn connections_of_smol_and_async_std_start_outside_of_their_runtimes() {
+    let own = own::start().unwrap();
+    let url = format!("{}/hub", own.url);
+    async fn add<R: Launch>(url: &str) -> i32 {
+        let connection = signalr_client::HubConnection::<R>::builder(url)
+            .build()
+            .unwrap();
+        connection.start().await.unwrap();
+        let sum = connection.invoke("Add", (1, 2)).await.unwrap();
+        connection.stop().await;
+        sum
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    assert_eq!(runtime.block_on(add::<signalr_smol::Smol>(&url)), 3);
+    assert_eq!(
+        runtime.block_on(add::<signalr_async_std::AsyncStd>(&url)),
+        3
+    );
+}
+
+#[test]
+fn a_connection_of_tokio_outside_of_tokio_says_what_to_do_and_can_be_started_inside_afterwards() {
+    let own = own::start().unwrap();
+    let connection = signalr_tokio::HubConnection::builder(format!("{}/hub", own.url))
+        .build()
+        .unwrap();
+    let error = smol::block_on(connection.start()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "start() must be called within a tokio runtime, for instance under #[tokio::main]"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        connection.start().await.unwrap();
+        assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+        connection.stop().await;
+    });
+}
