@@ -29,6 +29,7 @@ read -r _ url <&"${HUB[0]}"
 results="$(mktemp)"
 for _ in $(seq "$rounds"); do
     (pin 0 "$examples/calls" echo "$url" 1 "$seconds") | sed 's/^/echo /' | tee -a "$results"
+    (pin 0 "$examples/calls" raw "$url" 1 "$seconds") | sed "s/^/raw /" | tee -a "$results"
     (pin 0 "$examples/calls" hub "$url" 1 "$seconds") | sed 's/^/one /' | tee -a "$results"
     (pin 0 "$examples/calls" hub "$url" 64 "$seconds") | sed 's/^/many /' | tee -a "$results"
     (pin 0 "$examples/calls" hub "$url" 64 "$seconds" messagepack) | sed 's/^/packed /' | tee -a "$results"

@@ -1,6 +1,5 @@
 //! Which calls and streams of ours are open, and what their ids are.
 
-use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
@@ -221,37 +220,36 @@ fn parse_id(id: &str) -> Option<u64> {
 }
 
 /// The decimal text of an id, without an allocation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct IdText {
     bytes: [u8; 20],
-    length: usize,
+    start: usize,
 }
 
 impl IdText {
     pub(super) fn new(id: InvocationId) -> Self {
-        let mut text = Self::default();
-        // Twenty digits hold every u64, so this cannot fail.
-        let _ = write!(text, "{id}");
+        let mut text = Self {
+            bytes: [0; 20],
+            start: 20,
+        };
+        let mut rest = id.0;
+        // Twenty digits hold every u64, so the loop ends before the bytes do.
+        for digit in text.bytes.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            text.start -= 1;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
         text
     }
 
     pub(super) fn as_str(&self) -> &str {
         self.bytes
-            .get(..self.length)
+            .get(self.start..)
             .and_then(|bytes| core::str::from_utf8(bytes).ok())
             .unwrap_or_default()
-    }
-}
-
-impl core::fmt::Write for IdText {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let end = self.length + text.len();
-        self.bytes
-            .get_mut(self.length..end)
-            .ok_or(core::fmt::Error)?
-            .copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
     }
 }
 
