@@ -118,8 +118,8 @@ fn no_requirement_is_left_out_or_named_twice() {
     }
     let spec = root().join("../shared/spec");
     if !spec.exists() {
-        println!(
-            "skipped: the specification is not beside the checkout, so only the document itself was checked"
+        signalr_tests::reference::skipped(
+            "the specification is not beside the checkout, so only the document itself was checked",
         );
         return;
     }

@@ -4,6 +4,7 @@
 //! the JavaScript client's in `../js-client`. When `CI` is `true` they must be there.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +34,8 @@ fn skip(what: &str) {
         std::env::var("CI").as_deref() != Ok("true"),
         "{what} must be there in CI"
     );
-    eprintln!("skipped: {what} is not there");
+    // Not `eprintln!`, which the test runner swallows.
+    let _ = writeln!(std::io::stderr(), "skipped: {what} is not there");
 }
 
 async fn installed(program: &str) -> bool {
