@@ -303,6 +303,11 @@ impl Inner {
         }
     }
 
+    /// The driver sleeps until this waker is used.
+    pub(crate) fn sleep(&mut self, waker: &Waker) {
+        self.driver = DriverState::Asleep(waker.clone());
+    }
+
     /// Marks that there is something for the driver, and gives what wakes it if it sleeps; to be woken without the lock.
     #[must_use]
     pub(crate) fn touch(&mut self) -> Option<Waker> {

@@ -128,27 +128,26 @@ where
         let Some(op) = self.socket.as_ref().map(|socket| socket.op) else {
             return;
         };
+        let now = self.now;
         match news {
-            News::Sent => self.sent(op),
-            News::Received(message) => self.input(Input::Received { op, message }),
+            News::Sent => self.consult(|inner, wakers| {
+                inner.machine.handle_input(now, Input::Sent { op });
+                inner.sends.sent(inner.machine.sent_position(), wakers);
+            }),
+            News::Received(message) => self.consult(|inner, _| {
+                inner
+                    .machine
+                    .handle_input(now, Input::Received { op, message })
+            }),
             News::Ended(cause) => {
                 tracing::debug!(%op, ?cause, "the WebSocket ended");
                 self.socket = None;
-                self.input(Input::Ended { op, cause });
+                self.consult(|inner, _| {
+                    inner.machine.handle_input(now, Input::Ended { op, cause })
+                });
             }
         }
-        self.drain(cx);
-    }
-
-    fn sent(&mut self, op: OpId) {
-        let now = self.now;
-        let mut inner = self.shared.lock();
-        inner.now = now;
-        inner.machine.handle_input(now, Input::Sent { op });
-        let position = inner.machine.sent_position();
-        inner.sends.sent(position, &mut self.wakers);
-        drop(inner);
-        self.wake();
+        self.carry_out(cx);
     }
 
     /// Whether handlers are so far behind that reading has to stop. The machine is told, so that it does not blame the server.

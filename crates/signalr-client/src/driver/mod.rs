@@ -96,6 +96,8 @@ struct Engine<T: Transport, P, O, Z, S> {
     /// The next deadline of a single call.
     alarm: Option<Instant>,
     world: World,
+    /// The machine was told something since its decisions were last taken.
+    fed: bool,
     /// Something was begun, or may go on, that nobody would wake us for.
     unpolled: bool,
     dispatcher: Dispatcher,
@@ -136,6 +138,7 @@ where
             now: Instant::ZERO,
             alarm: None,
             world: World::new(),
+            fed: false,
             unpolled: false,
             pumps: FuturesUnordered::new(),
             read_paused: false,
@@ -205,7 +208,7 @@ where
         if inner.dirty {
             return false;
         }
-        inner.driver = DriverState::Asleep(cx.waker().clone());
+        inner.sleep(cx.waker());
         true
     }
 
@@ -218,6 +221,7 @@ where
     }
 
     fn with_machine(&mut self, tell: impl FnOnce(&mut Inner, Instant)) {
+        self.fed = true;
         let mut inner = self.shared.lock();
         inner.now = self.now;
         tell(&mut inner, self.now);
@@ -281,7 +285,9 @@ where
     }
 
     fn wake(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
+        if !self.wakers.is_empty() {
+            self.wakers.drain(..).for_each(Waker::wake);
+        }
     }
 }
 
@@ -296,8 +302,28 @@ where
 {
     /// Carries out everything the machine has decided.
     fn drain(&mut self, cx: &mut Context<'_>) {
+        self.consult(|_, _| {});
+        self.carry_out(cx);
+    }
+
+    /// Tells the machine something, and takes what it decides, in one go.
+    fn consult(&mut self, tell: impl FnOnce(&mut Inner, &mut Vec<Waker>)) {
+        let Self {
+            shared,
+            outputs,
+            wakers,
+            ..
+        } = self;
+        let mut inner = shared.lock();
+        inner.now = self.now;
+        tell(&mut inner, wakers);
+        self.deadline = collect(&mut inner, outputs, wakers);
+        self.fed = false;
+    }
+
+    /// Carries out what was taken, and what comes of that.
+    fn carry_out(&mut self, cx: &mut Context<'_>) {
         loop {
-            self.collect();
             self.wake();
             if self.outputs.is_empty() {
                 break;
@@ -311,47 +337,15 @@ where
                 }
             }
             self.outputs = outputs;
+            if !self.fed {
+                break;
+            }
+            self.consult(|_, _| {});
         }
         if !self.stopping.is_empty() && self.is_disconnected() {
             for answer in self.stopping.drain(..) {
                 // Nobody listens when the future of `stop` was dropped.
                 let _ = answer.send(());
-            }
-        }
-    }
-
-    /// Takes the machine's outputs. Answers to calls are delivered right here, under the lock, without another list.
-    fn collect(&mut self) {
-        let mut inner = self.shared.lock();
-        loop {
-            match inner.machine.poll_output() {
-                Output::Wait(deadline) => {
-                    self.deadline = deadline;
-                    return;
-                }
-                Output::Event(Event::Completion {
-                    invocation_id,
-                    outcome,
-                }) => {
-                    tracing::trace!(
-                        id = invocation_id.number(),
-                        ok = outcome.is_ok(),
-                        "completed"
-                    );
-                    inner.complete(invocation_id, outcome, &mut self.wakers);
-                }
-                Output::Event(Event::StreamItem {
-                    invocation_id,
-                    item,
-                }) => {
-                    tracing::trace!(
-                        id = invocation_id.number(),
-                        size = item.as_bytes().len(),
-                        "item"
-                    );
-                    inner.item(invocation_id, item, &mut self.wakers);
-                }
-                output @ (Output::Event(_) | Output::Action(_)) => self.outputs.push(output),
             }
         }
     }
@@ -501,5 +495,42 @@ where
         // What could not be answered will not be.
         self.dispatcher.retry();
         self.unpolled = true;
+    }
+}
+
+/// Takes the machine's outputs, and tells its next deadline. Answers to calls are delivered right here, under the lock, without
+/// another list.
+fn collect(
+    inner: &mut Inner,
+    outputs: &mut Vec<Output>,
+    wakers: &mut Vec<Waker>,
+) -> Option<Instant> {
+    loop {
+        match inner.machine.poll_output() {
+            Output::Wait(deadline) => return deadline,
+            Output::Event(Event::Completion {
+                invocation_id,
+                outcome,
+            }) => {
+                tracing::trace!(
+                    id = invocation_id.number(),
+                    ok = outcome.is_ok(),
+                    "completed"
+                );
+                inner.complete(invocation_id, outcome, wakers);
+            }
+            Output::Event(Event::StreamItem {
+                invocation_id,
+                item,
+            }) => {
+                tracing::trace!(
+                    id = invocation_id.number(),
+                    size = item.as_bytes().len(),
+                    "item"
+                );
+                inner.item(invocation_id, item, wakers);
+            }
+            output @ (Output::Event(_) | Output::Action(_)) => outputs.push(output),
+        }
     }
 }
