@@ -32,10 +32,6 @@ const DIFFERENT: &[(&str, &str)] = &[
         "stream item without item",
         "the connection ends before the stream beside it has begun",
     ),
-    (
-        "client result: never",
-        "the recorded id belongs to another run",
-    ),
     ("times", "types of .NET: TimeSpan is normalised there"),
     ("mp char string", "types of .NET: a char is a number there"),
     (
