@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::codec::HubMessage;
+
 /// Messages for which an idle connection keeps room.
 const SMALL: usize = 8;
 
@@ -208,6 +210,20 @@ impl Inbound {
             Some(self.received)
         } else {
             None
+        }
+    }
+}
+
+impl HubMessage {
+    /// Whether the message is one that is numbered, kept and acknowledged (`HP-70`).
+    pub(crate) const fn is_numbered(&self) -> bool {
+        match self {
+            Self::Invocation(_)
+            | Self::StreamInvocation(_)
+            | Self::StreamItem { .. }
+            | Self::Completion { .. }
+            | Self::CancelInvocation { .. } => true,
+            Self::Ping | Self::Close { .. } | Self::Ack { .. } | Self::Sequence { .. } => false,
         }
     }
 }

@@ -81,3 +81,14 @@ pub enum EndCause {
         detail: Box<str>,
     },
 }
+
+impl EndCause {
+    /// Whether the peer took its leave (`TR-95`), rather than being lost.
+    pub(crate) const fn is_orderly(&self) -> bool {
+        match self {
+            Self::Clean => true,
+            Self::WebSocketClose { code, .. } => *code != 1006,
+            Self::Refused { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
