@@ -37,6 +37,7 @@ pub mod codec;
 mod error;
 mod limits;
 mod outbox;
+mod replay;
 pub mod server;
 mod time;
 mod timers;
@@ -51,6 +52,7 @@ pub use error::{
     PayloadError, RefreshError, SendError, UsageError,
 };
 pub use limits::Limits;
+pub use replay::SequenceError;
 pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use transport::negotiate::TransportKind;

@@ -323,7 +323,7 @@ impl ClientConnection {
         self.outputs.retain(|output| !output.is_about(id));
         if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
-            self.outbox.write_control(|out| {
+            self.outbox.write_always(|out| {
                 protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
             });
             self.spoke();

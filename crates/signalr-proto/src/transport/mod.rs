@@ -94,4 +94,13 @@ impl EndCause {
             .to_string()
             .into()
     }
+
+    /// Whether the peer took its leave (`TR-95`), rather than being lost.
+    pub(crate) const fn is_orderly(&self) -> bool {
+        match self {
+            Self::Clean => true,
+            Self::WebSocketClose { code, .. } => *code != 1006,
+            Self::Refused { .. } | Self::Failed { .. } => false,
+        }
+    }
 }
