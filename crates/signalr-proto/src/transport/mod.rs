@@ -1,9 +1,11 @@
 //! HTTP and WebSockets as values: what must be asked of the network, and what it answered.
 
+pub mod event_stream;
 pub mod negotiate;
 mod url;
 pub(crate) mod web_socket;
 
+pub use event_stream::EventStream;
 pub use url::HubUrl;
 
 use bytes::Bytes;
