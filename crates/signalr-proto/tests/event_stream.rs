@@ -267,30 +267,36 @@ fn nothing_is_kept_of_comments_and_other_fields() {
 #[test]
 fn a_stream_is_mid_event_from_its_first_byte_of_data_to_its_blank_line() {
     let mut decoder = EventStream::new(100);
-    for (input, mid, buffered) in [
-        (&b""[..], false, 0),
-        (b": comment", false, 0),
-        (b"\n", false, 0),
-        (b"d", true, 0),
-        (b"ata", true, 0),
-        (b":", true, 0),
-        (b" ab", true, 2),
-        (b"\n", true, 2),
-        (b"id: 1", true, 2),
+    for (input, mid, buffered, unfinished) in [
+        (&b""[..], false, 0, 0),
+        (b"\n: comment", false, 0, 0),
+        (b"\n", false, 0, 0),
+        (b"d", true, 0, 11),
+        (b"ata", true, 0, 14),
+        (b":", true, 0, 15),
+        (b" ab", true, 2, 18),
+        (b"\n", true, 2, 19),
+        (b"id: 1", true, 2, 24),
     ] {
         assert_eq!(decoder.decode(&mut Bytes::from_static(input)), Ok(None));
-        assert_eq!(
-            (decoder.is_mid_event(), decoder.buffered()),
-            (mid, buffered),
-            "{input:?}"
+        let found = (
+            decoder.is_mid_event(),
+            decoder.buffered(),
+            decoder.unfinished(),
         );
+        assert_eq!(found, (mid, buffered, unfinished), "{input:?}");
     }
-    assert!(
-        decoder
-            .decode(&mut Bytes::from_static(b"\n\n"))
-            .unwrap()
-            .is_some()
+    let mut rest = Bytes::from_static(b"\r\n\r\n\r\ndata: a\n\n");
+    assert_eq!(
+        decoder.decode(&mut rest),
+        Ok(Some(Bytes::from_static(b"ab")))
     );
+    assert_eq!((decoder.event_start(), decoder.unfinished()), (1, 0));
+    assert_eq!(
+        decoder.decode(&mut rest),
+        Ok(Some(Bytes::from_static(b"a")))
+    );
+    assert_eq!((decoder.event_start(), decoder.unfinished()), (31, 0));
     assert!(!decoder.is_mid_event());
 }
 
