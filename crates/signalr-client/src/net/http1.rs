@@ -114,8 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NetBody<S> {
     }
 
     /// The answer is read: if nothing of it or of the request is left, and the server said nothing else, the connection is free.
-    fn release(&mut self, cx: &mut Context<'_>) {
-        self.drive(cx);
+    fn release(&mut self) {
         if let Some(live) = self.live.take().filter(|live| live.sender.is_ready()) {
             self.home.pool.put(self.home.origin.clone(), live);
         }
@@ -130,7 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetBody<S> {
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 None => {
-                    self.release(cx);
+                    self.drive(cx);
+                    self.release();
                     None
                 }
                 Some(Err(error)) => {
@@ -183,10 +183,17 @@ pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         request: error.take_message().map(Box::new),
         error: http_error(who, &error.into_error()),
     })?;
-    Ok(answer.map(|incoming| NetBody {
-        live,
-        home,
-        incoming,
+    Ok(answer.map(|incoming| {
+        let mut body = NetBody {
+            live,
+            home,
+            incoming,
+        };
+        if body.incoming.is_end_stream() {
+            // Nobody need read what is not there.
+            body.release();
+        }
+        body
     }))
 }
 

@@ -258,10 +258,16 @@ impl Server {
             _ => return None,
         };
         let authority: Authority = found.uri().authority()?.clone();
-        if authority.host().is_empty() {
+        let host = authority.host();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            // Otherwise there is something that is no port.
+            None if host == authority.as_str() => port,
+            None => return None,
+        };
+        if host.is_empty() {
             return None;
         }
-        let port = authority.port_u16().unwrap_or(port);
         Some(Self {
             kind,
             address: Address::new(secure, authority, port),
@@ -428,6 +434,8 @@ mod tests {
             ("http://", None),
             ("", None),
             ("http://a b", None),
+            ("http://p:x", None),
+            ("http://p:99999", None),
         ] {
             let server = Server::parse(url);
             let shown = server.map(|server| format!("{server:?}"));
