@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use futures_rustls::TlsAcceptor;
 use rustls::ServerConfig;
-use signalr_client::Proxy;
+use signalr_client::{NetOptions, NetTransport, Proxy, TlsOptions, Transport as _};
 use signalr_tests::own::{self, Own};
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
-use signalr_tokio::{HubConnection, HubConnectionBuilder};
+use signalr_tokio::{HubConnection, HubConnectionBuilder, Tokio};
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 static OWN: LazyLock<Own> = LazyLock::new(|| own::start().unwrap());
@@ -232,19 +232,30 @@ async fn variables_choose_the_proxy_and_its_exceptions() {
 }
 
 #[tokio::test]
-async fn plain_requests_through_a_proxy_share_a_connection() {
-    use signalr_client::Transport as _;
-    let proxy = http_proxy(None).unwrap();
-    let options = signalr_client::NetOptions::default().proxy(Proxy::url(&proxy.url("")).unwrap());
-    let client =
-        signalr_client::NetTransport::with_options(signalr_tokio::Tokio::default(), options)
-            .unwrap();
-    for _ in 0..3 {
-        let request = http::Request::get(format!("{}/nothing", OWN.url)).body(bytes::Bytes::new());
-        let answer = client.request(request.unwrap()).await.unwrap();
-        assert_eq!(answer.status(), 404);
+async fn requests_through_a_proxy_share_a_connection() {
+    let certificate = certificate();
+    let secure = format!("https://{}", tls(&certificate, host().to_owned()));
+    let trusted = TlsOptions::default().add_root_certificate(certificate.cert.pem());
+    let (http, socks) = (http_proxy(None).unwrap(), socks_proxy(None).unwrap());
+    let addresses = [http.url(""), format!("socks5://{}", socks.address)];
+    for (server, requests) in [(&OWN.url, 3), (&secure, 1)] {
+        let (http_before, socks_before) = (http.accepted(), socks.accepted());
+        let seen = http.log().len();
+        for proxy in &addresses {
+            let options = NetOptions::default()
+                .tls(trusted.clone())
+                .proxy(Proxy::url(proxy).unwrap());
+            let client = NetTransport::with_options(Tokio::default(), options).unwrap();
+            for _ in 0..3 {
+                let request = http::Request::get(format!("{server}/nothing"));
+                let request = request.body(bytes::Bytes::new()).unwrap();
+                assert_eq!(client.request(request).await.unwrap().status(), 404);
+            }
+        }
+        assert_eq!(http.accepted() - http_before, 1, "{server}");
+        assert_eq!(socks.accepted() - socks_before, 1, "{server}");
+        assert_eq!(http.log().len() - seen, requests, "{server}");
     }
-    assert_eq!((proxy.accepted(), proxy.log().len()), (1, 3));
 }
 
 /// What a proxy does with everybody, for how it is asked, and what is told of it.

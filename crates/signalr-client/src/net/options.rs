@@ -94,8 +94,9 @@ impl core::fmt::Debug for NetOptions {
 
 /// Which servers are trusted over https and wss.
 ///
-/// A [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options; these are for a [`NetTransport`] that you make
-/// yourself, for instance to wrap it in a [`Transport`] of your own.
+/// A [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options; these are for a
+/// [`NetTransport`](crate::NetTransport) that you make yourself, for instance to wrap it in a [`Transport`](crate::Transport) of
+/// your own.
 ///
 /// ```
 /// use signalr_client::{BuildError, Limits, NetTransport, Runtime, TlsOptions};
