@@ -130,6 +130,27 @@ async fn requests_one_after_the_other_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_large_body_arrives_whole_on_a_connection_that_is_used_again() {
+    let wire = answering(|peer, heard| {
+        let sum: usize = heard.body.bytes().map(usize::from).sum();
+        peer.answer("200 OK", "", &format!("{} {sum}", heard.body.len()));
+    });
+    let client = client();
+    let whole: Vec<u8> = (b'a'..=b'z').cycle().take(3_000_000).collect();
+    for length in [0, 1, 16_384, 16_385, 100_000, 3_000_000] {
+        let mut post = request(Method::POST, wire.url("/"));
+        let sum: usize = whole[..length].iter().copied().map(usize::from).sum();
+        *post.body_mut() = Bytes::copy_from_slice(&whole[..length]);
+        let answer = send(&client, post).await.unwrap();
+        assert_eq!(
+            text(answer.into_body()).await.unwrap(),
+            format!("{length} {sum}")
+        );
+    }
+    assert_eq!(wire.accepted(), 1);
+}
+
+#[tokio::test]
 async fn two_requests_at_once_take_two_connections_and_both_are_used_again() {
     let gate = std::sync::Barrier::new(2);
     let wire = answering(move |peer, _| {

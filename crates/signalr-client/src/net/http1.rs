@@ -1,5 +1,6 @@
 //! HTTP/1.1 requests, one after the other on a connection.
 
+use core::convert::Infallible;
 use core::error::Error as _;
 use core::future::Future as _;
 use core::pin::{Pin, pin};
@@ -13,8 +14,7 @@ use futures_util::Stream;
 use futures_util::future::{Either, select};
 use http::uri::Scheme;
 use http::{HeaderValue, Uri, header};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::ReadBufCursor;
 
@@ -62,16 +62,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Io<S> {
     }
 }
 
-/// A request as it stands on the wire.
-type Wire = http::Request<Full<Bytes>>;
+/// A request's body in pieces: hyper copies what it is given at once, and a connection keeps that memory while it idles.
+pub(super) struct Pieces(Bytes);
 
-/// The largest head of an answer.
+/// Bytes of a piece.
+const PIECE: usize = 16 << 10;
+
+impl Pieces {
+    pub(super) const fn none() -> Self {
+        Self(Bytes::new())
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let most = self.0.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.0.split_to(most)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.0.len()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A request as it stands on the wire.
+pub(super) type Wire = http::Request<Pieces>;
+
+/// The largest head of an answer, and about as much is gathered before it is written.
 const MAX_HEAD: usize = 64 << 10;
 
 /// A connection, and how it is asked.
 pub(super) struct Live<S: AsyncRead + AsyncWrite + Unpin> {
-    sender: SendRequest<Full<Bytes>>,
-    connection: Connection<Io<S>, Full<Bytes>>,
+    sender: SendRequest<Pieces>,
+    connection: Connection<Io<S>, Pieces>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
@@ -246,7 +282,7 @@ pub(super) fn in_origin_form(
     if !head.headers.contains_key(header::HOST) {
         head.headers.insert(header::HOST, address.host_header()?);
     }
-    Ok(http::Request::from_parts(head, Full::new(body)))
+    Ok(http::Request::from_parts(head, Pieces(body)))
 }
 
 /// A request for a proxy that is to pass it on: the whole address, without user name and password.

@@ -34,7 +34,7 @@ use signalr_proto::{EndCause, Instant, Limits};
 use crate::error::BuildError;
 use crate::transport::{Runtime, Transport};
 use address::Address;
-use http1::{Home, Live, Unanswered};
+use http1::{Home, Live, Unanswered, Wire};
 use pool::Pool;
 use proxy::{Kind, Rules, Server};
 use stream::NetStream;
@@ -254,7 +254,7 @@ impl<R: Runtime> NetTransport<R> {
         &self,
         address: &Address,
         who: &str,
-        mut request: http::Request<http_body_util::Full<Bytes>>,
+        mut request: Wire,
         fresh: impl FnOnce() -> F,
     ) -> Result<http::Response<NetBody<R::Stream>>, NetError>
     where

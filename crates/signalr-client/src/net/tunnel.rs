@@ -1,14 +1,12 @@
 //! Connections through a proxy: `CONNECT` of HTTP, and SOCKS version 5 (RFC 1928, RFC 1929).
 
-use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use http::{Request, StatusCode, header};
-use http_body_util::Full;
 
 use super::NetError;
 use super::address::Address;
-use super::http1;
+use super::http1::{self, Pieces, Wire};
 use super::proxy::{Kind, Server};
 use super::stream::NetStream;
 
@@ -39,13 +37,13 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn connect_request(server: &Server, target: &Address) -> http::Result<Request<Full<Bytes>>> {
+fn connect_request(server: &Server, target: &Address) -> http::Result<Wire> {
     let target = target.target();
     let mut request = Request::connect(&target).header(header::HOST, &target);
     if let Some(credentials) = server.basic() {
         request = request.header(header::PROXY_AUTHORIZATION, credentials);
     }
-    request.body(Full::new(Bytes::new()))
+    request.body(Pieces::none())
 }
 
 fn refused(server: &Server, target: &Address, status: StatusCode) -> NetError {
