@@ -17,8 +17,9 @@ use futures_rustls::TlsAcceptor;
 use rustls::ServerConfig;
 use signalr_client::{NetOptions, NetTransport, Proxy, TlsOptions, Transport as _};
 use signalr_tests::own::{self, Own};
+use signalr_tests::reference;
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
-use signalr_tokio::{HubConnection, HubConnectionBuilder, Tokio};
+use signalr_tokio::{HubConnection, HubConnectionBuilder, Protocol, Tokio};
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 static OWN: LazyLock<Own> = LazyLock::new(|| own::start().unwrap());
@@ -255,6 +256,32 @@ async fn requests_through_a_proxy_share_a_connection() {
         assert_eq!(http.accepted() - http_before, 1, "{server}");
         assert_eq!(socks.accepted() - socks_before, 1, "{server}");
         assert_eq!(http.log().len() - seen, requests, "{server}");
+    }
+}
+
+/// The proxy counts: everything that a connection over HTTP asks goes over as many connections as it needs at a time.
+#[tokio::test]
+async fn long_polling_and_event_streams_take_two_connections_and_no_more() {
+    let Some(url) = reference::url() else { return };
+    for (hub, protocol) in [
+        ("longpolling", Protocol::Json),
+        ("longpolling", Protocol::MessagePack),
+        ("sse", Protocol::Json),
+    ] {
+        let counting = socks_proxy(None).unwrap();
+        let proxy = Proxy::url(&format!("socks5://{}", counting.address)).unwrap();
+        let connection = HubConnection::builder(format!("{url}/{hub}"))
+            .protocol(protocol)
+            .proxy(proxy)
+            .build()
+            .unwrap();
+        connection.start().await.unwrap();
+        for number in 0..30 {
+            let sum = connection.invoke::<i32>("Add", (number, 1)).await;
+            assert_eq!(sum, Ok(number + 1), "{hub}");
+        }
+        connection.stop().await;
+        assert_eq!(counting.accepted(), 2, "{hub}");
     }
 }
 
