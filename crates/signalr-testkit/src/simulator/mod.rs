@@ -188,6 +188,8 @@ struct World {
     joined: Option<usize>,
     acts: u64,
     tally: Tally,
+    /// The first start has succeeded.
+    started: bool,
     closed: bool,
     steps: u64,
 }
@@ -230,6 +232,7 @@ impl World {
             joined: None,
             acts: 0,
             tally: Tally::default(),
+            started: false,
             closed: false,
             steps: 0,
         }

@@ -76,7 +76,10 @@ impl World {
     }
 
     fn is_rough(&mut self, percent: u64) -> bool {
-        self.plan.weather == Weather::Rough && !self.is_over() && self.random.percent(percent)
+        self.plan.weather == Weather::Rough
+            && self.started
+            && !self.is_over()
+            && self.random.percent(percent)
     }
 
     /// Whether the applications have done all they wanted.
@@ -179,7 +182,11 @@ impl World {
     }
 
     fn can_be_cut(&self) -> bool {
-        self.plan.weather == Weather::Rough || self.client.is_connected()
+        // A first start that fails is not repeated, so it is left alone.
+        match self.plan.weather {
+            Weather::Rough => self.started,
+            Weather::Gentle => self.client.is_connected(),
+        }
     }
 
     pub(super) fn client_acts(&mut self) {
@@ -250,7 +257,10 @@ impl World {
             match wish {
                 client::Wish::Act(action) => self.carry_out(action),
                 client::Wish::Heard(number) => self.client_heard(number),
-                client::Wish::Joined(id) => self.joined = Some(ServerSide::index(&id)),
+                client::Wish::Joined(id) => {
+                    self.joined = Some(ServerSide::index(&id));
+                    self.started = true;
+                }
                 client::Wish::Lost => self.lost(),
                 client::Wish::Closed => self.closed = true,
             }
