@@ -123,6 +123,7 @@ impl ClientSide {
                 self.turned_away = false;
                 None
             }
+            Event::Resuming { .. } | Event::Resumed => None,
             other => panic!("unexpected: {other:?}"),
         }
     }
@@ -250,6 +251,7 @@ fn config(plan: &Plan, random: &mut Random) -> ClientConfig {
         max: std::time::Duration::from_secs(8),
         max_attempts: None,
     };
+    config.stateful_reconnect = plan.stateful.then(|| random.of(&[200, 2000, 100_000]));
     config.limits.max_outgoing_bytes = random.of(&[300, 1 << 20]);
     config
 }

@@ -174,10 +174,13 @@ impl Connection {
 
     /// Goes on with the answer to a call.
     pub(super) fn answer(&mut self, now: Instant) {
-        let Some(mut open) = self.open.pop_front().filter(|_| !self.turned_away) else {
+        if self.turned_away {
+            return;
+        }
+        let Some(machine) = self.machine.as_mut().filter(|machine| machine.is_open()) else {
             return;
         };
-        let Some(machine) = self.machine.as_mut().filter(|machine| machine.is_open()) else {
+        let Some(mut open) = self.open.pop_front() else {
             return;
         };
         let number = self.said.len() as u64;
