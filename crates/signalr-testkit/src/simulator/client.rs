@@ -22,7 +22,7 @@ enum Kind {
 /// What the rest of the world has to do for the client.
 #[derive(Debug)]
 pub(super) enum Wish {
-    Act(Action),
+    Act(Box<Action>),
     /// A message with this number came from the server.
     Heard(u64),
     /// Connected, for the first time or again, to the connection of this id.
@@ -72,7 +72,7 @@ impl ClientSide {
         let mut wishes = Vec::new();
         loop {
             match self.machine.poll_output() {
-                Output::Action(action) => wishes.push(Wish::Act(action)),
+                Output::Action(action) => wishes.push(Wish::Act(Box::new(action))),
                 Output::Event(event) => wishes.extend(self.hear(event)),
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
@@ -145,8 +145,9 @@ impl ClientSide {
         id: InvocationId,
         outcome: Result<Option<Payload>, CallError>,
     ) -> Option<Wish> {
-        let kind = self.pending.remove(&id.number());
-        let kind = kind.expect("a call is completed once");
+        let Some(kind) = self.pending.remove(&id.number()) else {
+            panic!("a call is completed twice");
+        };
         match outcome {
             Ok(Some(result)) => {
                 assert_eq!(kind, Kind::Call, "a result of a stream");

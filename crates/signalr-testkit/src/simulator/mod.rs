@@ -34,6 +34,9 @@ enum Weather {
     Rough,
 }
 
+/// The percentage of acts that are followed by a rest.
+const BURST: u64 = 15;
+
 /// What kind of session it is.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -41,24 +44,33 @@ struct Plan {
     stateful: bool,
     protocol: Protocol,
     delays: Delays,
-    /// Things that the applications do, and how long they rest in between at most.
+    /// Things that the client's application does; the server's does as many. Both do them in bursts.
     acts: u64,
+    /// The longest rest between bursts, in milliseconds.
     rest: u64,
     cuts: u64,
 }
 
 impl Plan {
     fn new(random: &mut Random) -> Self {
+        let weather = random.of(&[Weather::Gentle, Weather::Rough]);
+        let cuts = random.below(5);
+        let acts = random.of(&[10, 60, 200]);
+        // The applications are still at it when the last cut comes.
+        let span = match weather {
+            Weather::Gentle => cuts * (CALM + 2_500) + 2_000,
+            Weather::Rough => cuts * 4_000 + 2_000,
+        };
         Self {
-            weather: random.of(&[Weather::Gentle, Weather::Rough]),
+            weather,
             stateful: random.percent(85),
             protocol: random.of(&Protocol::ALL),
             delays: Delays {
                 latency: random.of(&[1, 20, 200]),
             },
-            acts: random.of(&[10, 60, 200]),
-            rest: random.of(&[20, 200, 1000]),
-            cuts: random.below(5),
+            acts,
+            rest: span * 200 / (acts * BURST),
+            cuts,
         }
     }
 }
@@ -104,7 +116,10 @@ enum Happening {
     Opened(usize),
     /// The network fails one way of a link.
     Dies(usize, Way),
+    /// Both applications say something, and then the network fails.
     Cut,
+    /// Both ways, one a little later than the other.
+    Breaks,
     ClientActs,
     ServerActs,
     ClientPauses(bool),
@@ -187,6 +202,8 @@ struct World {
     /// The server's connection that the client is on.
     joined: Option<usize>,
     acts: u64,
+    /// Troubles still to come.
+    troubles: u64,
     tally: Tally,
     /// The first start has succeeded.
     started: bool,
@@ -231,6 +248,7 @@ impl World {
             link: None,
             joined: None,
             acts: 0,
+            troubles: 0,
             tally: Tally::default(),
             started: false,
             closed: false,
@@ -248,10 +266,7 @@ impl World {
         self.schedule.after(Duration::ZERO, Happening::ClientActs);
         self.schedule.after(Duration::ZERO, Happening::ServerActs);
         let plan = self.plan;
-        self.run_until(
-            |world| world.acts >= plan.acts && world.schedule_is_calm(),
-            None,
-        );
+        self.run_until(|world| world.acts >= plan.acts && world.troubles == 0, None);
         self.settle();
         self.check_settled();
         self.finish();
@@ -259,6 +274,7 @@ impl World {
 
     fn plan_troubles(&mut self) {
         let mut at = 0;
+        self.troubles = self.plan.cuts;
         for _ in 0..self.plan.cuts {
             at += match self.plan.weather {
                 Weather::Gentle => CALM + self.random.below(5_000),
@@ -271,15 +287,6 @@ impl World {
             let at = self.random.up_to(10_000);
             self.schedule.after(at, Happening::ClientPauses(true));
         }
-    }
-
-    /// Whether no more trouble comes.
-    fn schedule_is_calm(&self) -> bool {
-        !self
-            .schedule
-            .queue
-            .iter()
-            .any(|Reverse(entry)| matches!(entry.happening, Happening::Cut | Happening::Dies(..)))
     }
 
     /// Runs until `done`, or for so long.
@@ -353,6 +360,7 @@ impl World {
             }
             Happening::Dies(link, way) => self.link(link).kill(way),
             Happening::Cut => self.cut(),
+            Happening::Breaks => self.breaks(),
             Happening::ClientActs => self.client_acts(),
             Happening::ServerActs => self.server_acts(),
             Happening::ClientPauses(pause) => self.client_pauses(pause),

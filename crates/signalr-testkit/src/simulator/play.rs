@@ -151,8 +151,19 @@ impl World {
         });
     }
 
-    /// The network fails: both ways, one a little later than the other, and each end learns of it in its own time.
+    /// Something is said on both sides, so that much is under way when the network fails.
     pub(super) fn cut(&mut self) {
+        for _ in 0..self.random.below(6) {
+            self.client_act();
+            self.server_act();
+        }
+        let delay = self.latency();
+        self.schedule.after(delay, Happening::Breaks);
+    }
+
+    /// Both ways fail, one a little later than the other, and each end learns of it in its own time.
+    pub(super) fn breaks(&mut self) {
+        self.troubles -= 1;
         let Some(link) = self.link.filter(|_| self.can_be_cut()) else {
             return;
         };
@@ -161,24 +172,25 @@ impl World {
             let delay = self.latency();
             self.schedule.after(delay, Happening::Dies(link, way));
         }
-        let slow = if self.plan.weather == Weather::Gentle {
-            2_000
-        } else {
-            6_000
+        let slow = match self.plan.weather {
+            Weather::Gentle => 2_000,
+            Weather::Rough => 6_000,
         };
-        let notices = self.random.up_to(slow) + Duration::from_millis(self.plan.delays.latency);
+        let soonest = Duration::from_millis(self.plan.delays.latency);
+        let most = self.random.of(&[10, slow]);
+        let client = soonest + self.random.up_to(most);
         self.schedule.after(
-            notices,
+            client,
             Happening::Arrival(link, Way::ToClient, Arrival::Lost),
         );
-        // A server may be left with a half-open link until something times out.
-        if self.random.percent(60) {
-            let notices = self.random.up_to(slow * 3);
-            self.schedule.after(
-                notices,
-                Happening::Arrival(link, Way::ToServer, Arrival::Lost),
-            );
-        }
+        // A server may be left with a half-open link until long after everything has timed out.
+        let least = self.random.of(&[0, 0, 100_000]);
+        let most = self.random.of(&[10, slow, slow * 3]);
+        let server = soonest + Duration::from_millis(least) + self.random.up_to(most);
+        self.schedule.after(
+            server,
+            Happening::Arrival(link, Way::ToServer, Arrival::Lost),
+        );
     }
 
     fn can_be_cut(&self) -> bool {
@@ -194,22 +206,44 @@ impl World {
         if self.is_over() {
             return;
         }
+        self.client_act();
+        let rest = self.rest();
+        self.schedule.after(rest, Happening::ClientActs);
+    }
+
+    fn client_act(&mut self) {
         self.client.act(self.schedule.now, &mut self.random);
         self.poll_client();
-        let rest = self.random.up_to(self.plan.rest);
-        self.schedule.after(rest, Happening::ClientActs);
     }
 
     pub(super) fn server_acts(&mut self) {
         if self.is_over() {
             return;
         }
-        let index = self.random.index(self.server.connections.len());
+        self.server_act();
+        let rest = self.rest();
+        self.schedule.after(rest, Happening::ServerActs);
+    }
+
+    fn rest(&mut self) -> Duration {
+        let most = if self.random.percent(BURST) {
+            self.plan.rest
+        } else {
+            5
+        };
+        self.random.up_to(most)
+    }
+
+    /// Mostly on the connection of the client, sometimes on one that it has forgotten.
+    fn server_act(&mut self) {
+        let any = self.random.index(self.server.connections.len());
+        let index = self
+            .joined
+            .filter(|_| self.random.percent(90))
+            .unwrap_or(any);
         if index < self.server.connections.len() {
             self.server_acts_for(index);
         }
-        let rest = self.random.up_to(self.plan.rest);
-        self.schedule.after(rest, Happening::ServerActs);
     }
 
     fn server_acts_for(&mut self, index: usize) {
@@ -255,7 +289,7 @@ impl World {
     pub(super) fn poll_client(&mut self) {
         for wish in self.client.poll() {
             match wish {
-                client::Wish::Act(action) => self.carry_out(action),
+                client::Wish::Act(action) => self.carry_out(*action),
                 client::Wish::Heard(number) => self.client_heard(number),
                 client::Wish::Joined(id) => {
                     self.joined = Some(ServerSide::index(&id));
@@ -321,18 +355,22 @@ impl World {
     }
 
     fn skip_cancelled(&mut self, joined: usize, until: u64) {
-        let Some(connection) = self.server.connections.get_mut(joined) else {
-            return;
-        };
-        while connection.heard_by_client < until {
-            let said = usize::try_from(connection.heard_by_client)
-                .ok()
-                .and_then(|index| connection.said.get(index));
-            let call = said.copied().flatten();
-            let cancelled = call.is_some_and(|call| self.client.cancelled.contains(&call));
-            assert!(cancelled, "a message of the server is missing");
+        while self.connection(joined).heard_by_client < until {
+            let connection = self.connection(joined);
+            let number = connection.heard_by_client;
             connection.heard_by_client += 1;
+            let skipped = self.is_cancelled(joined, number);
+            assert!(skipped, "a message of the server is missing");
         }
+    }
+
+    /// Whether the server said this in answer to a call that the client has cancelled.
+    fn is_cancelled(&self, joined: usize, number: u64) -> bool {
+        let said = self.server.connections.get(joined).and_then(|connection| {
+            let index = usize::try_from(number).ok()?;
+            connection.said.get(index).copied().flatten()
+        });
+        said.is_some_and(|call| self.client.cancelled.contains(&call))
     }
 
     fn lost(&mut self) {
@@ -388,14 +426,18 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        let joined = self
-            .joined
-            .and_then(|joined| self.server.connections.get(joined));
+        let Some(joined) = self.joined else {
+            return false;
+        };
+        let Some(connection) = self.server.connections.get(joined) else {
+            return false;
+        };
+        let mut unheard = connection.heard_by_client..connection.said.len() as u64;
         self.client.is_connected()
             && self.client.is_settled()
-            && joined.is_some_and(|connection| {
-                connection.is_settled() && connection.heard == self.client.said
-            })
+            && connection.is_settled()
+            && connection.heard == self.client.said
+            && unheard.all(|number| self.is_cancelled(joined, number))
     }
 
     pub(super) fn check_settled(&mut self) {
@@ -407,12 +449,6 @@ impl World {
                 .and_then(|joined| self.server.connections.get(joined))
         );
         let joined = self.joined.expect("a settled client is on a connection");
-        // What was said last may still be under way.
-        self.run_until(|_| false, Some(Duration::from_secs(1)));
-        if self.joined == Some(joined) {
-            let said = self.connection(joined).said.len() as u64;
-            self.skip_cancelled(joined, said);
-        }
         self.tally.messages += self.connection(joined).heard;
     }
 
