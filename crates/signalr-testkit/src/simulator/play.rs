@@ -125,6 +125,12 @@ impl World {
         self.links.push(link);
         self.link = Some(index);
         self.schedule.after(delay, Happening::Opened(index));
+        if self.is_rough(30) {
+            // It may not even last until everything has been said again.
+            self.troubles += 1;
+            let soon = delay + self.latency();
+            self.schedule.after(soon, Happening::Breaks);
+        }
         if let Some(old) = self.connection(connection).link.replace(index) {
             self.tally.taken_over += 1;
             self.hang_up(old, Way::ToServer);
