@@ -6,7 +6,7 @@
 //! connection is reported as lost; then every pending call has been resolved, and counting starts anew.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -199,6 +199,8 @@ struct World {
     server: ServerSide,
     /// The link the client opened last.
     link: Option<usize>,
+    /// What the client gave up.
+    aborted: HashSet<OpId>,
     /// The server's connection that the client is on.
     joined: Option<usize>,
     acts: u64,
@@ -246,6 +248,7 @@ impl World {
             schedule: Schedule::default(),
             links: Vec::new(),
             link: None,
+            aborted: HashSet::new(),
             joined: None,
             acts: 0,
             troubles: 0,

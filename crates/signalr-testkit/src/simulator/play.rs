@@ -100,6 +100,9 @@ impl World {
     }
 
     pub(super) fn upgrade(&mut self, op: OpId, request: &Request<()>) {
+        if self.aborted.contains(&op) {
+            return;
+        }
         let delay = self.latency();
         let refused = if self.is_rough(15) {
             Some(503)
@@ -323,6 +326,7 @@ impl World {
                 }
             }
             Action::Abort { op } => {
+                self.aborted.insert(op);
                 if let Some(link) = self.link_of(op) {
                     self.hang_up(link, Way::ToClient);
                 }
