@@ -1,4 +1,9 @@
 //! Stateful reconnect: connections that outlive their WebSockets.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 
