@@ -9,6 +9,7 @@
 pub mod client_property;
 pub mod fuzz;
 pub mod script;
+pub mod simulator;
 
 #[cfg(feature = "hubs")]
 mod hub_types;
