@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::transport::TransportFailure;
+
 /// Why bytes from the peer are not a message of the protocol.
 ///
 /// `Display` names what was expected and where, and never repeats the bytes themselves.
@@ -178,9 +180,68 @@ pub enum UsageError {
     /// A header that HTTP does not allow.
     #[error("a header's name or value is not valid in HTTP")]
     InvalidHeader,
+    /// A command that needs a connection.
+    #[error("the connection is not active")]
+    NotConnected,
+    /// A refresh where there is nothing to refresh (`TR-97`).
+    #[error(
+        "authentication can only be refreshed on a negotiated connection with an access token provider"
+    )]
+    NoRefresh,
+    /// Negotiation skipped, with transports that need it (`TR-15`).
+    #[error("negotiation can only be skipped when using the WebSocket transport directly")]
+    SkippedNegotiation,
     /// An interval or timeout of zero.
     #[error("intervals and timeouts must be longer than zero")]
     ZeroInterval,
+}
+
+/// Why an access token could not be refreshed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The provider had no token.
+    #[error("the access token provider gave no token")]
+    NoToken,
+    /// The provider failed.
+    #[error("the access token provider failed: {detail}")]
+    Provider {
+        /// The provider's words.
+        detail: Box<str>,
+    },
+    /// The server did not take the token (`TR-81`).
+    #[error("the server answered the refresh of the access token with status {status}{}", Code(.error.as_deref()))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The server's code, such as `invalid_token`.
+        error: Option<Box<str>>,
+    },
+    /// The answer is not what it should be.
+    #[error("the server's answer to the refresh of the access token is not a JSON object")]
+    Invalid,
+    /// The request failed.
+    #[error("{request} failed: {detail}")]
+    Failed {
+        /// The request.
+        request: HttpRequest,
+        /// What failed.
+        detail: Box<str>,
+    },
+    /// The provider or the server took too long.
+    #[error("the refresh of the access token took longer than {timeout:?}")]
+    Timeout {
+        /// The limit.
+        timeout: Duration,
+    },
+}
+
+struct Code<'a>(Option<&'a str>);
+
+impl core::fmt::Display for Code<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.map_or(Ok(()), |code| write!(f, " ({code})"))
+    }
 }
 
 /// Why negotiation failed.
@@ -220,21 +281,27 @@ pub enum NegotiateError {
     /// Stateful reconnect was granted though not asked for (`TR-13`).
     #[error("client didn't negotiate Stateful Reconnect but the server did")]
     UnsolicitedStatefulReconnect,
-    /// No transport that both sides can use, with the reason for each that was passed over.
-    #[error("none of the transports supported by the client are supported by the server{}", TransportReasons(.skipped))]
+    /// No transport is left: each with the reason why (`TR-32`).
+    #[error("{}", NoTransport(.failures))]
     NoTransport {
-        /// One phrase for each transport the server offered.
-        skipped: Vec<Box<str>>,
+        /// What was passed over, and what was tried.
+        failures: Vec<TransportFailure>,
     },
 }
 
-struct TransportReasons<'a>(&'a [Box<str>]);
+struct NoTransport<'a>(&'a [TransportFailure]);
 
-impl core::fmt::Display for TransportReasons<'_> {
+impl core::fmt::Display for NoTransport<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (index, reason) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { ": " } else { "; " })?;
-            f.write_str(reason)?;
+        if self.0.is_empty() {
+            return f.write_str(
+                "none of the transports supported by the client are supported by the server",
+            );
+        }
+        f.write_str("unable to connect to the server with any of the available transports")?;
+        for (index, failure) in self.0.iter().enumerate() {
+            let separator = if index == 0 { ": " } else { "; " };
+            write!(f, "{separator}{failure}")?;
         }
         Ok(())
     }
@@ -288,6 +355,27 @@ pub enum CloseReason {
     UpgradeRefused {
         /// The HTTP status.
         status: u16,
+    },
+    /// The server answered a request of an HTTP transport with a status that ends the connection (`TR-60`, `TR-72`).
+    #[error("the server answered {request} with status {status}{}", status_hint(*.status))]
+    RequestRefused {
+        /// The request.
+        request: HttpRequest,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer to the request for an event stream is something else.
+    #[error(
+        "the answer to the request for the event stream is no event stream: something between here and the server answered"
+    )]
+    NotAnEventStream,
+    /// The server took too long to answer a request of an HTTP transport.
+    #[error("the server did not answer {request} within {timeout:?}")]
+    RequestTimeout {
+        /// The request.
+        request: HttpRequest,
+        /// The limit.
+        timeout: Duration,
     },
     /// Negotiation, WebSocket opening or the answer to a request took too long.
     #[error("connecting took longer than {timeout:?}")]
@@ -356,6 +444,31 @@ pub enum CloseReason {
         /// Why the last attempt failed.
         last: Box<Self>,
     },
+}
+
+/// The requests of the HTTP transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpRequest {
+    /// `GET` for the stream of events.
+    EventStream,
+    /// `GET` for the next messages.
+    Poll,
+    /// `POST` of messages.
+    Send,
+    /// `POST` of a new access token.
+    Refresh,
+}
+
+impl core::fmt::Display for HttpRequest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::EventStream => "the request for the event stream",
+            Self::Poll => "a poll",
+            Self::Send => "a send",
+            Self::Refresh => "the refresh of the access token",
+        })
+    }
 }
 
 struct ServerError<'a>(Option<&'a str>);

@@ -37,6 +37,7 @@ pub mod codec;
 mod error;
 mod limits;
 mod outbox;
+mod replay;
 pub mod server;
 mod time;
 mod timers;
@@ -47,10 +48,12 @@ pub use codec::{
     Arguments, Encode, FromArguments, HubArguments, HubMessage, Payload, Protocol, TransferFormat,
 };
 pub use error::{
-    CloseReason, DecodeError, DecodeErrorKind, EncodeError, NegotiateError, PayloadError,
-    SendError, UsageError,
+    CloseReason, DecodeError, DecodeErrorKind, EncodeError, HttpRequest, NegotiateError,
+    PayloadError, RefreshError, SendError, UsageError,
 };
 pub use limits::Limits;
+pub use replay::SequenceError;
 pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};
+pub use transport::negotiate::TransportKind;
 pub use transport::{BodyMode, EndCause, OpId, WsMessage};

@@ -1,12 +1,16 @@
 //! What waits to be sent: one batch in flight, everything else joined into the next (`TR-37`).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::codec::{Protocol, TransferFormat};
 use crate::error::{EncodeError, SendError};
+use crate::replay::Unacknowledged;
 use crate::transport::{OpId, WsMessage};
 
 /// Encoded messages on their way to the transport. Both roles write through it.
+///
+/// With stateful reconnect ([`enable_replay`](Self::enable_replay)) messages are kept until they are acknowledged, as slices
+/// of the batches they went out in. A lost transport is then [`hold`](Self::hold), and a new one [`resume`](Self::resume).
 pub(crate) struct Outbox {
     waiting: BytesMut,
     in_flight: Option<(OpId, usize)>,
@@ -16,8 +20,11 @@ pub(crate) struct Outbox {
     /// Somebody was turned away with `Full` and wants to hear of room.
     turned_away: bool,
     /// Bytes ever written, and ever taken by the transport: a message is gone when `taken` passes where it ended.
+    /// What is said again on a new transport counts once.
     written: u64,
     taken: u64,
+    /// With stateful reconnect only.
+    replay: Option<Box<Unacknowledged>>,
 }
 
 impl Outbox {
@@ -30,6 +37,7 @@ impl Outbox {
             turned_away: false,
             written: 0,
             taken: 0,
+            replay: None,
         }
     }
 
@@ -48,18 +56,27 @@ impl Outbox {
         self.taken
     }
 
-    /// Appends a message of the application, or refuses it while too much waits.
+    /// Keeps every message from now on until it is acknowledged. While more than `limit` bytes of them are kept, [`write`]
+    /// refuses others.
+    ///
+    /// [`write`]: Self::write
+    pub(crate) fn enable_replay(&mut self, limit: usize) {
+        self.replay = Some(Box::new(Unacknowledged::new(limit)));
+    }
+
+    /// Whether messages are kept until they are acknowledged.
+    pub(crate) const fn is_replay_enabled(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Appends a message of the application (types 1 to 5), or refuses it while too much waits.
     pub(crate) fn write(
         &mut self,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
     ) -> Result<(), SendError> {
-        let waiting = self.pending();
-        if waiting >= self.limit && waiting > 0 {
+        if let Some((waiting, limit)) = self.excess() {
             self.turned_away = true;
-            return Err(SendError::Full {
-                waiting,
-                limit: self.limit,
-            });
+            return Err(SendError::Full { waiting, limit });
         }
         let before = self.make_room();
         let mut whole = Whole {
@@ -69,8 +86,37 @@ impl Outbox {
         encode(whole.buffer)?;
         whole.before = whole.buffer.len();
         drop(whole);
-        self.written += (self.waiting.len() - before) as u64;
+        self.wrote_message(before);
         Ok(())
+    }
+
+    /// Appends a message of types 1 to 5 that the machine itself has to say: never refused.
+    pub(crate) fn write_always(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        let before = self.make_room();
+        encode(&mut self.waiting);
+        self.wrote_message(before);
+    }
+
+    /// Appends a message of the protocol itself (ping, close, ack, handshake): never refused, and not kept.
+    ///
+    /// Without a transport ([`hold`](Self::hold)) it is dropped, as such a message speaks of the moment.
+    pub(crate) fn write_control(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        if self.is_held() {
+            return;
+        }
+        let before = self.make_room();
+        encode(&mut self.waiting);
+        self.written += (self.waiting.len() - before) as u64;
+    }
+
+    /// The bytes that are too many for another message, and their limit.
+    fn excess(&self) -> Option<(usize, usize)> {
+        let waiting = self.pending();
+        if waiting >= self.limit && waiting > 0 {
+            return Some((waiting, self.limit));
+        }
+        let replay = self.replay.as_ref()?;
+        (!replay.admits()).then(|| (replay.bytes(), replay.limit()))
     }
 
     fn make_room(&mut self) -> usize {
@@ -80,22 +126,59 @@ impl Outbox {
         self.waiting.len()
     }
 
-    /// Appends a message of the protocol itself (ping, close, ack, handshake): never refused.
-    pub(crate) fn write_control(&mut self, encode: impl FnOnce(&mut BytesMut)) {
-        let before = self.make_room();
-        encode(&mut self.waiting);
-        self.written += (self.waiting.len() - before) as u64;
+    fn wrote_message(&mut self, before: usize) {
+        let end = self.waiting.len();
+        self.written += (end - before) as u64;
+        if let Some(replay) = &mut self.replay {
+            replay.wrote(before..end);
+        }
     }
 
-    /// The next batch, when none is in flight.
+    /// The next batch, when none is in flight and there is a transport.
     pub(crate) fn next_batch(&mut self, op: OpId) -> Option<Bytes> {
-        if self.in_flight.is_some() || self.waiting.is_empty() {
+        if self.in_flight.is_some() || self.waiting.is_empty() || self.is_held() {
             return None;
         }
         let batch = self.waiting.split().freeze();
         self.last_batch = batch.len();
         self.in_flight = Some((op, batch.len()));
+        if let Some(replay) = &mut self.replay {
+            replay.keep(&batch);
+        }
         Some(batch)
+    }
+
+    /// The peer has the messages up to this number. Tells whether somebody who was turned away should try again.
+    pub(crate) fn acknowledge(&mut self, id: u64) -> bool {
+        if let Some(replay) = &mut self.replay {
+            replay.acknowledge(id);
+        }
+        self.invites()
+    }
+
+    /// The transport is lost, and what was in flight with it. Messages are still taken, but no batch is given until
+    /// [`resume`](Self::resume). Does nothing without replay.
+    pub(crate) fn hold(&mut self) {
+        if let Some(replay) = &mut self.replay {
+            self.in_flight = None;
+            self.waiting.advance(replay.hold());
+        }
+    }
+
+    /// Whether the transport is lost.
+    pub(crate) fn is_held(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| replay.is_held())
+    }
+
+    /// There is a new transport: the next batch begins with a Sequence (`encode_sequence` is told its number), then come
+    /// the unacknowledged messages byte for byte, then what was written meanwhile (`HP-71`, `HP-72`, `CB-89`). Does nothing
+    /// unless [held](Self::hold).
+    pub(crate) fn resume(&mut self, encode_sequence: impl FnOnce(&mut BytesMut, u64)) {
+        if let Some(replay) = self.replay.as_mut().filter(|replay| replay.is_held()) {
+            let mut bytes = replay.resume(encode_sequence);
+            bytes.extend_from_slice(&self.waiting);
+            self.waiting = bytes;
+        }
     }
 
     /// Whether something waits behind the batch in flight.
@@ -110,22 +193,33 @@ impl Outbox {
 
     /// The transport took the batch `op`. Tells whether somebody who was turned away should try again.
     pub(crate) fn sent(&mut self, op: OpId) -> bool {
-        let Some((_, size)) = self.in_flight.take_if(|(current, _)| *current == op) else {
+        if self
+            .in_flight
+            .take_if(|(current, _)| *current == op)
+            .is_none()
+        {
             return false;
-        };
-        self.taken += size as u64;
+        }
+        // Behind a batch in flight waits nothing that was said before.
+        self.taken = self.written.saturating_sub(self.waiting.len() as u64);
         if self.waiting.is_empty() {
             // An idle connection holds no buffer, however large its last batch was.
             self.waiting = BytesMut::new();
         }
-        let writable = self.turned_away && self.pending() < self.limit.div_ceil(2);
+        self.invites()
+    }
+
+    fn invites(&mut self) -> bool {
+        let writable = self.turned_away
+            && self.pending() < self.limit.div_ceil(2)
+            && self.replay.as_ref().is_none_or(|replay| replay.invites());
         if writable {
             self.turned_away = false;
         }
         writable
     }
 
-    /// Forgets everything: the connection is gone.
+    /// Forgets everything, replay included: the connection is gone.
     pub(crate) fn clear(&mut self) {
         let limit = self.limit;
         let written = self.written;

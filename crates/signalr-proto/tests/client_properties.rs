@@ -1,7 +1,9 @@
 //! Rules that hold for a client machine in any state, whatever happens to it.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use signalr_proto::client::{ClientConnection, Event};
+use signalr_proto::client::{ClientConfig, ClientConnection, Event};
 use signalr_testkit::client_property;
 use signalr_testkit::script::Script;
 
@@ -45,12 +47,18 @@ proptest! {
 }
 
 #[test]
-fn an_idle_client_machine_takes_at_most_a_kibibyte() {
+fn an_idle_client_machine_takes_at_most_a_kibibyte_besides_its_shared_configuration() {
+    let config = Arc::new(ClientConfig::new("http://host/hub").unwrap());
     let mut client = None;
     let heap = allocation_counter::measure(|| {
         let Script {
             client: connected, ..
-        } = Script::connected(|_| {});
+        } = {
+            let mut script = Script::new(Arc::clone(&config));
+            script.start();
+            script.connect();
+            script
+        };
         client = Some(connected);
     });
     let inline = size_of::<ClientConnection>() as i64;

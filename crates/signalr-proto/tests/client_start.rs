@@ -187,7 +187,7 @@ fn failures_of_negotiation_end_the_start_and_nothing_is_retried() {
         (
             200,
             r#"{"connectionId":"a","availableTransports":[]}"#,
-            NegotiateError::NoTransport { skipped: vec![] },
+            NegotiateError::NoTransport { failures: vec![] },
         ),
     ] {
         let mut script = Script::with(|config| config.reconnect = ReconnectPolicy::standard());

@@ -309,7 +309,7 @@ where
             ServerEvent::Cancel { invocation_id } => self.connection.cancel_call(&invocation_id),
             ServerEvent::Writable => self.connection.writable.notify_waiters(),
             ServerEvent::Closed { reason } => self.closed = Some(reason),
-            _ => {}
+            ServerEvent::Detached { .. } | ServerEvent::Resumed | _ => {}
         }
     }
 

@@ -283,7 +283,7 @@ impl HubServer {
             slot,
         }) {
             Route::Respond(response) => return Err(response),
-            Route::Attach => slots.attach(id.as_deref()),
+            Route::Attach | Route::Resume => slots.attach(id.as_deref()),
             Route::Open => Some(same_ids()),
         };
         drop(slots);

@@ -1,5 +1,6 @@
 //! A client machine under a virtual clock, with a server played by the test.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ pub struct Script {
 impl Script {
     /// A client that was not started.
     #[must_use]
-    pub fn new(config: ClientConfig) -> Self {
+    pub fn new(config: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
             client: ClientConnection::new(config, 7),
             now: Instant(Duration::from_secs(1000)),

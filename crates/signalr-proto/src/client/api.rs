@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::config::RetryContext;
 use crate::codec::{Arguments, Payload};
-use crate::error::CloseReason;
+use crate::error::{CloseReason, RefreshError};
 use crate::time::Instant;
 use crate::transport::negotiate::AccessToken;
 use crate::transport::{BodyMode, EndCause, OpId, WsMessage};
@@ -262,6 +262,13 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// The first start failed, and [`ClientConfig::retry_start`](super::ClientConfig::retry_start) wants it repeated.
+    StartRetry {
+        /// Why it failed.
+        reason: CloseReason,
+        /// The time until the next attempt.
+        delay: Duration,
+    },
     /// The connection was lost and the policy wants it back. All pending calls have been resolved before this.
     Reconnecting {
         /// Why it was lost.
@@ -299,6 +306,16 @@ pub enum Event {
     Writable,
     /// Something from the server was passed over; for logs.
     Ignored(Ignored),
+    /// The server took a new access token (`TR-84`).
+    AuthenticationRefreshed {
+        /// How long it lives, if the server says so.
+        lifetime: Option<Duration>,
+    },
+    /// A new access token was not to be had, or the server did not take it. The connection goes on with the old one.
+    AuthenticationRefreshFailed {
+        /// Why.
+        error: RefreshError,
+    },
     /// The connection is over. The last event until the next `start`.
     Closed {
         /// Why.

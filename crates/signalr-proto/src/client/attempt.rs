@@ -1,22 +1,21 @@
-//! From nothing to a connection: tokens, negotiation, redirects, the WebSocket, the handshake.
+//! From nothing to a transport: tokens, negotiation, redirects, the choice.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::ClientConnection;
-use super::api::{Action, Event};
-use super::state::{Attempt, Outage, Route, Session, State, Step, Timer};
-use crate::codec::frame::FrameDecoder;
-use crate::codec::handshake::{self, HandshakeDecoder};
+use super::api::Action;
+use super::link::{Down, HttpLink, Link};
+use super::state::{Attempt, Course, Grant, Outage, Route, State, Step, Timer};
 use crate::error::{CloseReason, NegotiateError};
+use crate::transport::choice;
+use crate::transport::event_stream::EventStream;
+use crate::transport::http::Requests;
 use crate::transport::negotiate::{
     self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
 };
 use crate::transport::web_socket::{Opening, WebSocket};
-use crate::transport::{BodyMode, HubUrl, OpId};
-
-/// The version of the handshake while stateful reconnect is not negotiated (`HP-27`).
-const HANDSHAKE_VERSION: i32 = 1;
+use crate::transport::{BodyMode, HubUrl, OpId, TransportFailure};
 
 impl ClientConnection {
     /// Starts over at the address the user gave (`CB-77`).
@@ -24,70 +23,71 @@ impl ClientConnection {
         let route = Route {
             url: self.config.url.clone(),
             token: None,
+            cached: None,
             foreign: false,
             requests: 0,
+        };
+        let course = Course {
+            outage,
+            route,
+            failures: Vec::new(),
         };
         self.outbox.clear();
         self.incoming.clear();
         if self.config.skip_negotiation {
-            self.prepare_socket(outage, route, None)
+            self.prepare_socket(course, None)
         } else {
-            self.prepare_negotiate(outage, route)
+            self.prepare_negotiate(course)
         }
     }
 
-    fn prepare_negotiate(&mut self, outage: Option<Outage>, route: Route) {
-        let op = self.ops.next();
-        if self.asks_for_token(&route) {
-            self.act(Action::GetAccessToken { op });
-            self.enter(Step::NegotiateToken(op), outage, route);
+    fn prepare_negotiate(&mut self, course: Course) {
+        if self.asks_for_token(&course.route) {
+            let op = self.ask_for_token();
+            self.enter(Step::NegotiateToken(op), course);
         } else {
-            self.negotiate(outage, route, None);
+            self.negotiate(course, None);
         }
     }
 
     /// Whether the user's provider has a say here: a redirect's token replaces it, and another origin must not see its tokens.
-    fn asks_for_token(&self, route: &Route) -> bool {
+    pub(super) fn asks_for_token(&self, route: &Route) -> bool {
         self.config.has_access_token && route.token.is_none() && !route.foreign
     }
 
-    fn enter(&mut self, step: Step, outage: Option<Outage>, route: Route) {
-        let timer = if matches!(step, Step::Handshaking { .. }) {
-            Timer::Handshake
+    pub(super) fn ask_for_token(&mut self) -> OpId {
+        let op = self.ops.next();
+        self.act(Action::GetAccessToken { op });
+        op
+    }
+
+    pub(super) fn enter(&mut self, step: Step, course: Course) {
+        let (timer, timeout) = if matches!(step, Step::Handshaking(..)) {
+            (Timer::Handshake, self.config.handshake_timeout)
         } else {
-            Timer::Connect
-        };
-        let timeout = if timer == Timer::Handshake {
-            self.config.handshake_timeout
-        } else {
-            self.config.connect_timeout
+            (Timer::Connect, self.config.connect_timeout)
         };
         self.timers.clear();
         self.timers.set(timer, Some(self.now.after(timeout)));
-        self.state = State::Connecting(Box::new(Attempt {
-            step,
-            outage,
-            route,
-        }));
+        self.state = State::Connecting(Box::new(Attempt { step, course }));
     }
 
-    fn negotiate(&mut self, outage: Option<Outage>, mut route: Route, token: Option<&AccessToken>) {
+    fn negotiate(&mut self, mut course: Course, token: Option<AccessToken>) {
+        let route = &mut course.route;
         route.requests += 1;
-        let token = token.or(route.token.as_ref());
-        let request = negotiate::request(&route.url, self.headers_for(&route), token, false);
-        let Ok(request) = request else {
-            return self.attempt_failed(outage, NegotiateError::RedirectUrl.into());
+        route.cached = token;
+        let token = route.cached.as_ref().or(route.token.as_ref());
+        let stateful = self.config.asks_for_stateful_reconnect();
+        let headers = headers_for(&self.config.headers, route);
+        let Ok(request) = negotiate::request(&route.url, headers, token, stateful) else {
+            return self.attempt_failed(course.outage, NegotiateError::RedirectUrl.into());
         };
         let op = self.ops.next();
         let body = BodyMode::Whole {
             limit: self.config.limits.max_response_size,
         };
         self.act(Action::Request { op, request, body });
-        self.enter(Step::Negotiate(op), outage, route);
-    }
-
-    fn headers_for(&self, route: &Route) -> Option<&HeaderMap> {
-        (!route.foreign).then_some(&self.config.headers)
+        self.enter(Step::Negotiate(op), course);
     }
 
     pub(super) fn handle_access_token(
@@ -95,244 +95,191 @@ impl ClientConnection {
         op: OpId,
         token: Result<Option<AccessToken>, Box<str>>,
     ) {
-        let Some(Attempt {
-            step,
-            outage,
-            route,
-        }) = self.take_step(op, |step| {
-            matches!(step, Step::NegotiateToken(_) | Step::SocketToken(..))
-        })
-        else {
-            return;
-        };
         let token = token.and_then(|token| match token {
             Some(token) if token.header().is_none() => {
                 Err("the token holds characters that HTTP does not allow in a header".into())
             }
             token => Ok(token),
         });
+        let waits = |step: &Step| matches!(step, Step::NegotiateToken(asked) | Step::SocketToken(asked, _) if *asked == op);
+        let Some(Attempt { step, course }) = self.take_step(waits) else {
+            return self.renew_token(op, token);
+        };
         match (token, step) {
-            (Err(detail), _) => self.attempt_failed(outage, CloseReason::AccessToken { detail }),
-            (Ok(token), Step::SocketToken(_, offer)) => {
-                self.open_socket(outage, route, offer, token.as_ref())
+            (Err(detail), _) => {
+                self.attempt_failed(course.outage, CloseReason::AccessToken { detail })
             }
-            (Ok(token), _) => self.negotiate(outage, route, token.as_ref()),
+            (Ok(token), Step::SocketToken(_, grant)) => {
+                self.open_socket(course, grant, token.as_ref())
+            }
+            (Ok(token), _) => self.negotiate(course, token),
         }
     }
 
-    /// Takes the attempt out when it waits for `op` at such a step.
-    fn take_step(&mut self, op: OpId, is_step: impl FnOnce(&Step) -> bool) -> Option<Attempt> {
-        let waits = |state: &State| matches!(state, State::Connecting(attempt) if attempt.step.op() == op && is_step(&attempt.step));
-        self.take_attempt_if(waits).map(|attempt| *attempt)
+    /// Takes the attempt out when it is at such a step.
+    pub(super) fn take_step(&mut self, is_step: impl FnOnce(&Step) -> bool) -> Option<Attempt> {
+        let is_there =
+            |state: &State| matches!(state, State::Connecting(attempt) if is_step(&attempt.step));
+        self.take_attempt_if(is_there).map(|attempt| *attempt)
     }
 
-    pub(super) fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {
-        let Some(Attempt { outage, route, .. }) =
-            self.take_step(op, |step| matches!(step, Step::Negotiate(_)))
-        else {
-            return;
+    /// The answer to negotiate; `false` when it is the answer to something else.
+    pub(super) fn handle_negotiated(&mut self, op: OpId, response: &Response<Bytes>) -> bool {
+        let waits = |step: &Step| matches!(step, Step::Negotiate(asked) if *asked == op);
+        let Some(Attempt { course, .. }) = self.take_step(waits) else {
+            return false;
         };
-        match Self::read_response(response) {
-            Ok(NegotiateResponse::Connect(offer)) => match self.choose_transport(&offer) {
-                Ok(()) => self.prepare_socket(outage, route, Some(offer)),
-                Err(error) => self.attempt_failed(outage, error.into()),
-            },
+        match read_response(response) {
+            Ok(NegotiateResponse::Connect(offer)) => self.take_offer(course, offer),
             Ok(NegotiateResponse::Redirect { url, access_token }) => {
-                self.redirect(outage, route, &url, access_token)
+                self.redirect(course, &url, access_token)
             }
             Ok(NegotiateResponse::Refused { error }) => {
-                self.attempt_failed(outage, NegotiateError::Refused { error }.into())
+                self.negotiate_failed(course, NegotiateError::Refused { error })
             }
-            Err(error) => self.attempt_failed(outage, error.into()),
+            Err(error) => self.negotiate_failed(course, error),
         }
+        true
     }
 
-    fn read_response(response: &Response<Bytes>) -> Result<NegotiateResponse, NegotiateError> {
-        if response.status() != StatusCode::OK {
-            return Err(NegotiateError::Status {
-                status: response.status().as_u16(),
-            });
-        }
-        NegotiateResponse::decode(response.body())
+    fn negotiate_failed(&mut self, course: Course, error: NegotiateError) {
+        self.course_failed(course, error.into());
     }
 
-    fn redirect(
-        &mut self,
-        outage: Option<Outage>,
-        mut route: Route,
-        url: &str,
-        token: Option<AccessToken>,
-    ) {
-        if route.requests >= MAX_REDIRECTS {
-            return self.attempt_failed(
-                outage,
-                NegotiateError::RedirectLimit {
-                    limit: MAX_REDIRECTS,
-                }
-                .into(),
-            );
+    /// After transports have failed, the failure of the negotiation that was to follow is one more reason.
+    pub(super) fn course_failed(&mut self, course: Course, reason: CloseReason) {
+        self.attempt_failed(course.outage, with_failures(course.failures, reason));
+    }
+
+    fn redirect(&mut self, mut course: Course, url: &str, token: Option<AccessToken>) {
+        if course.route.requests >= MAX_REDIRECTS {
+            let limit = MAX_REDIRECTS;
+            return self.negotiate_failed(course, NegotiateError::RedirectLimit { limit });
         }
         let Ok(url) = HubUrl::parse(url) else {
-            return self.attempt_failed(outage, NegotiateError::RedirectUrl.into());
+            return self.negotiate_failed(course, NegotiateError::RedirectUrl);
         };
+        let route = &mut course.route;
         route.foreign =
             !self.config.credentials_across_origins && !url.same_origin(&self.config.url);
+        // A token of an earlier redirect was meant for that place alone.
+        let stays = self.config.credentials_across_origins || url.same_origin(&route.url);
+        route.token = token.or_else(|| route.token.take().filter(|_| stays));
         route.url = url;
-        // A token of an earlier redirect was meant for that place alone, unless this one is of the same origin.
-        route.token = token.or_else(|| route.token.take().filter(|_| !route.foreign));
-        self.prepare_negotiate(outage, route);
+        self.prepare_negotiate(course);
     }
 
-    /// The server's order decides, the first usable transport wins (`TR-27` to `TR-29`).
-    fn choose_transport(&self, offer: &Offer) -> Result<(), NegotiateError> {
-        if offer.stateful_reconnect && !self.config.url.has_parameter("useStatefulReconnect") {
-            return Err(NegotiateError::UnsolicitedStatefulReconnect);
+    fn take_offer(&mut self, course: Course, mut offer: Offer) {
+        if offer.stateful_reconnect && !self.config.asks_for_stateful_reconnect() {
+            return self.negotiate_failed(course, NegotiateError::UnsolicitedStatefulReconnect);
         }
-        let format = self.config.protocol.transfer_format().name();
-        let mut skipped = Vec::new();
-        for transport in &offer.transports {
-            let name = &transport.transport;
-            if name != TransportKind::WebSockets.name() {
-                skipped
-                    .push(format!("'{}' is not supported by this client", Printable(name)).into());
-            } else if !transport
-                .transfer_formats
-                .iter()
-                .any(|offered| offered == format)
-            {
-                skipped.push(format!("'{name}' does not support {format}").into());
-            } else {
-                return Ok(());
+        let format = self.config.protocol.transfer_format();
+        let wanted = &self.config.transports;
+        let offered = core::mem::take(&mut offer.transports);
+        let grant = Some(Box::new(offer));
+        match choice::choose(&offered, wanted, format, &course.failures) {
+            Ok(TransportKind::WebSockets) => self.prepare_socket(course, grant),
+            Ok(TransportKind::ServerSentEvents) => {
+                let events = EventStream::new(self.config.limits.max_incoming_bytes);
+                self.open_http(course, grant, Down::Events(events))
+            }
+            Ok(TransportKind::LongPolling) => self.open_http(course, grant, Down::Polls),
+            Err(failures) => {
+                let error = NegotiateError::NoTransport { failures };
+                self.attempt_failed(course.outage, error.into())
             }
         }
-        Err(NegotiateError::NoTransport { skipped })
+    }
+
+    /// A transport did not start: the next one gets its chance, with a connection of its own (`TR-30`).
+    pub(super) fn transport_failed(
+        &mut self,
+        mut course: Course,
+        kind: TransportKind,
+        reason: CloseReason,
+    ) {
+        if self.config.skip_negotiation {
+            return self.attempt_failed(course.outage, reason);
+        }
+        course.failures.push(TransportFailure::failed(kind, reason));
+        course.route.requests = 0;
+        self.prepare_negotiate(course);
     }
 
     /// Every WebSocket gets a fresh token (`TR-40`).
-    fn prepare_socket(&mut self, outage: Option<Outage>, route: Route, offer: Option<Offer>) {
-        if self.asks_for_token(&route) {
-            let op = self.ops.next();
-            self.act(Action::GetAccessToken { op });
-            self.enter(Step::SocketToken(op, offer), outage, route);
+    fn prepare_socket(&mut self, course: Course, grant: Grant) {
+        if self.asks_for_token(&course.route) {
+            let op = self.ask_for_token();
+            self.enter(Step::SocketToken(op, grant), course);
         } else {
-            self.open_socket(outage, route, offer, None);
+            self.open_socket(course, grant, None);
         }
     }
 
-    fn open_socket(
+    fn open_socket(&mut self, course: Course, grant: Grant, token: Option<&AccessToken>) {
+        let id = grant.as_deref().map(Offer::token);
+        let Some(op) = self.request_socket(&course.route, id, token) else {
+            return self.attempt_failed(course.outage, NegotiateError::RedirectUrl.into());
+        };
+        let link = Link::WebSocket(WebSocket::new(op, self.config.protocol));
+        self.enter(Step::Opening(link, grant), course);
+    }
+
+    /// Asks for a WebSocket; `None` when the addresses do not make one.
+    pub(super) fn request_socket(
         &mut self,
-        outage: Option<Outage>,
-        route: Route,
-        offer: Option<Offer>,
+        route: &Route,
+        id: Option<&str>,
         token: Option<&AccessToken>,
-    ) {
+    ) -> Option<OpId> {
         let opening = Opening {
             url: &route.url,
-            id: offer.as_ref().map(Offer::token),
-            headers: self.headers_for(&route),
+            id,
+            headers: headers_for(&self.config.headers, route),
             access_token: token.or(route.token.as_ref()),
             token_in_query: self.config.token_in_query,
         };
-        let Ok(request) = opening.request() else {
-            return self.attempt_failed(outage, NegotiateError::RedirectUrl.into());
-        };
+        let request = opening.request().ok()?;
         let op = self.ops.next();
         self.act(Action::OpenWebSocket { op, request });
-        self.enter(Step::Opening(op, offer), outage, route);
+        Some(op)
     }
 
-    pub(super) fn handle_opened(&mut self, op: OpId) {
-        let Some(Attempt {
-            step,
-            outage,
-            route,
-        }) = self.take_step(op, |step| matches!(step, Step::Opening(..)))
-        else {
-            return;
-        };
-        let Step::Opening(_, offer) = step else {
-            return;
-        };
-        let socket = WebSocket::new(op, self.config.protocol);
-        let connection_id = offer.map(|offer| offer.connection_id);
-        let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
-        self.enter(
-            Step::Handshaking {
-                socket,
-                connection_id,
-                decoder,
-            },
-            outage,
-            route,
+    fn open_http(&mut self, course: Course, grant: Grant, down: Down) {
+        let route = &course.route;
+        let token = route.cached.clone().or_else(|| route.token.clone());
+        let requests = Requests::new(
+            &route.url,
+            grant.as_deref().map(Offer::token).unwrap_or_default(),
+            headers_for(&self.config.headers, route),
+            token,
+            self.config.protocol.transfer_format(),
         );
-        let protocol = self.config.protocol;
-        self.outbox
-            .write_control(|out| handshake::encode_request(out, protocol, HANDSHAKE_VERSION));
-    }
-
-    /// Bytes came during the handshake.
-    pub(super) fn handle_handshake_bytes(&mut self, mut attempt: Box<Attempt>, mut bytes: Bytes) {
-        let Step::Handshaking {
-            socket,
-            connection_id,
-            decoder,
-        } = &mut attempt.step
-        else {
-            return;
-        };
-        let response = match decoder.decode(&mut bytes) {
-            Ok(Some(frame)) => handshake::decode_response(&frame),
-            Ok(None) => {
-                self.state = State::Connecting(attempt);
-                return;
-            }
-            Err(error) => Err(error),
-        };
-        let session = Session {
-            socket: *socket,
-            connection_id: connection_id.take(),
-            frames: FrameDecoder::new(self.config.protocol, self.config.limits.max_message_size),
-        };
-        let reason = match response {
-            Ok(response) => match response.error {
-                None => return self.establish(session, attempt.outage, bytes),
-                Some(error) => CloseReason::HandshakeRefused {
-                    error: (&*error).into(),
-                },
-            },
-            Err(error) => CloseReason::Protocol(error),
-        };
-        self.abort(session.socket.op);
-        self.attempt_failed(attempt.outage, reason);
-    }
-
-    /// The handshake succeeded: ping at once, so that the server knows that this client pings, and take the rest of the chunk.
-    fn establish(&mut self, session: Session, outage: Option<Outage>, rest: Bytes) {
-        let connection_id = session.connection_id.clone();
-        self.epoch = self.epoch.wrapping_add(1);
-        self.state = State::Connected(Box::new(session));
-        self.timers.clear();
-        self.listen();
-        let protocol = self.config.protocol;
-        self.write_control(|out| protocol.encode_ping(out));
-        self.tell(if outage.is_some() {
-            Event::Reconnected { connection_id }
-        } else {
-            Event::Connected { connection_id }
-        });
-        self.enqueue(rest);
+        let link = HttpLink::new(requests, down, self.asks_for_token(route));
+        self.enter(Step::Opening(Link::Http(Box::new(link)), grant), course);
+        self.receive();
     }
 }
 
-/// A name from the peer, short and without control characters, as it may stand in an error.
-struct Printable<'a>(&'a str);
+/// Another origin must not see the user's headers.
+pub(super) fn headers_for<'a>(headers: &'a HeaderMap, route: &Route) -> Option<&'a HeaderMap> {
+    (!route.foreign).then_some(headers)
+}
 
-impl core::fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(64)
-            .try_for_each(|c| core::fmt::Write::write_char(f, c))
+fn read_response(response: &Response<Bytes>) -> Result<NegotiateResponse, NegotiateError> {
+    if response.status() != StatusCode::OK {
+        return Err(NegotiateError::Status {
+            status: response.status().as_u16(),
+        });
     }
+    NegotiateResponse::decode(response.body())
+}
+
+/// The reason, with the transports that failed before it.
+fn with_failures(mut failures: Vec<TransportFailure>, reason: CloseReason) -> CloseReason {
+    if failures.is_empty() {
+        return reason;
+    }
+    failures.push(TransportFailure::unreachable(reason));
+    NegotiateError::NoTransport { failures }.into()
 }

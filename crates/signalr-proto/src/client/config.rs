@@ -8,6 +8,7 @@ use crate::codec::Protocol;
 use crate::error::{CloseReason, UsageError};
 use crate::limits::Limits;
 use crate::transport::HubUrl;
+use crate::transport::negotiate::TransportKind;
 
 /// Configuration of a [`ClientConnection`](super::ClientConnection), with the defaults of the official .NET client.
 #[derive(Clone)]
@@ -25,7 +26,10 @@ pub struct ClientConfig {
     /// Puts the WebSocket's token into the query (`access_token`) instead of the `Authorization` header, for servers and
     /// proxies that drop the header. Default: false.
     pub token_in_query: bool,
-    /// Opens the WebSocket at once, without negotiation. Default: false.
+    /// The transports to use, the preferred one first. Empty for all of them in the server's order, which is the default.
+    pub transports: Vec<TransportKind>,
+    /// Opens the WebSocket at once, without negotiation. Only with WebSockets alone in [`transports`](Self::transports), or
+    /// nothing. Default: false.
     pub skip_negotiation: bool,
     /// Lets a redirect to another scheme, host or port see the user's headers and tokens. Default: false.
     pub credentials_across_origins: bool,
@@ -38,10 +42,21 @@ pub struct ClientConfig {
     pub handshake_timeout: Duration,
     /// How long each step before the handshake (token, negotiation, opening) may take. Default: 30 s.
     pub connect_timeout: Duration,
+    /// How long the server may take to answer a send or a refresh of the token on an HTTP transport, and how long a poll may
+    /// hang before it is repeated. Default: 100 s.
+    pub request_timeout: Duration,
+    /// How long before its expiry an access token is refreshed, if the server told how long it lives. `None` turns the
+    /// automatic refresh off. Default: 5 min.
+    pub refresh_before_expiration: Option<Duration>,
     /// How long `stop` waits for the server to close its side. Default: 5 s.
     pub close_timeout: Duration,
     /// What to do when an established connection is lost. Default: nothing.
     pub reconnect: ReconnectPolicy,
+    /// What to do when the first start fails. Default: nothing, as in the official clients.
+    pub retry_start: ReconnectPolicy,
+    /// Asks for stateful reconnect, and keeps up to this many bytes that the server has not acknowledged. Default: none, which
+    /// means that the feature is off unless the address says `useStatefulReconnect=true`.
+    pub stateful_reconnect: Option<usize>,
     /// Bounds on memory.
     pub limits: Limits,
 }
@@ -58,14 +73,19 @@ impl ClientConfig {
             headers: HeaderMap::new(),
             has_access_token: false,
             token_in_query: false,
+            transports: Vec::new(),
             skip_negotiation: false,
             credentials_across_origins: false,
             keep_alive_interval: Duration::from_secs(15),
             server_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(100),
+            refresh_before_expiration: Some(Duration::from_secs(300)),
             close_timeout: Duration::from_secs(5),
             reconnect: ReconnectPolicy::Never,
+            retry_start: ReconnectPolicy::Never,
+            stateful_reconnect: None,
             limits: Limits::CLIENT,
         })
     }
@@ -73,20 +93,30 @@ impl ClientConfig {
     /// Checks what types cannot.
     ///
     /// # Errors
-    /// [`UsageError::ZeroInterval`] for an interval or timeout of zero.
+    /// [`UsageError::ZeroInterval`] for an interval or timeout of zero, [`UsageError::SkippedNegotiation`] when negotiation is
+    /// to be skipped and another transport than WebSockets is wanted (`TR-15`).
     pub fn validate(&self) -> Result<(), UsageError> {
         let times = [
             self.keep_alive_interval,
             self.server_timeout,
             self.handshake_timeout,
             self.connect_timeout,
+            self.request_timeout,
             self.close_timeout,
         ];
         if times.contains(&Duration::ZERO) {
-            Err(UsageError::ZeroInterval)
-        } else {
-            Ok(())
+            return Err(UsageError::ZeroInterval);
         }
+        let others = |kind: &TransportKind| *kind != TransportKind::WebSockets;
+        if self.skip_negotiation && self.transports.iter().any(others) {
+            return Err(UsageError::SkippedNegotiation);
+        }
+        Ok(())
+    }
+
+    /// Whether stateful reconnect is wanted: by the configuration, or by the address.
+    pub(super) fn asks_for_stateful_reconnect(&self) -> bool {
+        self.stateful_reconnect.is_some() || self.url.has_value("useStatefulReconnect", "true")
     }
 }
 
@@ -97,6 +127,7 @@ impl core::fmt::Debug for ClientConfig {
             .field("url", &self.url)
             .field("protocol", &self.protocol)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("transports", &self.transports)
             .field("skip_negotiation", &self.skip_negotiation)
             .field("keep_alive_interval", &self.keep_alive_interval)
             .field("server_timeout", &self.server_timeout)
@@ -158,4 +189,6 @@ pub struct RetryContext {
     pub elapsed: Duration,
     /// Why the connection was lost, or why the last attempt failed.
     pub reason: CloseReason,
+    /// Whether there never was a connection: the first start is being repeated.
+    pub is_first_start: bool,
 }

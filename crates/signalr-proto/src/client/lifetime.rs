@@ -5,7 +5,8 @@ use core::time::Duration;
 use super::ClientConnection;
 use super::api::{Action, Event};
 use super::config::{ReconnectPolicy, RetryContext};
-use super::state::{Attempt, Decision, Outage, Session, State, Timer};
+use super::link::Link;
+use super::state::{Attempt, Decision, Outage, Session, State, Step, Timer};
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::transport::{OpId, WsMessage};
@@ -23,19 +24,24 @@ impl ClientConnection {
             State::Disconnected => {}
             State::Stopping(session) => self.state = State::Stopping(session),
             State::Connecting(attempt) => {
-                self.abort(attempt.step.op());
-                self.end(attempt.outage.is_some(), CloseReason::Stopped);
+                let Attempt { step, course } = *attempt;
+                match step {
+                    Step::Handshaking(link, ..) => self.abandon(link),
+                    step => step.ops().for_each(|op| self.abort(op)),
+                }
+                self.end(was_established(course.outage), CloseReason::Stopped);
             }
             State::Connected(session) => self.begin_stopping(session),
             State::Deciding(decision) => {
                 self.abort(decision.op);
-                self.end(true, CloseReason::Stopped);
+                self.end(!decision.outage.first, CloseReason::Stopped);
             }
-            State::Waiting { .. } => self.end(true, CloseReason::Stopped),
+            State::Waiting { outage } => self.end(!outage.first, CloseReason::Stopped),
         }
     }
 
-    fn begin_stopping(&mut self, session: Box<Session>) {
+    fn begin_stopping(&mut self, mut session: Box<Session>) {
+        self.abort_refresh(&mut session);
         self.fail_pending(&CloseReason::Stopped);
         let protocol = self.config.protocol;
         self.outbox
@@ -48,24 +54,53 @@ impl ClientConnection {
         self.state = State::Stopping(session);
     }
 
-    /// The server has said its last word, or takes too long to.
+    /// The server has said its last word, or takes too long to. Long polling is then taken down by a request of its own, which
+    /// is waited for: a program may end as soon as it hears that the connection is closed.
     pub(super) fn finish_stopping(&mut self, late: bool) {
-        let State::Stopping(session) = core::mem::replace(&mut self.state, State::Disconnected)
+        let State::Stopping(mut session) = core::mem::replace(&mut self.state, State::Disconnected)
         else {
             return;
         };
-        self.leave(session.socket.op, late);
+        let deleting = self.delete(&session.link).filter(|_| !late);
+        if let (Some(link), Some(op)) = (session.link.http_mut(), deleting) {
+            link.delete = Some(op);
+            self.state = State::Stopping(session);
+            return;
+        }
+        self.leave(session.link, late);
         self.end(true, CloseReason::Stopped);
     }
 
-    /// Closes the socket in an orderly way when nothing is in its way, or drops it.
-    fn leave(&mut self, op: OpId, late: bool) {
-        if self.outbox.is_idle() && !late {
-            self.act(Action::Send {
-                op,
-                message: WsMessage::Close(1000),
-            });
-        } else {
+    /// The server knows that long polling is over, or has forgotten the connection already (`TR-62`).
+    pub(super) fn handle_deleted(&mut self) {
+        if let Some(link) = self.state.http_mut() {
+            link.delete = None;
+            link.ended = true;
+        }
+        self.finish_stopping(false);
+    }
+
+    /// Closes a socket in an orderly way when nothing is in its way, and drops everything else.
+    fn leave(&mut self, link: Link, late: bool) {
+        match link {
+            Link::WebSocket(socket) if self.outbox.is_idle() && !late => {
+                self.act(Action::Send {
+                    op: socket.op,
+                    message: WsMessage::Close(1000),
+                });
+            }
+            link @ (Link::WebSocket(_) | Link::Http(_)) => link.ops().for_each(|op| self.abort(op)),
+        }
+    }
+
+    /// Drops a transport that the server may still believe in.
+    pub(super) fn abandon(&mut self, link: Link) {
+        self.delete(&link);
+        link.ops().for_each(|op| self.abort(op));
+    }
+
+    fn abort_refresh(&mut self, session: &mut Session) {
+        if let Some(op) = core::mem::take(&mut session.refresh).op() {
             self.abort(op);
         }
     }
@@ -105,11 +140,13 @@ impl ClientConnection {
             error: error.map(Into::into),
             allow_reconnect,
         };
-        let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected)
+        let State::Connected(mut session) =
+            core::mem::replace(&mut self.state, State::Disconnected)
         else {
             return;
         };
-        self.leave(session.socket.op, false);
+        self.abort_refresh(&mut session);
+        self.leave(session.link, false);
         self.fail_pending(&reason);
         if allow_reconnect {
             self.reconnect_or_end(reason)
@@ -121,17 +158,14 @@ impl ClientConnection {
     /// An established connection broke. `abort` when the socket itself still stands.
     pub(super) fn connection_lost(&mut self, reason: CloseReason, abort: bool) {
         match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Connected(session) => {
-                if abort {
-                    self.abort(session.socket.op);
-                }
+            State::Connected(mut session) => {
+                self.abort_refresh(&mut session);
+                self.drop_link(session.link, abort);
                 self.fail_pending(&reason);
                 self.reconnect_or_end(reason);
             }
             State::Stopping(session) => {
-                if abort {
-                    self.abort(session.socket.op);
-                }
+                self.drop_link(session.link, abort);
                 self.end(true, CloseReason::Stopped);
             }
             state @ (State::Disconnected
@@ -141,37 +175,56 @@ impl ClientConnection {
         }
     }
 
+    /// What is left of a transport. `abort` when it is we who give it up.
+    fn drop_link(&mut self, link: Link, abort: bool) {
+        match link {
+            Link::WebSocket(_) if !abort => {}
+            Link::WebSocket(socket) => self.abort(socket.op),
+            link @ Link::Http(_) => self.abandon(link),
+        }
+    }
+
     fn reconnect_or_end(&mut self, reason: CloseReason) {
         let outage = Outage {
             since: self.now,
             failed: 0,
             announced: false,
+            first: false,
         };
         self.timers.clear();
         self.outbox.clear();
         self.consult(outage, reason);
     }
 
-    /// An attempt came to nothing. The first start is never repeated (`CB-76`).
+    /// An attempt came to nothing. The first start is repeated on request only (`CB-76`).
     pub(super) fn attempt_failed(&mut self, outage: Option<Outage>, reason: CloseReason) {
         self.timers.clear();
         self.outbox.clear();
-        match outage {
-            None => self.end(false, reason),
-            Some(outage) => self.consult(
-                Outage {
-                    failed: outage.failed.saturating_add(1),
-                    ..outage
-                },
-                reason,
-            ),
-        }
+        let outage = outage.unwrap_or(Outage {
+            since: self.now,
+            failed: 0,
+            announced: false,
+            first: true,
+        });
+        self.consult(
+            Outage {
+                failed: outage.failed.saturating_add(1),
+                ..outage
+            },
+            reason,
+        );
     }
 
     fn consult(&mut self, outage: Outage, reason: CloseReason) {
-        let delay = match &self.config.reconnect {
+        // The first start's own failure is the first thing its policy hears of.
+        let (policy, retries) = if outage.first {
+            (&self.config.retry_start, outage.failed.saturating_sub(1))
+        } else {
+            (&self.config.reconnect, outage.failed)
+        };
+        let delay = match policy {
             ReconnectPolicy::Never => None,
-            ReconnectPolicy::Delays(delays) => usize::try_from(outage.failed)
+            ReconnectPolicy::Delays(delays) => usize::try_from(retries)
                 .ok()
                 .and_then(|index| delays.get(index).copied()),
             ReconnectPolicy::Backoff {
@@ -180,20 +233,21 @@ impl ClientConnection {
                 max_attempts,
             } => {
                 let (first, max) = (*first, *max);
-                let gives_up = max_attempts.is_some_and(|attempts| outage.failed >= attempts);
-                (!gives_up).then(|| self.jittered(first, max, outage.failed))
+                let gives_up = max_attempts.is_some_and(|attempts| retries >= attempts);
+                (!gives_up).then(|| self.jittered(first, max, retries))
             }
-            ReconnectPolicy::Ask => return self.ask_policy(outage, reason),
+            ReconnectPolicy::Ask => return self.ask_policy(outage, retries, reason),
         };
         self.decide(outage, reason, delay);
     }
 
-    fn ask_policy(&mut self, outage: Outage, reason: CloseReason) {
+    fn ask_policy(&mut self, outage: Outage, retries: u32, reason: CloseReason) {
         let op = self.ops.next();
         let context = RetryContext {
-            previous_retry_count: outage.failed,
+            previous_retry_count: retries,
             elapsed: outage.elapsed(self.now),
             reason: reason.clone(),
+            is_first_start: outage.first,
         };
         self.act(Action::NextRetryDelay { op, context });
         self.state = State::Deciding(Box::new(Decision { op, outage, reason }));
@@ -211,7 +265,9 @@ impl ClientConnection {
         let Some(delay) = delay else {
             return self.give_up(outage, reason);
         };
-        if !outage.announced {
+        if outage.first {
+            self.tell(Event::StartRetry { reason, delay });
+        } else if !outage.announced {
             self.tell(Event::Reconnecting { reason });
         }
         self.timers.set(Timer::Retry, Some(self.now.after(delay)));
@@ -227,13 +283,20 @@ impl ClientConnection {
     fn give_up(&mut self, outage: Outage, reason: CloseReason) {
         let reason = match outage.failed {
             0 => reason,
+            1 if outage.first => reason,
             attempts => CloseReason::RetriesExhausted {
                 attempts,
                 elapsed: outage.elapsed(self.now),
                 last: Box::new(reason),
             },
         };
-        self.end(true, reason);
+        self.end(!outage.first, reason);
+    }
+
+    /// Does not wait any longer for the next attempt to connect. In any other state nothing happens.
+    pub fn retry_now(&mut self, now: Instant) {
+        self.advance(now);
+        self.retry();
     }
 
     fn jittered(&mut self, first: Duration, max: Duration, failed: u32) -> Duration {
@@ -279,13 +342,32 @@ impl ClientConnection {
             Timer::Ping => self.ping(),
             Timer::Retry => self.retry(),
             Timer::Close => self.finish_stopping(true),
+            Timer::Poll => self.poll_timed_out(),
+            Timer::Post => self.post_timed_out(),
+            Timer::Refresh => self.refresh_timer(),
         }
     }
 
     fn attempt_timed_out(&mut self, reason: CloseReason) {
-        if let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
-            self.abort(attempt.step.op());
-            self.attempt_failed(attempt.outage, reason);
+        let opening = |step: &Step| matches!(step, Step::Opening(..) | Step::Handshaking(..));
+        if matches!(&self.state, State::Connecting(attempt) if opening(&attempt.step)) {
+            return self.link_failed(reason);
+        }
+        if let Some(Attempt { step, course }) = self.take_step(|_| true) {
+            step.ops().for_each(|op| self.abort(op));
+            self.course_failed(course, reason);
+        }
+    }
+
+    /// Pings keep every transport alive but long polling, which keeps itself alive (`CB-11`).
+    pub(super) fn begin_keep_alive(&mut self) {
+        self.keeps_alive = !self.state.is_polling();
+        self.listen();
+        if self.keeps_alive {
+            let protocol = self.config.protocol;
+            self.write_control(|out| protocol.encode_ping(out));
+        } else {
+            self.arm_poll();
         }
     }
 
@@ -329,4 +411,9 @@ impl ClientConnection {
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next()
     }
+}
+
+/// Whether the application has been told of a connection, so that it must hear of its end.
+fn was_established(outage: Option<Outage>) -> bool {
+    outage.is_some_and(|outage| !outage.first)
 }

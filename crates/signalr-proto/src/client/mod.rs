@@ -6,10 +6,14 @@
 mod api;
 mod attempt;
 mod config;
+mod handshake;
+mod http;
 mod incoming;
 mod invocations;
 mod lifetime;
+mod link;
 mod receive;
+mod refresh;
 mod state;
 
 pub use api::{
@@ -18,8 +22,10 @@ pub use api::{
 pub use config::{ClientConfig, ReconnectPolicy, RetryContext};
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use bytes::BytesMut;
+use ::http::Response;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead};
@@ -27,22 +33,25 @@ use crate::error::{SendError, UsageError};
 use crate::outbox::Outbox;
 use crate::time::Instant;
 use crate::timers::Timers;
-use crate::transport::OpIds;
+use crate::transport::negotiate::TransportKind;
+use crate::transport::{OpId, OpIds};
 
 use incoming::Incoming;
 use invocations::{IdText, Invocations, Kind};
+use link::{Link, Part};
 use state::{State, Timer};
 
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {
-    config: Box<ClientConfig>,
+    /// Shared with every other connection made from it.
+    config: Arc<ClientConfig>,
     state: State,
     /// What was decided and not yet polled.
     outputs: VecDeque<Output>,
     outbox: Outbox,
     incoming: Incoming,
     invocations: Invocations,
-    timers: Timers<6>,
+    timers: Timers<9>,
     ops: OpIds,
     /// The state of the random numbers for jitter.
     random: u64,
@@ -51,16 +60,20 @@ pub struct ClientConnection {
     /// The latest time seen.
     now: Instant,
     read_paused: bool,
+    /// Whether the transport needs pings and a server timeout.
+    keeps_alive: bool,
 }
 
 /// Getters.
 impl ClientConnection {
-    /// A connection that is not started. `seed` feeds the jitter of reconnect delays.
+    /// A connection that is not started. `seed` feeds the jitter of reconnect delays. Whoever makes many connections from one
+    /// configuration hands in clones of one `Arc` of it.
     #[must_use]
-    pub fn new(config: ClientConfig, seed: u64) -> Self {
+    pub fn new(config: impl Into<Arc<ClientConfig>>, seed: u64) -> Self {
+        let config = config.into();
         let outbox = Outbox::new(config.limits.max_outgoing_bytes);
         Self {
-            config: Box::new(config),
+            config,
             state: State::Disconnected,
             outputs: VecDeque::new(),
             outbox,
@@ -72,18 +85,19 @@ impl ClientConnection {
             epoch: 0,
             now: Instant::ZERO,
             read_paused: false,
+            keeps_alive: true,
         }
     }
 
     /// What the connection was made with.
     #[must_use]
-    pub const fn config(&self) -> &ClientConfig {
+    pub fn config(&self) -> &ClientConfig {
         &self.config
     }
 
     /// The public state.
     #[must_use]
-    pub const fn state(&self) -> ConnectionState {
+    pub fn state(&self) -> ConnectionState {
         self.state.public()
     }
 
@@ -92,7 +106,14 @@ impl ClientConnection {
     pub fn connection_id(&self) -> Option<&str> {
         self.state
             .session()
-            .and_then(|session| session.connection_id.as_deref())
+            .and_then(|session| session.grant.as_deref())
+            .map(|offer| &*offer.connection_id)
+    }
+
+    /// The transport of the connection; none while there is no connection.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.state.session().map(|session| session.link.kind())
     }
 
     /// How far the stream of bytes was handed to the transport; see [`Call::position`].
@@ -302,7 +323,7 @@ impl ClientConnection {
         self.outputs.retain(|output| !output.is_about(id));
         if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
-            self.outbox.write_control(|out| {
+            self.outbox.write_always(|out| {
                 protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
             });
             self.spoke();
@@ -320,10 +341,10 @@ impl ClientConnection {
 
     /// Something was written: the next ping can wait (`CB-12`).
     fn spoke(&mut self) {
-        self.timers.set(
-            Timer::Ping,
-            Some(self.now.after(self.config.keep_alive_interval)),
-        );
+        let deadline = self
+            .keeps_alive
+            .then(|| self.now.after(self.config.keep_alive_interval));
+        self.timers.set(Timer::Ping, deadline);
     }
 
     /// Time never goes backwards here, whatever the driver's clock does.
@@ -345,8 +366,7 @@ impl ClientConnection {
         match input {
             Input::Timeout => self.handle_timeout(),
             Input::Response { op, response } => self.handle_response(op, &response),
-            // Streamed bodies belong to server-sent events, which nothing here asks for yet.
-            Input::Chunk { .. } => {}
+            Input::Chunk { op, bytes } => self.handle_chunk(op, bytes),
             Input::Opened { op } => self.handle_opened(op),
             Input::Received { op, message } => self.handle_received(op, message),
             Input::Sent { op } => self.handle_sent(op),
@@ -381,12 +401,26 @@ impl ClientConnection {
     }
 
     fn next_batch(&mut self) -> Option<Action> {
-        let socket = self.state.socket()?;
+        let Link::WebSocket(socket) = self.state.open_link_mut()? else {
+            return self.next_post();
+        };
         let batch = self.outbox.next_batch(socket.op)?;
         Some(Action::Send {
             op: socket.op,
             message: socket.message(batch),
         })
+    }
+
+    fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {
+        if !self.handle_negotiated(op, response) && !self.handle_refreshed(op, response) {
+            self.handle_link_response(op, response.status(), response.headers());
+        }
+    }
+
+    fn handle_opened(&mut self, op: OpId) {
+        if self.state.part(op) == Some(Part::Socket) {
+            self.link_opened();
+        }
     }
 
     fn act(&mut self, action: Action) {

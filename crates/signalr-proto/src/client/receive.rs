@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::ClientConnection;
 use super::api::{Event, Ignored, ReplyTo};
 use super::invocations::Match;
-use super::state::{State, Step, Timer};
+use super::link::{Link, Part};
+use super::state::{Attempt, State, Step, Timer};
 use crate::codec::{HubMessage, Invocation, Role};
 use crate::error::{CloseReason, DecodeError, DecodeErrorKind};
 use crate::transport::web_socket::WebSocket;
@@ -13,17 +14,24 @@ use crate::transport::{EndCause, OpId, WsMessage};
 
 impl ClientConnection {
     pub(super) fn handle_received(&mut self, op: OpId, message: WsMessage) {
-        if self.state.socket().is_none_or(|socket| socket.op != op) {
+        if self.state.part(op) != Some(Part::Socket) || self.is_opening() {
             return;
         }
         match WebSocket::bytes(message) {
-            Ok(bytes) if bytes.is_empty() => {}
             Ok(bytes) => self.handle_bytes(bytes),
             Err(cause) => self.handle_ended(op, cause),
         }
     }
 
-    fn handle_bytes(&mut self, bytes: Bytes) {
+    fn is_opening(&self) -> bool {
+        matches!(&self.state, State::Connecting(attempt) if matches!(attempt.step, Step::Opening(..)))
+    }
+
+    /// Bytes of the stream, whatever transport brought them.
+    pub(super) fn handle_bytes(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
         match self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
             Some(attempt) => self.handle_handshake_bytes(attempt, bytes),
             None => {
@@ -33,10 +41,11 @@ impl ClientConnection {
         }
     }
 
-    /// Anything received, even half a message, restarts the server timeout (`CB-10`).
+    /// Anything received, even half a message, restarts the server timeout (`CB-10`); long polling has none (`CB-11`).
     pub(super) fn listen(&mut self) {
-        let deadline = (!self.read_paused && matches!(self.state, State::Connected(_)))
-            .then(|| self.now.after(self.config.server_timeout));
+        let deadline =
+            (self.keeps_alive && !self.read_paused && matches!(self.state, State::Connected(_)))
+                .then(|| self.now.after(self.config.server_timeout));
         self.timers.set(Timer::Server, deadline);
     }
 
@@ -48,6 +57,9 @@ impl ClientConnection {
     pub(super) fn resume_reading(&mut self) {
         self.read_paused = false;
         self.listen();
+        if matches!(self.state, State::Connected(_)) {
+            self.poll_again();
+        }
     }
 
     pub(super) fn enqueue(&mut self, bytes: Bytes) {
@@ -169,44 +181,62 @@ impl ClientConnection {
 
     /// A request, a question or a socket is over.
     pub(super) fn handle_ended(&mut self, op: OpId, cause: EndCause) {
-        match &self.state {
-            State::Connecting(attempt) if attempt.step.op() == op => self.attempt_ended(cause),
-            State::Connected(session) | State::Stopping(session) if session.socket.op == op => {
-                self.socket_ended(cause)
+        match self.state.part(op) {
+            Some(Part::Socket) => return self.link_ended(cause),
+            Some(Part::Question) => {
+                return self.handle_access_token(op, Err("the provider gave no answer".into()));
             }
-            State::Disconnected
-            | State::Connecting(_)
-            | State::Connected(_)
-            | State::Stopping(_)
-            | State::Waiting { .. } => {}
-            State::Deciding(decision) => {
-                if decision.op == op {
-                    self.handle_retry_delay(op, None);
-                }
+            Some(part) => return self.handle_exchange_ended(part, cause),
+            None => {}
+        }
+        if let Some(Attempt { course, .. }) = self.take_step(|step| step.concerns(op)) {
+            return self.course_failed(course, cause.into());
+        }
+        if !self.handle_refresh_ended(op, &cause) {
+            self.handle_retry_delay(op, None);
+        }
+    }
+
+    /// The transport is over, by the peer or the network.
+    pub(super) fn link_ended(&mut self, cause: EndCause) {
+        match &self.state {
+            State::Connecting(_) if self.is_opening() => self.opening_failed(cause.into(), false),
+            State::Connecting(_) => self.handshake_failed(match cause {
+                EndCause::Clean
+                | EndCause::WebSocketClose {
+                    code: 1000 | 1005 | 1006,
+                    ..
+                } => CloseReason::HandshakeEnded,
+                cause => cause.into(),
+            }),
+            State::Connected(_) | State::Stopping(_) => self.socket_ended(cause),
+            State::Disconnected | State::Deciding(_) | State::Waiting { .. } => {}
+        }
+    }
+
+    /// The transport did not start.
+    pub(super) fn opening_failed(&mut self, reason: CloseReason, abort: bool) {
+        if let Some(Attempt { step, course }) =
+            self.take_step(|step| matches!(step, Step::Opening(..)))
+        {
+            if abort {
+                step.ops().for_each(|op| self.abort(op));
+            }
+            if let Some(kind) = step.link().map(Link::kind) {
+                self.transport_failed(course, kind, reason);
             }
         }
     }
 
-    fn attempt_ended(&mut self, cause: EndCause) {
-        let Some(attempt) = self.take_attempt_if(|state| matches!(state, State::Connecting(_)))
-        else {
-            return;
-        };
-        let is_plain = matches!(
-            cause,
-            EndCause::Clean
-                | EndCause::WebSocketClose {
-                    code: 1000 | 1005 | 1006,
-                    ..
-                }
-        );
-        let handshaking = matches!(attempt.step, Step::Handshaking { .. });
-        let reason = if is_plain && handshaking {
-            CloseReason::HandshakeEnded
-        } else {
-            cause.into()
-        };
-        self.attempt_failed(attempt.outage, reason);
+    pub(super) fn handshake_failed(&mut self, reason: CloseReason) {
+        if let Some(Attempt {
+            step: Step::Handshaking(link, ..),
+            course,
+        }) = self.take_step(|step| matches!(step, Step::Handshaking(..)))
+        {
+            self.abandon(link);
+            self.attempt_failed(course.outage, reason);
+        }
     }
 
     /// What was received before the end still counts, a Close message most of all.

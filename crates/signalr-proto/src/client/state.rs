@@ -13,14 +13,15 @@
 use core::time::Duration;
 
 use super::api::ConnectionState;
+use super::link::{HttpLink, Link, Part};
+use super::refresh::Refresh;
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::HandshakeDecoder;
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::timers::TimerName;
-use crate::transport::negotiate::{AccessToken, Offer};
-use crate::transport::web_socket::WebSocket;
-use crate::transport::{HubUrl, OpId};
+use crate::transport::negotiate::{AccessToken, Offer, TransportKind};
+use crate::transport::{HubUrl, OpId, TransportFailure};
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -43,9 +44,17 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) step: Step,
-    /// Set when this is a reconnect.
+    pub(super) course: Course,
+}
+
+/// What an attempt carries from step to step.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// Set when this is a repetition: of the first start, or of a connection that was lost.
     pub(super) outage: Option<Outage>,
     pub(super) route: Route,
+    /// Transports that did not start.
+    pub(super) failures: Vec<TransportFailure>,
 }
 
 /// Which hub the attempt is at, after redirects.
@@ -54,6 +63,8 @@ pub(super) struct Route {
     pub(super) url: HubUrl,
     /// The token a redirect gave: it replaces the user's for this attempt and connection (`TR-11`).
     pub(super) token: Option<AccessToken>,
+    /// The user's token of the last negotiation, which the HTTP transports go on using.
+    pub(super) cached: Option<AccessToken>,
     /// Whether the user's headers and tokens must not be sent here.
     pub(super) foreign: bool,
     /// Negotiate requests made.
@@ -68,36 +79,52 @@ pub(super) enum Step {
     /// The negotiate request is under way.
     Negotiate(OpId),
     /// The token for the WebSocket was asked for.
-    SocketToken(OpId, Option<Offer>),
-    /// The WebSocket is being opened.
-    Opening(OpId, Option<Offer>),
+    SocketToken(OpId, Grant),
+    /// The transport is being opened.
+    Opening(Link, Grant),
     /// The handshake response is awaited.
-    Handshaking {
-        socket: WebSocket,
-        connection_id: Option<Box<str>>,
-        decoder: HandshakeDecoder,
-    },
+    Handshaking(Link, Grant, HandshakeDecoder),
 }
 
+/// What negotiation gave; nothing when it was skipped.
+pub(super) type Grant = Option<Box<Offer>>;
+
 impl Step {
-    /// What must be aborted when the attempt is given up here.
-    pub(super) const fn op(&self) -> OpId {
+    /// The question or request before there is a transport.
+    const fn op(&self) -> Option<OpId> {
         match self {
-            Self::NegotiateToken(op)
-            | Self::Negotiate(op)
-            | Self::SocketToken(op, _)
-            | Self::Opening(op, _) => *op,
-            Self::Handshaking { socket, .. } => socket.op,
+            Self::NegotiateToken(op) | Self::Negotiate(op) | Self::SocketToken(op, _) => Some(*op),
+            Self::Opening(..) | Self::Handshaking(..) => None,
         }
+    }
+
+    pub(super) const fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Opening(link, _) | Self::Handshaking(link, ..) => Some(link),
+            Self::NegotiateToken(_) | Self::Negotiate(_) | Self::SocketToken(..) => None,
+        }
+    }
+
+    /// Whether it waits for `op`, or has to do with it.
+    pub(super) fn concerns(&self, op: OpId) -> bool {
+        self.op() == Some(op) || self.link().is_some_and(|link| link.part(op).is_some())
+    }
+
+    /// What must be aborted when the attempt is given up here.
+    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
+        let link = self.link().map(Link::ops);
+        self.op().into_iter().chain(link.into_iter().flatten())
     }
 }
 
 /// An established connection.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) socket: WebSocket,
-    pub(super) connection_id: Option<Box<str>>,
+    pub(super) link: Link,
+    pub(super) grant: Grant,
     pub(super) frames: FrameDecoder,
+    pub(super) route: Route,
+    pub(super) refresh: Refresh,
 }
 
 /// A question to the application's policy.
@@ -116,6 +143,8 @@ pub(super) struct Outage {
     pub(super) failed: u32,
     /// Whether the application has heard of it.
     pub(super) announced: bool,
+    /// Whether there never was a connection: the first start is being repeated.
+    pub(super) first: bool,
 }
 
 impl Outage {
@@ -125,13 +154,21 @@ impl Outage {
 }
 
 impl State {
-    pub(super) const fn public(&self) -> ConnectionState {
-        match self {
-            Self::Disconnected => ConnectionState::Disconnected,
-            Self::Connecting(attempt) if attempt.outage.is_none() => ConnectionState::Connecting,
-            Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => {
+    pub(super) fn public(&self) -> ConnectionState {
+        let trying = |first: bool| {
+            if first {
+                ConnectionState::Connecting
+            } else {
                 ConnectionState::Reconnecting
             }
+        };
+        match self {
+            Self::Disconnected => ConnectionState::Disconnected,
+            Self::Connecting(attempt) => {
+                trying(attempt.course.outage.is_none_or(|outage| outage.first))
+            }
+            Self::Deciding(decision) => trying(decision.outage.first),
+            Self::Waiting { outage } => trying(outage.first),
             Self::Connected(_) => ConnectionState::Connected,
             Self::Stopping(_) => ConnectionState::Disconnecting,
         }
@@ -146,12 +183,32 @@ impl State {
         }
     }
 
-    /// The socket that can be written to.
-    pub(super) const fn socket(&self) -> Option<WebSocket> {
+    /// The transport, also while it is being opened.
+    pub(super) const fn link(&self) -> Option<&Link> {
         match self {
-            Self::Connected(session) | Self::Stopping(session) => Some(session.socket),
-            Self::Connecting(attempt) => match &attempt.step {
-                Step::Handshaking { socket, .. } => Some(*socket),
+            Self::Connected(session) | Self::Stopping(session) => Some(&session.link),
+            Self::Connecting(attempt) => attempt.step.link(),
+            Self::Disconnected | Self::Deciding(_) | Self::Waiting { .. } => None,
+        }
+    }
+
+    pub(super) const fn link_mut(&mut self) -> Option<&mut Link> {
+        match self {
+            Self::Connected(session) | Self::Stopping(session) => Some(&mut session.link),
+            Self::Connecting(attempt) => match &mut attempt.step {
+                Step::Opening(link, _) | Step::Handshaking(link, ..) => Some(link),
+                Step::NegotiateToken(_) | Step::Negotiate(_) | Step::SocketToken(..) => None,
+            },
+            Self::Disconnected | Self::Deciding(_) | Self::Waiting { .. } => None,
+        }
+    }
+
+    /// The transport, if it can be written to.
+    pub(super) const fn open_link_mut(&mut self) -> Option<&mut Link> {
+        match self {
+            Self::Connected(session) | Self::Stopping(session) => Some(&mut session.link),
+            Self::Connecting(attempt) => match &mut attempt.step {
+                Step::Handshaking(link, ..) => Some(link),
                 Step::NegotiateToken(_)
                 | Step::Negotiate(_)
                 | Step::SocketToken(..)
@@ -159,6 +216,22 @@ impl State {
             },
             Self::Disconnected | Self::Deciding(_) | Self::Waiting { .. } => None,
         }
+    }
+
+    /// The HTTP transport, also while it is being opened.
+    pub(super) fn http_mut(&mut self) -> Option<&mut HttpLink> {
+        self.link_mut().and_then(Link::http_mut)
+    }
+
+    /// Whether the transport keeps itself alive, so that there are no pings and no server timeout (`TR-66`).
+    pub(super) fn is_polling(&self) -> bool {
+        self.link()
+            .is_some_and(|link| link.kind() == TransportKind::LongPolling)
+    }
+
+    /// What `op` is to the transport.
+    pub(super) fn part(&self, op: OpId) -> Option<Part> {
+        self.link().and_then(|link| link.part(op))
     }
 }
 
@@ -177,16 +250,25 @@ pub(super) enum Timer {
     Retry,
     /// The server takes too long to close its side.
     Close,
+    /// A poll takes too long.
+    Poll,
+    /// A send by `POST` takes too long.
+    Post,
+    /// The access token is to be refreshed, or its refresh takes too long.
+    Refresh,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Connect,
         Self::Handshake,
         Self::Server,
         Self::Ping,
         Self::Retry,
         Self::Close,
+        Self::Poll,
+        Self::Post,
+        Self::Refresh,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -197,6 +279,9 @@ impl Timer {
             Self::Ping => "keep-alive ping",
             Self::Retry => "reconnect delay",
             Self::Close => "close timeout",
+            Self::Poll => "poll timeout",
+            Self::Post => "send timeout",
+            Self::Refresh => "refresh of the access token",
         }
     }
 }
@@ -210,6 +295,9 @@ impl TimerName for Timer {
             Self::Ping => 3,
             Self::Retry => 4,
             Self::Close => 5,
+            Self::Poll => 6,
+            Self::Post => 7,
+            Self::Refresh => 8,
         }
     }
 }

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use crate::codec::{Invocation, Outcome, Payload, Protocol};
 use crate::error::DecodeError;
+use crate::replay::SequenceError;
 use crate::time::Instant;
 use crate::transport::{EndCause, WsMessage};
 
@@ -65,7 +66,8 @@ pub enum ServerAction {
         /// The code, 1000.
         code: u16,
     },
-    /// Drop the transport at once: it does not take what must be sent.
+    /// Drop the transport at once: it does not take what must be sent. With stateful reconnect the connection may outlive it;
+    /// the events tell.
     Abort,
 }
 
@@ -107,6 +109,16 @@ pub enum ServerEvent {
     },
     /// There is room again after [`SendError::Full`](crate::SendError::Full).
     Writable,
+    /// The WebSocket is lost, and the connection goes on without one until another [attaches] or the disconnect timeout has
+    /// passed. Only with stateful reconnect.
+    ///
+    /// [attaches]: super::ServerConnection::attach
+    Detached {
+        /// Why.
+        cause: EndCause,
+    },
+    /// The connection goes on with a new WebSocket.
+    Resumed,
     /// The connection is over. The last event.
     Closed {
         /// Why.
@@ -159,6 +171,9 @@ pub enum DisconnectReason {
     /// The client broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(DecodeError),
+    /// The client's counting of messages cannot be true (`SB-58`).
+    #[error("protocol error: {0}")]
+    Sequence(SequenceError),
     /// The client answered a question that was put to another one (`SB-42`).
     #[error("the client answered a question that was put to another connection")]
     ForeignAnswer,
@@ -184,6 +199,7 @@ impl DisconnectReason {
             | Self::ClientTimeout { .. }
             | Self::SendTimeout { .. }
             | Self::Protocol(_)
+            | Self::Sequence(_)
             | Self::ForeignAnswer
             | Self::IncomingLimit { .. } => true,
         }

@@ -22,6 +22,13 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// How long the last messages and the Close may take to go out. Default: 5 s.
     pub close_timeout: Duration,
+    /// Whether negotiation granted this connection stateful reconnect. The client must ask for version 2 in its handshake too.
+    /// Default: false.
+    pub stateful_reconnect: bool,
+    /// Bytes of messages the client has not acknowledged above which no other is taken (`SB-57`). Default: 100,000.
+    pub stateful_reconnect_buffer_size: usize,
+    /// How long a client may take to come back after its WebSocket was lost (`TR-91`). Default: 15 s.
+    pub disconnect_timeout: Duration,
     /// Bounds on memory.
     pub limits: Limits,
 }
@@ -35,6 +42,9 @@ impl Default for ServerConfig {
             client_timeout_interval: Duration::from_secs(30),
             send_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            stateful_reconnect: false,
+            stateful_reconnect_buffer_size: 100_000,
+            disconnect_timeout: Duration::from_secs(15),
             limits: Limits {
                 max_outgoing_bytes: 64 << 10,
                 ..Limits::SERVER

@@ -11,12 +11,14 @@ use crate::codec::handshake::HandshakeDecoder;
 use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol};
 use crate::error::{EncodeError, SendError};
 use crate::outbox::{Outbox, web_socket_message};
+use crate::replay::Inbound;
 use crate::time::Instant;
 use crate::timers::{TimerName, Timers};
 use crate::transport::{EndCause, OpId};
 
 mod ending;
 mod reading;
+mod resuming;
 
 const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
 const HANDSHAKE_CANCELED: &str = "Handshake was canceled.";
@@ -30,7 +32,7 @@ pub struct ServerConnection {
     config: ServerConfig,
     state: State,
     now: Instant,
-    timers: Timers<5>,
+    timers: Timers<7>,
     outbox: Outbox,
     /// Text until a protocol is agreed upon, as the answer to a failed handshake is.
     protocol: Protocol,
@@ -40,6 +42,9 @@ pub struct ServerConnection {
     paused: bool,
     /// The client has pinged, so it can be expected to go on doing so.
     pings: bool,
+    /// The WebSocket is lost, and the client may come back with another one.
+    detached: Option<EndCause>,
+    inbound: Inbound,
     /// The transport is over; what it brought before may still be read.
     ended: Option<EndCause>,
 }
@@ -59,6 +64,8 @@ enum Timer {
     Client,
     Send,
     Close,
+    Ack,
+    Disconnect,
 }
 
 impl TimerName for Timer {
@@ -86,6 +93,8 @@ impl ServerConnection {
             incoming_bytes: 0,
             paused: false,
             pings: false,
+            detached: None,
+            inbound: Inbound::default(),
             ended: None,
         }
     }
@@ -174,7 +183,9 @@ impl ServerConnection {
 
     fn received(&mut self, bytes: Bytes) {
         let reading = match self.state {
-            State::Handshaking(_) | State::Greeting | State::Open(_) => self.ended.is_none(),
+            State::Handshaking(_) | State::Greeting | State::Open(_) => {
+                self.ended.is_none() && !self.is_detached()
+            }
             State::Closing(_) | State::Closed => false,
         };
         if !reading || bytes.is_empty() {
@@ -209,18 +220,24 @@ impl ServerConnection {
             State::Handshaking(_) => self.over(DisconnectReason::HandshakeFailed {
                 error: "the client left".into(),
             }),
-            // What came before an orderly end is still handed out, when the application takes it.
-            State::Greeting | State::Open(_) => {
-                self.outbox.clear();
-                self.timers.clear();
-                self.ended = Some(cause);
+            State::Greeting | State::Open(_) if self.can_resume() && !cause.is_orderly() => {
+                self.detach(cause);
             }
+            State::Greeting | State::Open(_) => self.give_up(cause),
             State::Closing(reason) => {
                 let reason = reason.clone();
                 self.over(reason);
             }
             State::Closed => {}
         }
+    }
+
+    /// What came before an orderly end is still handed out, when the application takes it.
+    fn give_up(&mut self, cause: EndCause) {
+        self.outbox.clear();
+        self.timers.clear();
+        self.detached = None;
+        self.ended = Some(cause);
     }
 
     fn pause(&mut self) {
@@ -289,7 +306,8 @@ impl ServerConnection {
         self.invocation(now, Some(id), target, arguments)
     }
 
-    /// Sends a whole frame that was encoded before, for this connection's protocol: for messages to many connections.
+    /// Sends a whole message (invocation, stream item or completion) that was encoded before, for this connection's protocol:
+    /// for messages to many connections.
     ///
     /// # Errors
     /// When the connection is not open or too much waits to be sent.
@@ -390,6 +408,7 @@ impl core::fmt::Debug for ServerConnection {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let state = match self.state {
             State::Handshaking(_) => "Handshaking",
+            State::Greeting | State::Open(_) if self.is_detached() => "Detached",
             State::Greeting => "Greeting",
             State::Open(_) => "Open",
             State::Closing(_) => "Closing",

@@ -14,6 +14,8 @@ pub struct Endpoint {
     pub transports: Vec<TransportKind>,
     /// The lowest version of negotiation accepted. Default: 0.
     pub minimum_negotiate_version: i32,
+    /// Grants stateful reconnect to clients that ask for it, if WebSockets are offered. Default: false.
+    pub stateful_reconnect: bool,
 }
 
 impl Default for Endpoint {
@@ -21,6 +23,7 @@ impl Default for Endpoint {
         Self {
             transports: vec![TransportKind::WebSockets],
             minimum_negotiate_version: 0,
+            stateful_reconnect: false,
         }
     }
 }
@@ -51,6 +54,8 @@ pub struct Negotiated {
     pub response: Response<Bytes>,
     /// The connection to expect, under its `connection_token`; none when the request was refused.
     pub connection: Option<FreshIds>,
+    /// Whether that connection may use stateful reconnect.
+    pub stateful_reconnect: bool,
 }
 
 /// What the driver knows about the id of a request.
@@ -65,6 +70,8 @@ pub enum ConnectionSlot {
     Waiting,
     /// A WebSocket is or was attached.
     Attached,
+    /// A WebSocket is or was attached, and [another may take its place](super::ServerConnection::can_resume).
+    Resumable,
 }
 
 /// A request for the hub's own address, as far as it matters for routing.
@@ -87,6 +94,8 @@ pub struct ConnectRequest<'a> {
 pub enum Route {
     /// Open the WebSocket of a connection that was negotiated.
     Attach,
+    /// Open another WebSocket for a connection that goes on: see [`attach`](super::ServerConnection::attach).
+    Resume,
     /// Open the WebSocket of a new connection, whose id is its token.
     Open,
     /// Answer this.
@@ -101,22 +110,32 @@ impl Endpoint {
             return Negotiated {
                 response: text(StatusCode::METHOD_NOT_ALLOWED, ""),
                 connection: None,
+                stateful_reconnect: false,
             };
         }
         match self.negotiate_version(query) {
-            Ok(version) => self.offer(version, ids),
+            Ok(version) => self.offer(version, ids, self.grants_stateful_reconnect(query)),
             Err(error) => Negotiated {
                 response: json(&NegotiateResponse::Refused {
                     error: error.into(),
                 }),
                 connection: None,
+                stateful_reconnect: false,
             },
         }
     }
 
-    fn offer(&self, version: u32, ids: FreshIds) -> Negotiated {
+    fn grants_stateful_reconnect(&self, query: &str) -> bool {
+        self.stateful_reconnect
+            && self.transports.contains(&TransportKind::WebSockets)
+            && query_parameter(query, "useStatefulReconnect")
+                .is_some_and(|asked| asked.trim().eq_ignore_ascii_case("true"))
+    }
+
+    fn offer(&self, version: u32, ids: FreshIds, stateful_reconnect: bool) -> Negotiated {
         let token = (version > 0).then(|| ids.connection_token.clone());
-        let offer = Offer::new(ids.connection_id.clone(), token, &self.transports);
+        let mut offer = Offer::new(ids.connection_id.clone(), token, &self.transports);
+        offer.stateful_reconnect = stateful_reconnect;
         let connection_token = if version > 0 {
             ids.connection_token
         } else {
@@ -129,6 +148,7 @@ impl Endpoint {
         Negotiated {
             response: json(&NegotiateResponse::Connect(offer)),
             connection: Some(connection),
+            stateful_reconnect,
         }
     }
 
@@ -183,6 +203,7 @@ impl Endpoint {
         match request.slot {
             ConnectionSlot::Absent => Route::Open,
             ConnectionSlot::Waiting => Route::Attach,
+            ConnectionSlot::Resumable => Route::Resume,
             ConnectionSlot::Unknown => Route::Respond(unknown_id()),
             ConnectionSlot::Attached => Route::Respond(text(StatusCode::CONFLICT, "")),
         }
@@ -205,7 +226,7 @@ fn with_id(slot: ConnectionSlot, answer: impl FnOnce() -> Response<Bytes>) -> Ro
     Route::Respond(match slot {
         ConnectionSlot::Absent => text(StatusCode::BAD_REQUEST, "Connection ID required"),
         ConnectionSlot::Unknown => unknown_id(),
-        ConnectionSlot::Waiting | ConnectionSlot::Attached => answer(),
+        ConnectionSlot::Waiting | ConnectionSlot::Attached | ConnectionSlot::Resumable => answer(),
     })
 }
 
@@ -297,6 +318,37 @@ mod tests {
     }
 
     #[test]
+    fn stateful_reconnect_is_granted_when_it_is_allowed_and_asked_for() {
+        let granted = |allowed: bool, query: &str| {
+            let endpoint = Endpoint {
+                stateful_reconnect: allowed,
+                ..Endpoint::default()
+            };
+            let ids = FreshIds {
+                connection_id: "id".into(),
+                connection_token: "token".into(),
+            };
+            let negotiated = endpoint.negotiate(&Method::POST, query, ids);
+            let body = String::from_utf8(negotiated.response.body().to_vec()).unwrap();
+            assert_eq!(
+                body.contains(r#""useStatefulReconnect":true"#),
+                negotiated.stateful_reconnect
+            );
+            negotiated.stateful_reconnect
+        };
+        let asked = "negotiateVersion=1&useStatefulReconnect=true";
+        assert!(granted(true, asked));
+        assert!(granted(true, "useStatefulReconnect=True"));
+        assert!(!granted(false, asked));
+        assert!(!granted(true, "negotiateVersion=1"));
+        assert!(!granted(true, "negotiateVersion=1&useStatefulReconnect=1"));
+        assert!(!granted(
+            true,
+            "negotiateVersion=x&useStatefulReconnect=true"
+        ));
+    }
+
+    #[test]
     fn the_minimum_version_refuses_clients_that_name_none() {
         let endpoint = Endpoint {
             minimum_negotiate_version: 1,
@@ -340,7 +392,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_status_table_for_a_hub_of_web_sockets() {
-        use ConnectionSlot::{Absent, Attached, Unknown, Waiting};
+        use ConnectionSlot::{Absent, Attached, Resumable, Unknown, Waiting};
         let row =
             |method: Method, upgrade: bool, accept: Option<&str>, slot| match Endpoint::default()
                 .route(&ConnectRequest {
@@ -350,6 +402,7 @@ mod tests {
                     slot,
                 }) {
                 Route::Attach => (101, "attach".to_owned()),
+                Route::Resume => (101, "resume".to_owned()),
                 Route::Open => (101, "open".to_owned()),
                 Route::Respond(response) => (
                     response.status().as_u16(),
@@ -367,6 +420,7 @@ mod tests {
             text(404, "No Connection with that ID")
         );
         assert_eq!(row(Method::GET, true, None, Attached), text(409, ""));
+        assert_eq!(row(Method::GET, true, None, Resumable), text(101, "resume"));
         assert_eq!(
             row(Method::GET, false, None, Absent),
             text(400, "Connection ID required")

@@ -12,6 +12,10 @@
 //!   Closed
 //! ```
 //!
+//! With stateful reconnect a connection in `Greeting` or `Open` goes on when its WebSocket is lost without a close frame, until
+//! another one [attaches](ServerConnection::attach) or the disconnect timeout has passed: neither state changes, messages that
+//! the application sends are kept, and all timers run on.
+//!
 //! In `Greeting` the handshake was answered and the application welcomes the client: it may send, and what the client sends
 //! waits. Messages are decoded one at a time, when the driver polls for them, so that a driver that stops polling events
 //! (after [`ServerInput::ReadPaused`]) leaves the rest of the bytes as they are.

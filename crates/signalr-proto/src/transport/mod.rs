@@ -1,9 +1,14 @@
 //! HTTP and WebSockets as values: what must be asked of the network, and what it answered.
 
+pub(crate) mod choice;
+pub mod event_stream;
+pub(crate) mod http;
 pub mod negotiate;
 mod url;
 pub(crate) mod web_socket;
 
+pub use choice::{TransportFailure, TransportFailureReason};
+pub use event_stream::EventStream;
 pub use url::HubUrl;
 
 use bytes::Bytes;
@@ -80,4 +85,22 @@ pub enum EndCause {
         /// What failed.
         detail: Box<str>,
     },
+}
+
+impl EndCause {
+    /// In a person's words.
+    pub(crate) fn words(&self) -> Box<str> {
+        crate::error::CloseReason::from(self.clone())
+            .to_string()
+            .into()
+    }
+
+    /// Whether the peer took its leave (`TR-95`), rather than being lost.
+    pub(crate) const fn is_orderly(&self) -> bool {
+        match self {
+            Self::Clean => true,
+            Self::WebSocketClose { code, .. } => *code != 1006,
+            Self::Refused { .. } | Self::Failed { .. } => false,
+        }
+    }
 }

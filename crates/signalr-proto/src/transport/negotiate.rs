@@ -11,6 +11,8 @@
 //! assert_eq!(offer.token(), "b");
 //! ```
 
+use core::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +135,8 @@ pub struct Offer {
     pub transports: Vec<TransportOffer>,
     /// Whether stateful reconnect was granted.
     pub stateful_reconnect: bool,
+    /// How long the access token lives, when the server takes refreshed ones (`TR-80`).
+    pub token_lifetime: Option<Duration>,
 }
 
 impl Offer {
@@ -149,6 +153,7 @@ impl Offer {
             connection_token,
             transports: transports.iter().copied().map(TransportOffer::of).collect(),
             stateful_reconnect: false,
+            token_lifetime: None,
         }
     }
 
@@ -168,6 +173,7 @@ impl core::fmt::Debug for Offer {
             .field("connection_id", &self.connection_id)
             .field("transports", &self.transports)
             .field("stateful_reconnect", &self.stateful_reconnect)
+            .field("token_lifetime", &self.token_lifetime)
             .finish_non_exhaustive()
     }
 }
@@ -204,6 +210,7 @@ struct Members {
     connection_token: Option<Box<str>>,
     available_transports: Option<Vec<TransportOffer>>,
     use_stateful_reconnect: Option<bool>,
+    token_lifetime_seconds: Option<i64>,
     /// Only servers that are not ASP.NET Core say this; gateways that write all names alike spell it in the other way.
     #[serde(rename = "ProtocolVersion")]
     classic_version: Option<serde::de::IgnoredAny>,
@@ -247,6 +254,7 @@ impl NegotiateResponse {
                 .available_transports
                 .ok_or_else(|| missing("availableTransports"))?,
             stateful_reconnect: members.use_stateful_reconnect.unwrap_or(false),
+            token_lifetime: lifetime(members.token_lifetime_seconds),
         }))
     }
 
@@ -260,6 +268,7 @@ impl NegotiateResponse {
                 connection_id: Some(&offer.connection_id),
                 connection_token: offer.connection_token.as_deref(),
                 available_transports: Some(&offer.transports),
+                token_lifetime_seconds: offer.token_lifetime.map(|life| life.as_secs()),
                 ..Body::default()
             },
             Self::Redirect { url, access_token } => Body {
@@ -295,6 +304,44 @@ struct Body<'a> {
     connection_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     available_transports: Option<&'a [TransportOffer]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_lifetime_seconds: Option<u64>,
+}
+
+/// A lifetime as the server writes it: whole seconds; none when there are none.
+fn lifetime(seconds: Option<i64>) -> Option<Duration> {
+    seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+}
+
+/// The answer to a refresh of the access token: `{"tokenLifetimeSeconds":1800}`, `{}`, or `{"error":"invalid_token"}`.
+pub(crate) struct RefreshResponse {
+    pub(crate) lifetime: Option<Duration>,
+    /// A token to use instead of the one that was sent, as one hosted service gives it.
+    pub(crate) access_token: Option<AccessToken>,
+    pub(crate) error: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RefreshMembers {
+    token_lifetime_seconds: Option<i64>,
+    access_token: Option<Box<str>>,
+    error: Option<Box<str>>,
+}
+
+impl RefreshResponse {
+    /// Reads a body; none when it is not a JSON object of this kind.
+    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+        let members: RefreshMembers = serde_json::from_slice(body).ok()?;
+        Some(Self {
+            lifetime: lifetime(members.token_lifetime_seconds),
+            access_token: members.access_token.and_then(AccessToken::new),
+            error: members.error.filter(|error| !error.is_empty()),
+        })
+    }
 }
 
 const fn missing(member: &'static str) -> NegotiateError {

@@ -1,6 +1,7 @@
 //! The address of a hub and the addresses made from it.
 
-use bytestring::ByteString;
+use std::sync::Arc;
+
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
@@ -10,11 +11,14 @@ use crate::error::UsageError;
 ///
 /// `Debug` and `Display` leave the query out, since it may hold a token.
 #[derive(Clone, PartialEq, Eq)]
-pub struct HubUrl {
+pub struct HubUrl(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
     secure: bool,
     authority: Authority,
-    path: ByteString,
-    query: ByteString,
+    path: Box<str>,
+    query: Box<str>,
 }
 
 impl HubUrl {
@@ -33,47 +37,49 @@ impl HubUrl {
             .authority()
             .filter(|authority| !authority.host().is_empty())
             .ok_or(UsageError::InvalidUrl)?;
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             secure,
             authority: authority.clone(),
             path: uri.path().into(),
             query: uri.query().unwrap_or_default().into(),
-        })
+        })))
     }
 
     /// Whether TLS is wanted.
     #[must_use]
-    pub const fn is_secure(&self) -> bool {
-        self.secure
+    pub fn is_secure(&self) -> bool {
+        self.0.secure
     }
 
     /// Host and port as they stand in the address.
     #[must_use]
-    pub const fn authority(&self) -> &Authority {
-        &self.authority
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
     }
 
     /// Whether both have the same scheme, host and port, so that credentials for one may go to the other.
     #[must_use]
     pub fn same_origin(&self, other: &Self) -> bool {
-        self.secure == other.secure
+        self.0.secure == other.0.secure
             && self
+                .0
                 .authority
                 .host()
-                .eq_ignore_ascii_case(other.authority.host())
+                .eq_ignore_ascii_case(other.0.authority.host())
             && self.port() == other.port()
     }
 
     fn port(&self) -> u16 {
-        self.authority
+        self.0
+            .authority
             .port_u16()
-            .unwrap_or(if self.secure { 443 } else { 80 })
+            .unwrap_or(if self.0.secure { 443 } else { 80 })
     }
 
     /// Whether the query names this parameter, in any case of letters.
     #[must_use]
     pub fn has_parameter(&self, name: &str) -> bool {
-        self.query.split('&').any(|pair| {
+        self.0.query.split('&').any(|pair| {
             pair.split('=')
                 .next()
                 .is_some_and(|key| key.eq_ignore_ascii_case(name))
@@ -82,24 +88,55 @@ impl HubUrl {
 
     /// The address of `<path>/negotiate`, with the parameters added behind the query that is there (`TR-1` to `TR-3`).
     pub(crate) fn negotiate(&self, stateful: bool) -> Result<Uri, http::Error> {
-        let mut path = String::from(self.path.trim_end_matches('/'));
-        path.push_str("/negotiate");
-        let mut query = String::from(&*self.query);
+        let mut query = String::from(&*self.0.query);
         if !self.has_parameter("negotiateVersion") {
             append(&mut query, "negotiateVersion", "1");
         }
         if stateful && !self.has_parameter("useStatefulReconnect") {
             append(&mut query, "useStatefulReconnect", "true");
         }
-        self.build(
-            if self.secure {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            },
-            &path,
-            &query,
-        )
+        self.build(self.http_scheme(), &self.below("/negotiate"), &query)
+    }
+
+    /// The address of `<path>/refresh` for the connection with this token (`transports`, section 10.3).
+    pub(crate) fn refresh(&self, id: &str) -> Result<Uri, http::Error> {
+        let mut query = String::from(&*self.0.query);
+        append(&mut query, "id", id);
+        self.build(self.http_scheme(), &self.below("/refresh"), &query)
+    }
+
+    /// The address of a connection's HTTP requests. `poll` makes the address of each poll another one, so that no cache
+    /// between here and the server can answer it.
+    pub(crate) fn connection(&self, id: &str, poll: Option<u64>) -> Result<Uri, http::Error> {
+        let mut query = String::from(&*self.0.query);
+        append(&mut query, "id", id);
+        if let Some(number) = poll {
+            append(&mut query, "_", &number.to_string());
+        }
+        self.build(self.http_scheme(), &self.0.path, &query)
+    }
+
+    fn http_scheme(&self) -> Scheme {
+        if self.0.secure {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        }
+    }
+
+    fn below(&self, name: &str) -> String {
+        let mut path = String::from(self.0.path.trim_end_matches('/'));
+        path.push_str(name);
+        path
+    }
+
+    /// Whether the query gives this parameter this value, both in any case of letters.
+    pub(crate) fn has_value(&self, name: &str, value: &str) -> bool {
+        self.0.query.split('&').any(|pair| {
+            pair.split_once('=').is_some_and(|(key, given)| {
+                key.eq_ignore_ascii_case(name) && given.eq_ignore_ascii_case(value)
+            })
+        })
     }
 
     /// The address of a WebSocket, with the connection's token unless negotiation was skipped (`TR-16`, `TR-38`).
@@ -108,15 +145,15 @@ impl HubUrl {
         id: Option<&str>,
         access_token: Option<&str>,
     ) -> Result<Uri, http::Error> {
-        let mut query = String::from(&*self.query);
+        let mut query = String::from(&*self.0.query);
         if let Some(id) = id {
             append(&mut query, "id", id);
         }
         if let Some(token) = access_token {
             append(&mut query, "access_token", token);
         }
-        let scheme = Scheme::try_from(if self.secure { "wss" } else { "ws" })?;
-        self.build(scheme, &self.path, &query)
+        let scheme = Scheme::try_from(if self.0.secure { "wss" } else { "ws" })?;
+        self.build(scheme, &self.0.path, &query)
     }
 
     fn build(&self, scheme: Scheme, path: &str, query: &str) -> Result<Uri, http::Error> {
@@ -128,7 +165,7 @@ impl HubUrl {
         }
         Uri::builder()
             .scheme(scheme)
-            .authority(self.authority.clone())
+            .authority(self.0.authority.clone())
             .path_and_query(target)
             .build()
     }
@@ -163,15 +200,16 @@ impl core::fmt::Debug for HubUrl {
 
 impl core::fmt::Display for HubUrl {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
+        let scheme = if self.0.secure { "https" } else { "http" };
         // User names and passwords before an @ are credentials too.
         let host = self
+            .0
             .authority
             .as_str()
             .rsplit('@')
             .next()
             .unwrap_or_default();
-        write!(f, "{scheme}://{host}{}", self.path)
+        write!(f, "{scheme}://{host}{}", self.0.path)
     }
 }
 

@@ -6,12 +6,14 @@ use crate::server::{DisconnectReason, ServerAction, ServerEvent, ServerOutput};
 impl ServerConnection {
     /// Acts on one timer that has run out, if there is one.
     pub(super) fn expire_one(&mut self) -> bool {
-        const ALL: [Timer; 5] = [
+        const ALL: [Timer; 7] = [
             Timer::Handshake,
             Timer::Send,
             Timer::Close,
             Timer::Client,
+            Timer::Disconnect,
             Timer::KeepAlive,
+            Timer::Ack,
         ];
         let Some(timer) = ALL
             .into_iter()
@@ -25,10 +27,10 @@ impl ServerConnection {
             Timer::Client => self.fail(DisconnectReason::ClientTimeout {
                 timeout: self.config.client_timeout_interval,
             }),
-            Timer::Send => self.abort(DisconnectReason::SendTimeout {
-                timeout: self.config.send_timeout,
-            }),
+            Timer::Send => self.send_timed_out(),
             Timer::Close => self.give_up_closing(),
+            Timer::Ack => self.send_ack(),
+            Timer::Disconnect => self.give_up_waiting(),
         }
         true
     }
@@ -65,7 +67,7 @@ impl ServerConnection {
     /// Nothing is read any more, and nothing written but what already waits.
     pub(super) fn wind_up(&mut self, reason: DisconnectReason) {
         self.forget_incoming();
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.is_detached() {
             return self.over(reason);
         }
         let send = self.timers.get(Timer::Send);
@@ -81,11 +83,11 @@ impl ServerConnection {
     fn give_up_closing(&mut self) {
         if let State::Closing(reason) = &self.state {
             let reason = reason.clone();
-            self.abort(reason);
+            self.abort_with(reason);
         }
     }
 
-    fn abort(&mut self, reason: DisconnectReason) {
+    pub(super) fn abort_with(&mut self, reason: DisconnectReason) {
         self.outputs
             .push_back(ServerOutput::Action(ServerAction::Abort));
         self.over(reason);
@@ -96,11 +98,12 @@ impl ServerConnection {
         self.outbox.clear();
         self.timers.clear();
         self.ended = None;
+        self.detached = None;
         self.state = State::Closed;
         self.event(ServerEvent::Closed { reason });
     }
 
-    fn forget_incoming(&mut self) {
+    pub(super) fn forget_incoming(&mut self) {
         self.incoming.clear();
         self.incoming_bytes = 0;
     }

@@ -19,12 +19,16 @@ enum Step {
     Send(u16),
     Complete,
     Close,
+    Attach,
     Poll,
 }
 
 const PIECES: &[&[u8]] = &[
     b"{\"protocol\":\"json\",\"version\":1}\x1e",
     b"{\"protocol\":\"messagepack\",\"version\":1}\x1e",
+    b"{\"protocol\":\"json\",\"version\":2}\x1e",
+    b"{\"type\":8,\"sequenceId\":2}\x1e",
+    b"{\"type\":9,\"sequenceId\":1}\x1e",
     b"{\"type\":6}\x1e",
     b"{\"type\":1,\"target\":\"T\",\"arguments\":[1]}\x1e",
     b"{\"type\":3,\"invocationId\":\"s1\"}\x1e",
@@ -56,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_u16..300).prop_map(Step::Send),
         2 => Just(Step::Complete),
         1 => Just(Step::Close),
+        2 => Just(Step::Attach),
         8 => Just(Step::Poll),
     ]
 }
@@ -79,6 +84,8 @@ impl Watch {
         };
         let config = ServerConfig {
             limits,
+            stateful_reconnect: true,
+            stateful_reconnect_buffer_size: 256,
             ..ServerConfig::default()
         };
         let machine = ServerConnection::new(config, Instant::ZERO);
@@ -125,6 +132,11 @@ impl Watch {
             Step::Send(size) => drop(machine.send(now, "T", &["x".repeat(usize::from(*size))])),
             Step::Complete => drop(machine.complete(now, "1", CompletionOutcome::Result(&1))),
             Step::Close => machine.close(now, None, true),
+            Step::Attach => {
+                if machine.attach(now) {
+                    self.in_flight = false;
+                }
+            }
             Step::Poll => self.poll(),
         }
         assert!(

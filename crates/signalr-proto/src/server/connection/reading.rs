@@ -85,13 +85,13 @@ impl ServerConnection {
             .map_err(|_| HANDSHAKE_MALFORMED.to_owned())
             .and_then(|request| self.agree(&request));
         match agreed {
-            Ok(protocol) => self.shake_hands(protocol),
+            Ok((protocol, version)) => self.shake_hands(protocol, version),
             Err(error) => self.refuse_handshake(&error),
         }
     }
 
-    /// The protocol to speak, or the words of the refusal (`SB-3`).
-    fn agree(&self, request: &HandshakeRequest) -> Result<Protocol, String> {
+    /// The protocol to speak and its version, or the words of the refusal (`SB-3`).
+    fn agree(&self, request: &HandshakeRequest) -> Result<(Protocol, i32), String> {
         let name = &request.protocol;
         let protocol =
             Protocol::from_name(name).filter(|protocol| self.config.protocols.contains(protocol));
@@ -103,10 +103,15 @@ impl ServerConnection {
                 request.version
             ));
         }
-        Ok(protocol)
+        Ok((protocol, request.version))
     }
 
-    fn shake_hands(&mut self, protocol: Protocol) {
+    fn shake_hands(&mut self, protocol: Protocol, version: i32) {
+        // Version 2 says that the client knows Ack and Sequence (`SB-54`, `TR-93`).
+        if self.config.stateful_reconnect && version >= 2 {
+            self.outbox
+                .enable_replay(self.config.stateful_reconnect_buffer_size);
+        }
         self.protocol = protocol;
         self.state = State::Greeting;
         self.timers.set(Timer::Handshake, None);
@@ -138,51 +143,56 @@ impl ServerConnection {
     }
 
     fn read_message(&mut self, message: Option<HubMessage>) {
+        // Types from the future mean nothing (`SB-11`).
+        let Some(message) = message else { return };
+        if self.is_repetition(&message) {
+            return;
+        }
         let event = match message {
-            Some(HubMessage::Invocation(invocation)) => ServerEvent::Invocation {
+            HubMessage::Invocation(invocation) => ServerEvent::Invocation {
                 streaming: false,
                 invocation,
             },
-            Some(HubMessage::StreamInvocation(invocation)) => ServerEvent::Invocation {
+            HubMessage::StreamInvocation(invocation) => ServerEvent::Invocation {
                 streaming: true,
                 invocation,
             },
-            Some(HubMessage::StreamItem {
+            HubMessage::StreamItem {
                 invocation_id,
                 item,
                 ..
-            }) => ServerEvent::StreamItem {
+            } => ServerEvent::StreamItem {
                 stream_id: invocation_id,
                 item,
             },
-            Some(HubMessage::Completion {
+            HubMessage::Completion {
                 invocation_id,
                 outcome,
                 ..
-            }) => ServerEvent::Completion {
+            } => ServerEvent::Completion {
                 id: invocation_id,
                 outcome,
             },
-            Some(HubMessage::CancelInvocation { invocation_id, .. }) => {
+            HubMessage::CancelInvocation { invocation_id, .. } => {
                 ServerEvent::Cancel { invocation_id }
             }
-            Some(HubMessage::Ping) => {
+            HubMessage::Ping => {
                 self.pings = true;
                 return;
             }
-            Some(HubMessage::Close { error, .. }) => {
+            HubMessage::Close { error, .. } => {
                 let error = error.map(|error| (*error).into());
                 return self.say_goodbye(DisconnectReason::ClosedByClient { error }, None, false);
             }
-            // Acknowledgements mean nothing without stateful reconnect, and types from the future nothing at all (`SB-11`).
-            Some(HubMessage::Ack { .. } | HubMessage::Sequence { .. }) | None => return,
+            HubMessage::Ack { sequence_id } => return self.acknowledged(sequence_id),
+            HubMessage::Sequence { sequence_id } => return self.sequence(sequence_id),
         };
         self.event(event);
     }
 }
 
 /// Takes one frame from the pieces that wait.
-fn pull<T>(
+pub(super) fn pull<T>(
     incoming: &mut VecDeque<Bytes>,
     incoming_bytes: &mut usize,
     mut decode: impl FnMut(&mut Bytes) -> Result<Option<T>, DecodeError>,

@@ -7,6 +7,8 @@ use crate::limits::Limits;
 use crate::server::ServerConfig;
 use crate::transport::WsMessage;
 
+mod resuming;
+
 /// A machine, the virtual clock, and what the machine has said.
 struct Test {
     machine: ServerConnection,

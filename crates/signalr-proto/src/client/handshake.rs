@@ -1,0 +1,88 @@
+//! From a transport to a connection.
+
+use bytes::Bytes;
+
+use super::ClientConnection;
+use super::api::Event;
+use super::link::Link;
+use super::refresh::Refresh;
+use super::state::{Attempt, Course, Grant, Session, State, Step};
+use crate::codec::frame::FrameDecoder;
+use crate::codec::handshake::{self, HandshakeDecoder};
+use crate::error::CloseReason;
+
+/// The version of the handshake while stateful reconnect is not negotiated (`HP-27`).
+const PLAIN_VERSION: i32 = 1;
+
+impl ClientConnection {
+    /// The transport stands: the handshake begins.
+    pub(super) fn link_opened(&mut self) {
+        let Some(Attempt { step, course }) =
+            self.take_step(|step| matches!(step, Step::Opening(..)))
+        else {
+            return;
+        };
+        let Step::Opening(link, grant) = step else {
+            return;
+        };
+        let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
+        self.enter(Step::Handshaking(link, grant, decoder), course);
+        let protocol = self.config.protocol;
+        self.outbox
+            .write_control(|out| handshake::encode_request(out, protocol, PLAIN_VERSION));
+    }
+
+    /// Bytes came during the handshake.
+    pub(super) fn handle_handshake_bytes(&mut self, mut attempt: Box<Attempt>, mut bytes: Bytes) {
+        let Step::Handshaking(_, _, decoder) = &mut attempt.step else {
+            return;
+        };
+        let response = match decoder.decode(&mut bytes) {
+            Ok(Some(frame)) => handshake::decode_response(&frame),
+            Ok(None) => {
+                self.state = State::Connecting(attempt);
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        let Attempt { step, course } = *attempt;
+        let Step::Handshaking(link, grant, _) = step else {
+            return;
+        };
+        let reason = match response {
+            Ok(response) => match response.error {
+                None => return self.establish(link, grant, course, bytes),
+                Some(error) => CloseReason::HandshakeRefused {
+                    error: (&*error).into(),
+                },
+            },
+            Err(error) => CloseReason::Protocol(error),
+        };
+        self.abandon(link);
+        self.attempt_failed(course.outage, reason);
+    }
+
+    /// The handshake succeeded: ping at once, so that the server knows that this client pings, and take the rest of the chunk.
+    fn establish(&mut self, link: Link, grant: Grant, course: Course, rest: Bytes) {
+        let connection_id = grant.as_ref().map(|offer| offer.connection_id.clone());
+        let is_new = course.outage.is_none_or(|outage| outage.first);
+        let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);
+        self.epoch = self.epoch.wrapping_add(1);
+        self.state = State::Connected(Box::new(Session {
+            link,
+            grant,
+            frames: FrameDecoder::new(self.config.protocol, self.config.limits.max_message_size),
+            route: course.route,
+            refresh: Refresh::Idle,
+        }));
+        self.timers.clear();
+        self.begin_keep_alive();
+        self.schedule_refresh(lifetime);
+        self.tell(if is_new {
+            Event::Connected { connection_id }
+        } else {
+            Event::Reconnected { connection_id }
+        });
+        self.enqueue(rest);
+    }
+}

@@ -1,0 +1,352 @@
+//! Server-sent events and long polling at work (`transports`, sections 6, 7 and 9).
+
+use core::time::Duration;
+
+use ::http::{HeaderMap, Request, StatusCode, header};
+use bytes::Bytes;
+
+use super::ClientConnection;
+use super::api::Action;
+use super::link::{Down, Exchange, Link, Part, Remedy, Stage};
+use super::state::{State, Step, Timer};
+use crate::error::{CloseReason, HttpRequest, NegotiateError};
+use crate::transport::negotiate::AccessToken;
+use crate::transport::{BodyMode, EndCause, OpId};
+
+/// After a send was refused, the server may still say why on the other way.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl ClientConnection {
+    /// Asks for the event stream, or for what the server has to say next.
+    pub(super) fn receive(&mut self) {
+        let op = self.ops.next();
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        let polling = link.is_polling();
+        let request = link.receive(op);
+        self.request(op, request, BodyMode::Streamed);
+        if polling && !matches!(self.state, State::Connecting(_)) {
+            self.arm_poll();
+        }
+    }
+
+    /// A poll hangs until there is something to say, but not for ever.
+    pub(super) fn arm_poll(&mut self) {
+        let deadline = self.now.after(self.config.request_timeout);
+        self.timers.set(Timer::Poll, Some(deadline));
+    }
+
+    fn request(&mut self, op: OpId, request: Result<Request<Bytes>, http::Error>, body: BodyMode) {
+        match request {
+            Ok(request) => self.act(Action::Request { op, request, body }),
+            Err(_) => self.link_failed(NegotiateError::RedirectUrl.into()),
+        }
+    }
+
+    /// What waits to be sent, as a `POST`, one at a time (`TR-37`).
+    pub(super) fn next_post(&mut self) -> Option<Action> {
+        let link = self.state.open_link_mut()?.http_mut()?;
+        if link.post.is_some() || link.delete.is_some() {
+            return None;
+        }
+        let op = self.ops.next();
+        let batch = self.outbox.next_batch(op)?;
+        let request = link.post(op, batch).ok()?;
+        let deadline = self.now.after(self.config.request_timeout);
+        self.timers.set(Timer::Post, Some(deadline));
+        Some(Action::Request {
+            op,
+            request,
+            body: self.whole_body(),
+        })
+    }
+
+    fn whole_body(&self) -> BodyMode {
+        BodyMode::Whole {
+            limit: self.config.limits.max_response_size,
+        }
+    }
+
+    /// The answer to a request of the transport, or its head.
+    pub(super) fn handle_link_response(
+        &mut self,
+        op: OpId,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) {
+        match self.state.part(op) {
+            Some(Part::Receiving) => self.handle_received_head(op, status, headers),
+            Some(Part::Post) => self.handle_posted(status),
+            Some(Part::Delete) => self.handle_deleted(),
+            Some(Part::Socket | Part::Question) | None => {}
+        }
+    }
+
+    fn handle_received_head(&mut self, op: OpId, status: StatusCode, headers: &HeaderMap) {
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        let request = link.receiving_request();
+        let polling = link.is_polling();
+        let problem = match status {
+            StatusCode::OK if polling || is_event_stream(headers) => {
+                if let Some(exchange) = &mut link.receiving {
+                    exchange.stage = Stage::Reading;
+                }
+                return self.link_opened();
+            }
+            StatusCode::OK => CloseReason::NotAnEventStream,
+            // The server has ended the connection; to delete it is needless (`TR-60`).
+            StatusCode::NO_CONTENT if polling => {
+                link.receiving = None;
+                link.ended = true;
+                return self.link_ended(EndCause::Clean);
+            }
+            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving) => return self.abort(op),
+            _ => CloseReason::RequestRefused {
+                request,
+                status: status.as_u16(),
+            },
+        };
+        self.link_failed(problem);
+    }
+
+    fn handle_posted(&mut self, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post) {
+            return;
+        }
+        self.timers.set(Timer::Post, None);
+        let Some(post) = self.state.http_mut().and_then(|link| link.post.take()) else {
+            return;
+        };
+        if status.is_success() {
+            self.handle_sent(post.batch);
+        } else {
+            self.post_failed(CloseReason::RequestRefused {
+                request: HttpRequest::Send,
+                status: status.as_u16(),
+            });
+        }
+    }
+
+    /// A send came to nothing. When the server has ended the connection it has said why on the other way, or is about to.
+    fn post_failed(&mut self, reason: CloseReason) {
+        self.timers.set(Timer::Post, None);
+        if matches!(self.state, State::Stopping(_)) {
+            // Nobody is there to take our Close message any more (`TR-96`).
+            self.outbox.clear();
+            return self.finish_stopping(false);
+        }
+        let gone = matches!(reason, CloseReason::RequestRefused { status: 404, .. });
+        let connected = matches!(self.state, State::Connected(_));
+        match self.state.http_mut() {
+            Some(link) if gone && connected && link.receiving.is_some() => {
+                link.doomed = true;
+                let deadline = self.now.after(LAST_WORDS);
+                self.timers.set(Timer::Post, Some(deadline));
+            }
+            Some(_) => self.link_failed(reason),
+            None => {}
+        }
+    }
+
+    pub(super) fn post_timed_out(&mut self) {
+        let doomed = self.state.http_mut().is_some_and(|link| link.doomed);
+        self.link_failed(if doomed {
+            CloseReason::RequestRefused {
+                request: HttpRequest::Send,
+                status: 404,
+            }
+        } else {
+            CloseReason::RequestTimeout {
+                request: HttpRequest::Send,
+                timeout: self.config.request_timeout,
+            }
+        });
+    }
+
+    /// A poll that hangs for too long is repeated without a word (`TR-65`); one that broke off half way is not.
+    pub(super) fn poll_timed_out(&mut self) {
+        let Some(Exchange { op, stage, .. }) =
+            self.state.http_mut().and_then(|link| link.receiving)
+        else {
+            return;
+        };
+        if stage == Stage::Reading {
+            return self.link_failed(CloseReason::RequestTimeout {
+                request: HttpRequest::Poll,
+                timeout: self.config.request_timeout,
+            });
+        }
+        self.abort(op);
+        self.receive();
+    }
+
+    /// The next piece of an event stream or of a poll's answer.
+    pub(super) fn handle_chunk(&mut self, op: OpId, mut bytes: Bytes) {
+        loop {
+            if self.state.part(op) != Some(Part::Receiving) {
+                return;
+            }
+            let Some(link) = self.state.http_mut() else {
+                return;
+            };
+            let data = match &mut link.down {
+                Down::Polls => return self.handle_bytes(bytes),
+                Down::Events(events) => events.decode(&mut bytes),
+            };
+            match data {
+                Ok(Some(data)) => self.handle_bytes(data),
+                Ok(None) => return self.listen(),
+                Err(error) => return self.link_failed(CloseReason::Protocol(error)),
+            }
+        }
+    }
+
+    /// A request of the transport is over without an answer, or its body is.
+    pub(super) fn handle_exchange_ended(&mut self, part: Part, cause: EndCause) {
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        match part {
+            Part::Receiving => {
+                let stage = link.receiving.map(|exchange| exchange.stage);
+                if stage == Some(Stage::Refused) {
+                    return;
+                }
+                let answered = stage == Some(Stage::Reading) && cause == EndCause::Clean;
+                link.receiving = None;
+                if answered && link.is_polling() {
+                    self.poll_again();
+                } else {
+                    self.link_ended(cause);
+                }
+            }
+            Part::Post => {
+                link.post = None;
+                self.post_failed(cause.into());
+            }
+            Part::Delete => self.handle_deleted(),
+            Part::Socket | Part::Question => {}
+        }
+    }
+
+    /// The next poll follows at once, unless nobody can take what it brings or the connection is over.
+    pub(super) fn poll_again(&mut self) {
+        self.timers.set(Timer::Poll, None);
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        if link.is_polling()
+            && link.receiving.is_none()
+            && link.delete.is_none()
+            && !self.read_paused
+        {
+            self.receive();
+        }
+    }
+
+    /// What to do about a 401. `true` when something is done (`TR-76`).
+    fn remedy(&mut self, part: Part) -> bool {
+        let Some(link) = self.state.http_mut() else {
+            return false;
+        };
+        match link.refused(part) {
+            Remedy::None => return false,
+            Remedy::Wait => {}
+            Remedy::Repeat => self.repeat(part),
+            Remedy::Ask => {
+                let op = self.ask_for_token();
+                if let Some(link) = self.state.http_mut() {
+                    link.question = Some(op);
+                }
+            }
+        }
+        true
+    }
+
+    /// The user's answer after a 401.
+    pub(super) fn renew_token(&mut self, op: OpId, token: Result<Option<AccessToken>, Box<str>>) {
+        if self.state.part(op) != Some(Part::Question) {
+            return self.refresh_with(op, token);
+        }
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        link.question = None;
+        match token {
+            Ok(token) => self.adopt_token(token),
+            Err(detail) => self.link_failed(CloseReason::AccessToken { detail }),
+        }
+    }
+
+    /// All further requests carry this token, and those that were refused are repeated with it.
+    pub(super) fn adopt_token(&mut self, token: Option<AccessToken>) {
+        let Some(link) = self.state.http_mut() else {
+            return;
+        };
+        link.requests.set_token(token);
+        link.generation += 1;
+        for part in [Part::Receiving, Part::Post] {
+            if self
+                .state
+                .http_mut()
+                .is_some_and(|link| link.is_refused(part))
+            {
+                self.repeat(part);
+            }
+        }
+    }
+
+    fn repeat(&mut self, part: Part) {
+        let op = self.ops.next();
+        let request = self.state.http_mut().and_then(|link| link.repeat(part, op));
+        let body = if part == Part::Post {
+            self.whole_body()
+        } else {
+            BodyMode::Streamed
+        };
+        if let Some(request) = request {
+            self.request(op, request, body);
+        }
+    }
+
+    /// Tells the server that long polling is over. The answer matters to nobody but `stop`.
+    pub(super) fn delete(&mut self, link: &Link) -> Option<OpId> {
+        let Link::Http(link) = link else {
+            return None;
+        };
+        if !link.is_polling() || link.ended || link.delete.is_some() {
+            return None;
+        }
+        let request = link.requests.delete().ok()?;
+        let op = self.ops.next();
+        let body = self.whole_body();
+        self.act(Action::Request { op, request, body });
+        Some(op)
+    }
+
+    /// The transport failed by a decision of ours.
+    pub(super) fn link_failed(&mut self, reason: CloseReason) {
+        match &self.state {
+            State::Connecting(attempt) if matches!(attempt.step, Step::Opening(..)) => {
+                self.opening_failed(reason, true)
+            }
+            State::Connecting(_) => self.handshake_failed(reason),
+            State::Connected(_) | State::Stopping(_) => {
+                self.drain_incoming();
+                self.connection_lost(reason, true);
+            }
+            State::Disconnected | State::Deciding(_) | State::Waiting { .. } => {}
+        }
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}

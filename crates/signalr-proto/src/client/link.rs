@@ -1,0 +1,283 @@
+//! The transport of an attempt or a session: one WebSocket, or the exchanges of an HTTP transport.
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::error::HttpRequest;
+use crate::transport::OpId;
+use crate::transport::event_stream::EventStream;
+use crate::transport::http::Requests;
+use crate::transport::negotiate::TransportKind;
+use crate::transport::web_socket::WebSocket;
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(super) enum Link {
+    WebSocket(WebSocket),
+    Http(Box<HttpLink>),
+}
+
+/// Server-sent events or long polling: one exchange down, one up.
+#[derive(Debug)]
+pub(super) struct HttpLink {
+    pub(super) requests: Requests,
+    pub(super) down: Down,
+    /// The stream or poll under way; none between polls while reading is paused, and after the last one.
+    pub(super) receiving: Option<Exchange>,
+    pub(super) post: Option<Post>,
+    /// The question for a new token after a 401.
+    pub(super) question: Option<OpId>,
+    /// Counts the tokens: what was refused with an older one is repeated with the present one.
+    pub(super) generation: u32,
+    /// Whether a 401 may be answered with a new token of the user's (`TR-76`, `TR-77`).
+    pub(super) renewable: bool,
+    /// The last request of all.
+    pub(super) delete: Option<OpId>,
+    /// The server has ended the connection: there is nothing left to delete.
+    pub(super) ended: bool,
+    /// A send was refused: the down side has a moment to say why.
+    pub(super) doomed: bool,
+}
+
+/// How messages come down.
+#[derive(Debug)]
+pub(super) enum Down {
+    Events(EventStream),
+    Polls,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    pub(super) op: OpId,
+    generation: u32,
+    retried: bool,
+    pub(super) stage: Stage,
+}
+
+/// How far an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The answer is awaited.
+    Asked,
+    /// Its body comes in.
+    Reading,
+    /// The token was refused: the request is repeated when there is a new one.
+    Refused,
+}
+
+/// What is being sent. The bytes are kept for the case that the token is refused.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) exchange: Exchange,
+    /// The name of the batch: the first request that carried it.
+    pub(super) batch: OpId,
+    pub(super) body: Bytes,
+}
+
+/// What an operation is to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Socket,
+    Receiving,
+    Post,
+    Question,
+    Delete,
+}
+
+impl Exchange {
+    pub(super) const fn new(op: OpId, generation: u32) -> Self {
+        Self {
+            op,
+            generation,
+            retried: false,
+            stage: Stage::Asked,
+        }
+    }
+
+    /// Sent again, with the present token. Only once.
+    const fn repeated(self, op: OpId, generation: u32) -> Self {
+        Self {
+            op,
+            generation,
+            retried: true,
+            stage: Stage::Asked,
+        }
+    }
+}
+
+/// What to do about a request that was answered with 401.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Ask the user for a token, then repeat.
+    Ask,
+    /// The question is under way.
+    Wait,
+    /// There is a newer token already.
+    Repeat,
+    /// None: the status stands.
+    None,
+}
+
+impl Link {
+    /// What `op` is here, if anything.
+    pub(super) fn part(&self, op: OpId) -> Option<Part> {
+        match self {
+            Self::WebSocket(socket) => (socket.op == op).then_some(Part::Socket),
+            Self::Http(link) => link.part(op),
+        }
+    }
+
+    pub(super) const fn kind(&self) -> TransportKind {
+        match self {
+            Self::WebSocket(_) => TransportKind::WebSockets,
+            Self::Http(link) => link.kind(),
+        }
+    }
+
+    pub(super) fn http_mut(&mut self) -> Option<&mut HttpLink> {
+        match self {
+            Self::WebSocket(_) => None,
+            Self::Http(link) => Some(link),
+        }
+    }
+
+    /// Everything that is under way on it.
+    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
+        let ops = match self {
+            Self::WebSocket(socket) => [Some(socket.op), None, None, None],
+            Self::Http(link) => [
+                link.receiving
+                    .filter(|exchange| exchange.stage != Stage::Refused)
+                    .map(|exchange| exchange.op),
+                link.post.as_ref().map(|post| post.exchange.op),
+                link.question,
+                link.delete,
+            ],
+        };
+        ops.into_iter().flatten()
+    }
+}
+
+impl HttpLink {
+    pub(super) const fn new(requests: Requests, down: Down, renewable: bool) -> Self {
+        Self {
+            requests,
+            down,
+            receiving: None,
+            post: None,
+            question: None,
+            generation: 0,
+            renewable,
+            delete: None,
+            ended: false,
+            doomed: false,
+        }
+    }
+
+    const fn kind(&self) -> TransportKind {
+        match self.down {
+            Down::Events(_) => TransportKind::ServerSentEvents,
+            Down::Polls => TransportKind::LongPolling,
+        }
+    }
+
+    pub(super) const fn receiving_request(&self) -> HttpRequest {
+        match self.down {
+            Down::Events(_) => HttpRequest::EventStream,
+            Down::Polls => HttpRequest::Poll,
+        }
+    }
+
+    pub(super) const fn is_polling(&self) -> bool {
+        matches!(self.down, Down::Polls)
+    }
+
+    fn part(&self, op: OpId) -> Option<Part> {
+        if self.receiving.is_some_and(|exchange| exchange.op == op) {
+            Some(Part::Receiving)
+        } else if self
+            .post
+            .as_ref()
+            .is_some_and(|post| post.exchange.op == op)
+        {
+            Some(Part::Post)
+        } else if self.question == Some(op) {
+            Some(Part::Question)
+        } else if self.delete == Some(op) {
+            Some(Part::Delete)
+        } else {
+            None
+        }
+    }
+
+    fn exchange_mut(&mut self, part: Part) -> Option<&mut Exchange> {
+        match part {
+            Part::Receiving => self.receiving.as_mut(),
+            Part::Post => self.post.as_mut().map(|post| &mut post.exchange),
+            Part::Socket | Part::Question | Part::Delete => None,
+        }
+    }
+
+    /// The request that receives, and its exchange is begun.
+    pub(super) fn receive(&mut self, op: OpId) -> Result<Request<Bytes>, http::Error> {
+        self.receiving = Some(Exchange::new(op, self.generation));
+        self.receiving_request_value()
+    }
+
+    fn receiving_request_value(&mut self) -> Result<Request<Bytes>, http::Error> {
+        match self.down {
+            Down::Events(_) => self.requests.events(),
+            Down::Polls => self.requests.poll(),
+        }
+    }
+
+    /// The request that sends this batch, and its exchange is begun.
+    pub(super) fn post(&mut self, op: OpId, body: Bytes) -> Result<Request<Bytes>, http::Error> {
+        self.post = Some(Post {
+            exchange: Exchange::new(op, self.generation),
+            batch: op,
+            body: body.clone(),
+        });
+        self.requests.post(body)
+    }
+
+    /// A request was answered with 401 (`TR-76`).
+    pub(super) fn refused(&mut self, part: Part) -> Remedy {
+        let (generation, renewable) = (self.generation, self.renewable);
+        let asked = self.question.is_some();
+        let Some(exchange) = self.exchange_mut(part) else {
+            return Remedy::None;
+        };
+        if !renewable || exchange.retried {
+            return Remedy::None;
+        }
+        exchange.stage = Stage::Refused;
+        match (exchange.generation == generation, asked) {
+            (false, _) => Remedy::Repeat,
+            (true, true) => Remedy::Wait,
+            (true, false) => Remedy::Ask,
+        }
+    }
+
+    /// Whether this side was refused and waits to be repeated.
+    pub(super) fn is_refused(&mut self, part: Part) -> bool {
+        self.exchange_mut(part)
+            .is_some_and(|exchange| exchange.stage == Stage::Refused)
+    }
+
+    /// The refused request again, under a new name and with the present token.
+    pub(super) fn repeat(
+        &mut self,
+        part: Part,
+        op: OpId,
+    ) -> Option<Result<Request<Bytes>, http::Error>> {
+        let generation = self.generation;
+        let exchange = self.exchange_mut(part)?;
+        *exchange = exchange.repeated(op, generation);
+        Some(match &self.post {
+            Some(post) if part == Part::Post => self.requests.post(post.body.clone()),
+            Some(_) | None => self.receiving_request_value(),
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Authentication refresh: a new token for a connection that lives on (`transports`, section 10; `client-behaviour`, 15).
+
+use core::time::Duration;
+
+use ::http::{Response, StatusCode};
+use bytes::Bytes;
+
+use super::ClientConnection;
+use super::api::{Action, Event};
+use super::attempt::headers_for;
+use super::state::{Session, State, Timer};
+use crate::error::{HttpRequest, RefreshError, UsageError};
+use crate::time::Instant;
+use crate::transport::negotiate::{AccessToken, RefreshResponse};
+use crate::transport::{BodyMode, EndCause, OpId, http};
+
+/// The soonest an automatic refresh follows the last one.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// How far a refresh is.
+#[derive(Debug, Default)]
+pub(super) enum Refresh {
+    /// None is under way.
+    #[default]
+    Idle,
+    /// The user was asked for the new token.
+    Asking(OpId),
+    /// The server was told it.
+    Telling(OpId, AccessToken),
+}
+
+impl Refresh {
+    pub(super) const fn op(&self) -> Option<OpId> {
+        match self {
+            Self::Idle => None,
+            Self::Asking(op) | Self::Telling(op, _) => Some(*op),
+        }
+    }
+}
+
+impl ClientConnection {
+    /// Gives the server a new token of the application's, without reconnecting. Ends in
+    /// [`Event::AuthenticationRefreshed`] or [`Event::AuthenticationRefreshFailed`]; joins a refresh that is under way.
+    ///
+    /// On the wire: `POST <path>/refresh?id=<connection token>` with the new token as bearer.
+    ///
+    /// # Errors
+    /// [`UsageError::NotConnected`] outside of `Connected`, and [`UsageError::NoRefresh`] when the connection has no secret
+    /// token (negotiation of version 0, or skipped, `TR-97`) or no provider of access tokens that the server may see.
+    pub fn refresh_authentication(&mut self, now: Instant) -> Result<(), UsageError> {
+        self.advance(now);
+        let State::Connected(session) = &self.state else {
+            return Err(UsageError::NotConnected);
+        };
+        let has_token = session
+            .grant
+            .as_ref()
+            .is_some_and(|offer| offer.connection_token.is_some());
+        if !has_token || !self.asks_for_token(&session.route) {
+            return Err(UsageError::NoRefresh);
+        }
+        if session.refresh.op().is_none() {
+            let op = self.ask_for_token();
+            self.begin_refresh_step(Refresh::Asking(op));
+        }
+        Ok(())
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.state {
+            State::Connected(session) => Some(session),
+            State::Disconnected
+            | State::Connecting(_)
+            | State::Deciding(_)
+            | State::Waiting { .. }
+            | State::Stopping(_) => None,
+        }
+    }
+
+    fn begin_refresh_step(&mut self, step: Refresh) {
+        let deadline = self.now.after(self.config.request_timeout);
+        if let Some(session) = self.session_mut() {
+            session.refresh = step;
+            self.timers.set(Timer::Refresh, Some(deadline));
+        }
+    }
+
+    /// The next automatic refresh: some time before the token expires, or at half its life when that is shorter (`TR-86`).
+    pub(super) fn schedule_refresh(&mut self, lifetime: Option<Duration>) {
+        let delay = self
+            .config
+            .refresh_before_expiration
+            .zip(lifetime.filter(|lifetime| !lifetime.is_zero()))
+            .map(|(lead, lifetime)| {
+                let early = lifetime.saturating_sub(lead);
+                if early.is_zero() { lifetime / 2 } else { early }.max(SOONEST)
+            });
+        self.timers
+            .set(Timer::Refresh, delay.map(|delay| self.now.after(delay)));
+    }
+
+    /// The scheduled moment, or the end of our patience.
+    pub(super) fn refresh_timer(&mut self) {
+        let Some(op) = self.session_mut().map(|session| session.refresh.op()) else {
+            return;
+        };
+        match op {
+            // What cannot be refreshed was not scheduled by anything that matters.
+            None => drop(self.refresh_authentication(self.now)),
+            Some(op) => {
+                self.abort(op);
+                let timeout = self.config.request_timeout;
+                self.refresh_failed(RefreshError::Timeout { timeout });
+            }
+        }
+    }
+
+    /// The application's new token.
+    pub(super) fn refresh_with(&mut self, op: OpId, token: Result<Option<AccessToken>, Box<str>>) {
+        let limit = self.config.limits.max_response_size;
+        let headers = &self.config.headers;
+        let State::Connected(session) = &mut self.state else {
+            return;
+        };
+        if !matches!(session.refresh, Refresh::Asking(asked) if asked == op) {
+            return;
+        }
+        let token = match token {
+            Ok(Some(token)) => token,
+            Ok(None) => return self.refresh_failed(RefreshError::NoToken),
+            Err(detail) => return self.refresh_failed(RefreshError::Provider { detail }),
+        };
+        let id = session.grant.as_ref().map_or("", |offer| offer.token());
+        let headers = headers_for(headers, &session.route);
+        let Ok(request) = http::refresh(&session.route.url, id, headers, Some(&token)) else {
+            return self.refresh_failed(RefreshError::NoToken);
+        };
+        let op = self.ops.next();
+        let body = BodyMode::Whole { limit };
+        self.act(Action::Request { op, request, body });
+        self.begin_refresh_step(Refresh::Telling(op, token));
+    }
+
+    /// The server's answer; `false` when it is the answer to something else. The new token counts from now on (`TR-84`).
+    pub(super) fn handle_refreshed(&mut self, op: OpId, response: &Response<Bytes>) -> bool {
+        let Some(session) = self.session_mut() else {
+            return false;
+        };
+        if session.refresh.op() != Some(op) {
+            return false;
+        }
+        let Refresh::Telling(_, token) = core::mem::take(&mut session.refresh) else {
+            return false;
+        };
+        let status = response.status();
+        match RefreshResponse::decode(response.body()) {
+            Some(answer) if status.is_success() => {
+                let token = answer.access_token.unwrap_or(token);
+                session.route.cached = Some(token.clone());
+                self.adopt_token(Some(token));
+                self.schedule_refresh(answer.lifetime);
+                self.tell(Event::AuthenticationRefreshed {
+                    lifetime: answer.lifetime,
+                });
+            }
+            Some(answer) => self.refresh_failed(RefreshError::Refused {
+                status: status.as_u16(),
+                error: answer.error,
+            }),
+            None if status == StatusCode::OK => self.refresh_failed(RefreshError::Invalid),
+            None => self.refresh_failed(RefreshError::Refused {
+                status: status.as_u16(),
+                error: None,
+            }),
+        }
+        true
+    }
+
+    /// The question or the request is over without an answer; `false` when it is about something else.
+    pub(super) fn handle_refresh_ended(&mut self, op: OpId, cause: &EndCause) -> bool {
+        let is_it = self
+            .session_mut()
+            .is_some_and(|session| session.refresh.op() == Some(op));
+        if is_it {
+            self.refresh_failed(RefreshError::Failed {
+                request: HttpRequest::Refresh,
+                detail: cause.words(),
+            });
+        }
+        is_it
+    }
+
+    /// The old token stays, and the connection too, for as long as the server lets it.
+    fn refresh_failed(&mut self, error: RefreshError) {
+        if let Some(session) = self.session_mut() {
+            session.refresh = Refresh::Idle;
+        }
+        self.timers.set(Timer::Refresh, None);
+        self.tell(Event::AuthenticationRefreshFailed { error });
+    }
+}

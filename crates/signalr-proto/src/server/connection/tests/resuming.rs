@@ -1,0 +1,339 @@
+//! Stateful reconnect.
+
+use super::*;
+use crate::replay::SequenceError;
+
+const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
+
+fn config() -> ServerConfig {
+    ServerConfig {
+        stateful_reconnect: true,
+        ..ServerConfig::default()
+    }
+}
+
+fn stateful() -> Test {
+    stateful_with(config())
+}
+
+fn stateful_with(config: ServerConfig) -> Test {
+    let mut test = Test::new(config);
+    test.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    test.machine.accept(test.now);
+    test.poll();
+    test.sent.clear();
+    test.events.clear();
+    test
+}
+
+fn call(target: &str) -> String {
+    format!(r#"{{"type":1,"target":"{target}","arguments":[]}}"#)
+}
+
+impl Test {
+    fn say(&mut self, target: &str) {
+        self.machine.send(self.now, target, &()).unwrap();
+        self.poll();
+    }
+
+    fn lose(&mut self) {
+        self.end(1006);
+    }
+
+    fn attach(&mut self) -> bool {
+        let attached = self.machine.attach(self.now);
+        self.poll();
+        attached
+    }
+}
+
+#[test]
+fn a_lost_web_socket_is_replaced_and_what_was_not_acknowledged_is_said_again() {
+    let mut test = stateful();
+    test.say("a");
+    test.say("b");
+    test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
+    test.lose();
+    assert!(test.machine.is_detached() && test.machine.can_resume());
+    test.say("c");
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(
+        test.sent(),
+        format!(
+            r#"{{"type":9,"sequenceId":2}}|{}|{}|"#,
+            call("b"),
+            call("c")
+        )
+    );
+    assert!(matches!(
+        &*test.events,
+        [ServerEvent::Detached { .. }, ServerEvent::Resumed]
+    ));
+    assert!(!test.machine.is_detached());
+}
+
+#[test]
+fn messages_that_came_before_are_dropped_by_their_numbers() {
+    let mut test = stateful();
+    test.receive_json(&[&call("a"), PING, &call("b")]);
+    test.lose();
+    assert!(test.attach());
+    test.receive_json(&[SEQUENCE, &call("a"), &call("b"), &call("c")]);
+    assert_eq!(test.targets(), ["a", "b", "c"]);
+    test.sent.clear();
+    test.wait(SECOND);
+    assert_eq!(test.sent(), r#"{"type":8,"sequenceId":3}|"#);
+}
+
+#[test]
+fn one_ack_follows_a_second_after_the_first_message() {
+    let mut test = stateful();
+    test.receive_json(&[&call("a")]);
+    test.wait(Duration::from_millis(600));
+    test.receive_json(&[&call("b"), PING]);
+    test.wait(Duration::from_millis(399));
+    assert_eq!(test.sent(), "");
+    test.wait(Duration::from_millis(1));
+    assert_eq!(test.sent(), r#"{"type":8,"sequenceId":2}|"#);
+    test.wait(5 * SECOND);
+    assert_eq!(test.sent(), "");
+}
+
+#[test]
+fn an_ack_that_may_be_lost_is_repeated_after_a_resume() {
+    let mut test = stateful();
+    test.receive_json(&[&call("a")]);
+    test.wait(SECOND);
+    test.lose();
+    test.wait(3 * SECOND);
+    test.sent.clear();
+    assert!(test.attach());
+    test.wait(SECOND);
+    assert_eq!(
+        test.sent(),
+        format!(r#"{SEQUENCE}|{{"type":8,"sequenceId":1}}|"#)
+    );
+}
+
+#[test]
+fn without_the_feature_or_with_version_1_nothing_is_numbered_and_nothing_resumed() {
+    let mut old = Test::new(config());
+    old.receive(HANDSHAKE);
+    let mut plain = Test::new(ServerConfig::default());
+    plain.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    for mut test in [old, plain] {
+        test.machine.accept(test.now);
+        test.receive_json(&[&call("a"), r#"{"type":9,"sequenceId":9}"#]);
+        test.sent.clear();
+        test.wait(2 * SECOND);
+        assert_eq!(test.sent(), "");
+        test.lose();
+        assert!(!test.attach());
+        assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_come_back_is_given_up_after_the_disconnect_timeout() {
+    let mut test = stateful();
+    test.input(ServerInput::Ended {
+        cause: EndCause::Failed {
+            detail: "reset".into(),
+        },
+    });
+    test.wait(Duration::from_millis(14_999));
+    assert_eq!(test.reason(), None);
+    test.wait(Duration::from_millis(1));
+    assert_eq!(
+        test.reason(),
+        Some(&DisconnectReason::TransportFailed {
+            detail: "reset".into()
+        })
+    );
+    assert!(!test.attach());
+    assert_eq!(test.deadline, None);
+}
+
+#[test]
+fn a_client_that_takes_its_leave_does_not_come_back() {
+    for code in [1000, 1001, 1005] {
+        let mut test = stateful();
+        test.end(code);
+        assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
+    }
+    let mut test = stateful();
+    test.lose();
+    test.input(ServerInput::Ended {
+        cause: EndCause::Clean,
+    });
+    assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
+}
+
+#[test]
+fn a_second_web_socket_takes_over_from_one_that_is_half_open() {
+    let mut test = stateful();
+    test.takes = false;
+    test.say("a");
+    test.say("b");
+    test.receive(b"{\"type\":1,\"target\":\"cut in h");
+    test.takes = true;
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(
+        test.sent(),
+        format!("{SEQUENCE}|{}|{}|", call("a"), call("b"))
+    );
+    test.receive_json(&[SEQUENCE, &call("whole")]);
+    assert_eq!(test.targets(), ["whole"]);
+}
+
+#[test]
+fn a_transport_that_takes_nothing_is_dropped_and_the_connection_waits() {
+    let mut test = stateful();
+    test.takes = false;
+    test.say("a");
+    test.wait(10 * SECOND);
+    assert!(test.aborted && test.machine.is_detached());
+    test.takes = true;
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(test.sent(), format!("{SEQUENCE}|{}|", call("a")));
+}
+
+#[test]
+fn a_second_loss_starts_the_replay_again() {
+    let mut test = stateful();
+    test.say("a");
+    test.lose();
+    test.takes = false;
+    assert!(test.attach());
+    test.lose();
+    test.takes = true;
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(test.sent(), format!("{SEQUENCE}|{}|", call("a")));
+}
+
+#[test]
+fn what_was_not_read_is_left_to_the_replay_but_acks_count() {
+    let mut test = stateful();
+    test.say("a");
+    test.input(ServerInput::ReadPaused);
+    test.receive_json(&[&call("late"), r#"{"type":8,"sequenceId":1}"#]);
+    test.lose();
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(test.sent(), r#"{"type":9,"sequenceId":2}|"#);
+    test.receive_json(&[SEQUENCE, &call("late")]);
+    test.input(ServerInput::ReadResumed);
+    assert_eq!(test.targets(), ["late"]);
+}
+
+#[test]
+fn what_was_read_goes_on_to_be_handed_out_without_a_web_socket() {
+    let mut test = stateful();
+    test.input(ServerInput::ReadPaused);
+    test.receive_json(&[&call("a")]);
+    test.lose();
+    test.input(ServerInput::ReadResumed);
+    assert!(test.targets().contains(&"a"));
+    assert!(test.attach());
+    test.receive_json(&[SEQUENCE, &call("a"), &call("b")]);
+    assert_eq!(test.targets().last(), Some(&"b"));
+    assert_eq!(test.events.len(), 4);
+}
+
+#[test]
+fn a_sequence_ahead_of_what_was_received_closes_with_an_error() {
+    for (id, error) in [(3, SequenceError::Ahead), (0, SequenceError::Zero)] {
+        let mut test = stateful();
+        test.receive_json(&[&call("a")]);
+        test.lose();
+        assert!(test.attach());
+        test.sent.clear();
+        test.receive_json(&[&format!(r#"{{"type":9,"sequenceId":{id}}}"#), &call("b")]);
+        assert_eq!((test.sent().as_str(), test.closed), (CLOSED, Some(1000)));
+        assert_eq!(test.reason(), Some(&DisconnectReason::Sequence(error)));
+    }
+}
+
+#[test]
+fn writers_are_refused_while_too_much_is_not_acknowledged() {
+    let mut test = stateful_with(ServerConfig {
+        stateful_reconnect_buffer_size: 10,
+        ..config()
+    });
+    test.say("a");
+    assert!(matches!(
+        test.machine.send(test.now, "b", &()),
+        Err(SendError::Full { limit: 10, .. })
+    ));
+    test.wait(15 * SECOND);
+    assert_eq!(test.sent(), format!(r#"{}|{{"type":6}}|"#, call("a")));
+    test.receive_json(&[r#"{"type":8,"sequenceId":7}"#]);
+    assert_eq!(test.events, []);
+    test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
+    assert_eq!(test.events, [ServerEvent::Writable]);
+    test.say("b");
+}
+
+#[test]
+fn timers_run_on_without_a_web_socket() {
+    let mut test = stateful_with(ServerConfig {
+        disconnect_timeout: 100 * SECOND,
+        ..config()
+    });
+    test.receive_json(&[PING]);
+    test.lose();
+    test.sent.clear();
+    test.wait(29 * SECOND);
+    assert!(test.reason().is_none() && test.sent.is_empty());
+    test.wait(SECOND);
+    assert_eq!(
+        test.reason(),
+        Some(&DisconnectReason::ClientTimeout {
+            timeout: 30 * SECOND
+        })
+    );
+    assert!(!test.attach() && test.sent.is_empty());
+}
+
+#[test]
+fn a_connection_that_was_ended_is_not_resumed() {
+    let ends: [fn(&mut Test); 3] = [
+        |test| test.machine.close(test.now, None, true),
+        |test| test.machine.abort(test.now),
+        |test| test.receive_json(&[r#"{"type":7}"#]),
+    ];
+    for detached in [false, true] {
+        for end in ends {
+            let mut test = stateful();
+            if detached {
+                // A Close that was read late.
+                test.input(ServerInput::ReadPaused);
+                test.receive_json(&[r#"{"type":7}"#]);
+                test.lose();
+                test.machine
+                    .handle_input(test.now, ServerInput::ReadResumed);
+            }
+            end(&mut test);
+            assert!(!test.attach());
+            assert!(test.reason().is_some());
+        }
+    }
+}
+
+#[test]
+fn an_unwelcomed_client_may_lose_its_web_socket_too() {
+    let mut test = Test::new(config());
+    test.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    test.lose();
+    test.say("a");
+    assert!(test.attach());
+    test.receive_json(&[SEQUENCE, &call("b")]);
+    test.machine.accept(test.now);
+    test.poll();
+    assert_eq!(test.targets().last(), Some(&"b"));
+    assert!(test.sent().ends_with(&format!("{SEQUENCE}|{}|", call("a"))));
+}
