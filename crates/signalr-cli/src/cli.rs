@@ -197,6 +197,7 @@ impl From<WireProtocol> for Protocol {
 const DECODE_HELP: &str = r#"Examples:
   signalr decode --protocol json capture.bin
   echo 02 91 06 | signalr decode --protocol messagepack --hex
+  curl -sN "$STREAM" | signalr decode --protocol sse
 
 Prints one object per message and line, its members always in the same order:
   {"type":"invocation" or "streamInvocation","headers":{},"invocationId":null,"target":"Send","arguments":[],"streamIds":[]}
@@ -206,6 +207,9 @@ Prints one object per message and line, its members always in the same order:
   {"type":"close","error":null,"allowReconnect":false}    {"type":"ack" or "sequence","sequenceId":1}
 Messages of unknown type print nothing. A message cut off by the end of the input prints {"type":"incomplete","bytes":N}, where N
 counts all its bytes: in JSON those after the last separator, in MessagePack its length prefix too.
+
+With --protocol sse, each event of a stream prints {"data":"its data"}; its lines are joined with \n, and events without data
+print nothing. The data of a SignalR stream are messages in JSON, each followed by the byte 1e, as many as came together.
 
 Values of MessagePack that JSON lacks: {"$bin":"hex"}; {"$timestamp":"2020-01-02T03:04:05.678Z"} for extension -1;
 {"$ext":[type,"hex"]} for others, and for timestamps outside of the years 0 to 9999; {"$f32":"NaN"} and {"$f64":"-Infinity"} for
@@ -246,6 +250,8 @@ pub(crate) enum Wire {
     HandshakeResponse,
     /// The body of an answer to negotiate
     Negotiate,
+    /// A stream of server-sent events
+    Sse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

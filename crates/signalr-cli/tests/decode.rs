@@ -474,3 +474,38 @@ fn nesting_is_read_to_the_limits_and_not_beyond() {
     assert_eq!(decode("messagepack", &messagepack(257)).code, 1);
     assert_eq!(decode("messagepack", &messagepack(10_000)).code, 1);
 }
+
+#[test]
+fn events_of_a_stream_are_printed_with_their_data() {
+    let stream = b":\r\ndata: {\"type\":6}\x1e\r\n\r\nid: 1\ndata: a\ndata:b\n\ndata:\n\n";
+    assert_eq!(
+        decode("sse", stream).ok_text(),
+        "{\"data\":\"{\\\"type\\\":6}\\u001e\"}\n{\"data\":\"a\\nb\"}\n"
+    );
+    assert_eq!(
+        decode_hex("sse", "64 61 74 61 3a 78 0d 0d").ok_text(),
+        "{\"data\":\"x\"}\n"
+    );
+}
+
+#[test]
+fn an_event_that_is_cut_off_is_incomplete_and_a_comment_is_not() {
+    assert_eq!(
+        decode("sse", b"data: a\r\n\r\n\r\nid: 1\ndata: b\n").ok_text(),
+        "{\"data\":\"a\"}\n{\"type\":\"incomplete\",\"bytes\":14}\n"
+    );
+    assert_eq!(
+        decode("sse", b"data: a\r\n\r\n: comment").ok_text(),
+        "{\"data\":\"a\"}\n"
+    );
+}
+
+#[test]
+fn data_that_is_no_text_is_an_error_with_its_place() {
+    let run = decode("sse", b"data: a\n\ndata: \xff\n\n");
+    assert_eq!((run.code, run.text()), (1, "{\"data\":\"a\"}\n"));
+    assert_eq!(
+        run.err,
+        "signalr: protocol error at byte 9: the event that begins here has data that is not UTF-8\n"
+    );
+}

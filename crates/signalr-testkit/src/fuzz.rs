@@ -8,8 +8,12 @@ use bytes::{Bytes, BytesMut};
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::{self, HandshakeDecoder};
 use signalr_proto::codec::{Outcome, Role};
+use signalr_proto::transport::EventStream;
+use signalr_proto::transport::event_stream;
 use signalr_proto::transport::negotiate::NegotiateResponse;
-use signalr_proto::{Arguments, DecodeErrorKind, HubMessage, Payload, Protocol, Timestamp};
+use signalr_proto::{
+    Arguments, DecodeError, DecodeErrorKind, HubMessage, Payload, Protocol, Timestamp,
+};
 
 /// The limit for messages in these runs.
 const LIMIT: usize = 4096;
@@ -73,6 +77,114 @@ pub fn handshake(data: &[u8]) {
             Ok(response)
         );
     }
+}
+
+/// An event stream, after a byte that says how it is cut into pieces.
+pub fn sse(data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else {
+        return;
+    };
+    for limit in [16, LIMIT] {
+        let whole = events(limit, [Bytes::copy_from_slice(bytes)]);
+        assert_eq!(
+            whole,
+            events(limit, pieces(bytes, *size)),
+            "the pieces made a difference"
+        );
+        assert_eq!(
+            (whole.0, whole.1.is_some()),
+            simple_events(limit, bytes),
+            "the simple reader reads something else"
+        );
+    }
+    written_events(bytes);
+}
+
+/// Whatever is written as an event is read again, with LF for each end of a line.
+fn written_events(payload: &[u8]) {
+    let mut out = BytesMut::from(event_stream::OPENING);
+    event_stream::encode(&mut out, payload);
+    event_stream::encode(&mut out, b"last");
+    let mut events = events(usize::MAX, [out.freeze()]).0;
+    assert_eq!(events.pop().as_deref(), Some(&b"last"[..]));
+    assert_eq!(
+        events.pop().unwrap_or_default(),
+        lines(payload).join(&b'\n')
+    );
+    assert!(events.is_empty());
+}
+
+fn events(
+    limit: usize,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> (Vec<Bytes>, Option<DecodeError>) {
+    let mut decoder = EventStream::new(limit);
+    let mut events = Vec::new();
+    for mut piece in pieces {
+        loop {
+            match decoder.decode(&mut piece) {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => {
+                    assert_eq!(
+                        decoder.decode(&mut piece),
+                        Err(error),
+                        "an error did not stay"
+                    );
+                    return (events, Some(error));
+                }
+            }
+            assert!(decoder.buffered() == 0, "bytes of an event were kept");
+        }
+        assert!(piece.is_empty(), "input was left");
+        assert!(decoder.buffered() <= limit, "more was kept than the limit");
+    }
+    (events, None)
+}
+
+/// The events of a whole stream and whether one was too large, read in the plainest way.
+fn simple_events(limit: usize, stream: &[u8]) -> (Vec<Bytes>, bool) {
+    let mut lines = lines(stream.strip_prefix(b"\xef\xbb\xbf").unwrap_or(stream));
+    // What follows the last end of a line is no line, yet it may be too large already.
+    let unfinished = lines.pop().unwrap_or_default();
+    let mut events = Vec::new();
+    let mut data: Vec<&[u8]> = Vec::new();
+    for line in lines {
+        if line.is_empty() {
+            let event = data.join(&b'\n');
+            if !event.is_empty() {
+                events.push(Bytes::from(event));
+            }
+            data.clear();
+        } else if line == b"data" {
+            data.push(b"");
+        } else if let Some(value) = line.strip_prefix(b"data:") {
+            data.push(value.strip_prefix(b" ").unwrap_or(value));
+        }
+        if data.join(&b'\n').len() > limit {
+            return (events, true);
+        }
+    }
+    if let Some(value) = unfinished.strip_prefix(b"data:") {
+        data.push(value.strip_prefix(b" ").unwrap_or(value));
+    }
+    (events, data.join(&b'\n').len() > limit)
+}
+
+/// What lies between the ends of lines.
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        let (line, end) = rest.split_at(at);
+        lines.push(line);
+        rest = end
+            .strip_prefix(b"\r\n")
+            .or_else(|| end.get(1..))
+            .unwrap_or_default();
+    }
+    lines.push(rest);
+    lines
 }
 
 fn handshake_record(

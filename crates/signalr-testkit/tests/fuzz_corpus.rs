@@ -47,6 +47,11 @@ fn the_corpus_of_negotiate_holds() {
 }
 
 #[test]
+fn the_corpus_of_sse_holds() {
+    replay("sse", fuzz::sse);
+}
+
+#[test]
 fn the_corpus_of_client_machine_holds() {
     replay("client_machine", client_property::check);
 }

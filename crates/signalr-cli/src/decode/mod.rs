@@ -1,6 +1,7 @@
 //! `signalr decode`: bytes of the protocol to one JSON object per message.
 
 mod describe;
+mod events;
 mod negotiate;
 
 use std::io::{self, Read, Write};
@@ -32,6 +33,7 @@ pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
     let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let result = match options.protocol {
         Wire::Negotiate => negotiate::run(&mut input, &mut out),
+        Wire::Sse => events::run(&mut input, &mut out),
         Wire::Json | Wire::Messagepack | Wire::HandshakeRequest | Wire::HandshakeResponse => {
             Stream::new(options).run(&mut input, &mut out)
         }
@@ -68,9 +70,11 @@ impl Stream {
     fn new(options: &DecodeArgs) -> Self {
         let protocol = match options.protocol {
             Wire::Messagepack => Protocol::MessagePack,
-            Wire::Json | Wire::HandshakeRequest | Wire::HandshakeResponse | Wire::Negotiate => {
-                Protocol::Json
-            }
+            Wire::Json
+            | Wire::HandshakeRequest
+            | Wire::HandshakeResponse
+            | Wire::Negotiate
+            | Wire::Sse => Protocol::Json,
         };
         let frames = FrameDecoder::new(protocol, MAX_MESSAGE);
         Self {
@@ -85,22 +89,13 @@ impl Stream {
     }
 
     fn run(mut self, input: &mut impl Read, out: &mut impl Write) -> Result<(), Failure> {
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let length = match input.read(&mut chunk) {
-                Ok(0) => return self.finish(out),
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(input::unreadable(&error)),
-            };
-            self.total = self.total.saturating_add(length as u64);
-            self.feed(
-                Bytes::copy_from_slice(chunk.get(..length).unwrap_or_default()),
-                out,
-            )?;
+        each_chunk(input, |bytes| {
+            self.total = self.total.saturating_add(bytes.len() as u64);
+            self.feed(bytes, out)?;
             // Somebody may be watching a pipe that is still being written.
-            out.flush()?;
-        }
+            Ok(out.flush()?)
+        })?;
+        put_unfinished(out, self.total.saturating_sub(self.end))
     }
 
     fn feed(&mut self, mut bytes: Bytes, out: &mut impl Write) -> Result<(), Failure> {
@@ -136,7 +131,7 @@ impl Stream {
                 .map(|request| describe::put_request(line, &request)),
             Wire::HandshakeResponse => handshake::decode_response(frame)
                 .map(|response| describe::put_response(line, &response)),
-            Wire::Json | Wire::Messagepack | Wire::Negotiate => {
+            Wire::Json | Wire::Messagepack | Wire::Negotiate | Wire::Sse => {
                 match self.protocol.decode(self.role, frame) {
                     Err(error) => Err(error),
                     Ok(None) => return Ok(()),
@@ -154,12 +149,30 @@ impl Stream {
         self.line.push(b'\n');
         Ok(())
     }
+}
 
-    fn finish(&self, out: &mut impl Write) -> Result<(), Failure> {
-        let unfinished = self.total.saturating_sub(self.end);
-        if unfinished > 0 {
-            writeln!(out, "{{\"type\":\"incomplete\",\"bytes\":{unfinished}}}")?;
+/// Reads to the end of the input.
+fn each_chunk(
+    input: &mut impl Read,
+    mut feed: impl FnMut(Bytes) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match input.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(length) => feed(Bytes::copy_from_slice(
+                chunk.get(..length).unwrap_or_default(),
+            ))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(input::unreadable(&error)),
         }
-        Ok(())
     }
+}
+
+/// The line for what the end of the input cut off.
+fn put_unfinished(out: &mut impl Write, bytes: u64) -> Result<(), Failure> {
+    if bytes > 0 {
+        writeln!(out, "{{\"type\":\"incomplete\",\"bytes\":{bytes}}}")?;
+    }
+    Ok(())
 }

@@ -81,6 +81,9 @@ pub struct EventStream {
     data: Data,
     /// Stream offset of the next input byte.
     offset: u64,
+    /// Where the unfinished event began, if it did.
+    begun: Option<u64>,
+    event_start: u64,
     failed: Option<DecodeError>,
 }
 
@@ -122,6 +125,8 @@ impl EventStream {
             line: Line::Mark(0),
             data: Data::Absent,
             offset: 0,
+            begun: None,
+            event_start: 0,
             failed: None,
         }
     }
@@ -160,6 +165,19 @@ impl EventStream {
             Data::Slice(data) => data.len(),
             Data::Copied(data) => data.len(),
         }
+    }
+
+    /// How many bytes of the stream belong to the unfinished event; none unless [`is_mid_event`](Self::is_mid_event).
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        let begun = self.begun.filter(|_| self.is_mid_event());
+        begun.map_or(0, |begun| self.offset.saturating_sub(begun))
+    }
+
+    /// The stream offset of the first byte of the event that was returned last, its comments and other fields included.
+    #[must_use]
+    pub const fn event_start(&self) -> u64 {
+        self.event_start
     }
 
     fn next_event(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
@@ -208,6 +226,7 @@ impl EventStream {
                 self.finish()
             }
             _ => {
+                self.begun.get_or_insert(self.offset);
                 self.line = Line::Name(0);
                 None
             }
@@ -317,6 +336,7 @@ impl EventStream {
     }
 
     fn finish(&mut self) -> Option<Bytes> {
+        self.event_start = self.begun.take().unwrap_or(self.offset);
         let data = match core::mem::take(&mut self.data) {
             Data::Absent => return None,
             Data::Slice(value) => value,
