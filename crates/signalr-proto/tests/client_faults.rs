@@ -7,11 +7,13 @@
     reason = "tests fail by panicking"
 )]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Response};
 use signalr_proto::client::{Action, ConnectionState, Event, Input};
 use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
-use signalr_proto::{EndCause, OpId};
+use signalr_proto::{CloseReason, EndCause, OpId};
 use signalr_testkit::script::Script;
 
 const OFFER: &str = r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","availableTransports":[{"transport":"KIND","transferFormats":["Text"]}]}"#;
@@ -103,5 +105,68 @@ fn the_body_of_a_refused_poll_or_event_stream_is_not_taken_for_messages() {
             connection_id: Some("id".into()),
         };
         assert_eq!(script.events, [connected], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_handshake_that_is_never_acknowledged_ends_the_connection_although_it_was_answered() {
+    for (kind, hello) in [
+        (TransportKind::LongPolling, "{}\u{1e}"),
+        (TransportKind::ServerSentEvents, "data: {}\u{1e}\r\n\r\n"),
+    ] {
+        let mut script = opening(kind);
+        let mut receiving = request(&script, &Method::GET);
+        head(&mut script, receiving, 200);
+        script.poll();
+        if kind == TransportKind::LongPolling {
+            let cause = EndCause::Clean;
+            script.input(Input::Ended {
+                op: receiving,
+                cause,
+            });
+            receiving = request(&script, &Method::GET);
+            head(&mut script, receiving, 200);
+        }
+        let bytes = Bytes::from_static(hello.as_bytes());
+        script.input(Input::Chunk {
+            op: receiving,
+            bytes,
+        });
+        assert_eq!(
+            script.client.state(),
+            ConnectionState::Connected,
+            "{kind:?}"
+        );
+        // It waits behind the send that is still under way.
+        let now = script.now;
+        script.client.invoke(now, "Add", &(1, 2)).unwrap();
+        for _ in 0..20 {
+            script.advance(Duration::from_secs(5));
+            // The server is there, as its pings tell.
+            let ping = Bytes::from_static(b"data: {\"type\":6}\x1e\r\n\r\n");
+            if kind == TransportKind::ServerSentEvents {
+                script.input(Input::Chunk {
+                    op: receiving,
+                    bytes: ping,
+                });
+            }
+        }
+        let (last, before) = script.events.split_last().unwrap();
+        assert!(
+            matches!(
+                last,
+                Event::Closed {
+                    reason: CloseReason::RequestTimeout { .. }
+                }
+            ),
+            "{kind:?}: {last:?}"
+        );
+        assert!(matches!(
+            before.last(),
+            Some(Event::Completion {
+                outcome: Err(_),
+                ..
+            })
+        ));
     }
 }
