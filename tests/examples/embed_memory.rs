@@ -2,7 +2,11 @@
 //!
 //! Time jumps from deadline to deadline, and a second run is the same.
 
-#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example"
+)]
 
 use std::time::Duration;
 

@@ -2,7 +2,11 @@
 //!
 //! Hub messages say themselves where they end, so a transport only has to carry bytes in order.
 
-#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example"
+)]
 
 use std::io::ErrorKind::{TimedOut, WouldBlock};
 use std::io::{self, Read as _, Write as _};

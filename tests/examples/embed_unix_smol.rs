@@ -3,7 +3,11 @@
 //! Reading with a deadline is the only thing that is async here; the rest is the loop of every driver.
 
 #![cfg(unix)]
-#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example"
+)]
 
 use core::future::pending;
 use std::io;
