@@ -2,11 +2,8 @@
 //!
 //! Time jumps from deadline to deadline, and a second run is the same.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    reason = "an example"
-)]
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
 
 use std::time::Duration;
 
@@ -62,7 +59,6 @@ impl World {
         self.log.push(format!("{:?} {what}", self.now.0));
     }
 
-    /// Polls both machines until both wait, and tells the earlier deadline.
     fn settle(&mut self) -> Result<Option<Instant>, Failure> {
         loop {
             let client = match self.client.poll_output() {

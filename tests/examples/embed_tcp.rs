@@ -2,11 +2,8 @@
 //!
 //! Hub messages say themselves where they end, so a transport only has to carry bytes in order.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    reason = "an example"
-)]
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
 
 use std::io::ErrorKind::{TimedOut, WouldBlock};
 use std::io::{self, Read as _, Write as _};
@@ -31,7 +28,6 @@ pub(crate) fn main() -> Result<(), Failure> {
     server.join().map_err(|_| "the server panicked")?
 }
 
-/// A connection and a clock.
 struct Link {
     stream: TcpStream,
     epoch: std::time::Instant,

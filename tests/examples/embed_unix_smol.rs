@@ -3,11 +3,8 @@
 //! Reading with a deadline is the only thing that is async here; the rest is the loop of every driver.
 
 #![cfg(unix)]
-#![allow(
-    clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    reason = "an example"
-)]
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
 
 use core::future::pending;
 use std::io;
