@@ -201,6 +201,11 @@ impl Fault {
         Self::none().and_cut(side, at, end)
     }
 
+    /// Whether something follows the answer.
+    pub(super) const fn has_more(&self) -> bool {
+        self.repeated || !self.trailing.is_empty()
+    }
+
     /// The connection ends at a place, after whatever else goes wrong.
     pub const fn and_cut(mut self, side: Side, at: At, end: End) -> Self {
         self.cut = Some(Cut { side, at, end });
@@ -257,13 +262,13 @@ impl Fault {
         self
     }
 
-    /// The answer comes twice.
+    /// The answer comes twice, in one piece and with its length. For answers that end.
     pub const fn repeated(mut self) -> Self {
         self.repeated = true;
         self
     }
 
-    /// These bytes follow the answer.
+    /// These bytes follow the answer, in one piece with it. For answers that end.
     pub fn trailing(mut self, bytes: impl Into<Bytes>) -> Self {
         self.trailing = bytes.into();
         self

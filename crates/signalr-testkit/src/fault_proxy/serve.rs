@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -217,13 +217,19 @@ async fn say(
 ) -> Result<(), Stop> {
     let mut shape = Shape::new(shared, fault, Side::Answer);
     let (head, body) = answer.split_at(body_place(answer));
-    for _ in 0..=u8::from(fault.repeated) {
-        shape.pass(to, head).await?;
-        shape.body();
-        shape.pass(to, body).await?;
-    }
-    shape.pass(to, &fault.trailing).await?;
+    let rest = with_more(fault, head, body);
+    shape.pass_whole(to, head, &rest).await?;
     shape.over()
+}
+
+/// A body, and what is to follow it. They are written in one piece: the client has all of it before it can ask again.
+fn with_more(fault: &Fault, head: &[u8], body: &[u8]) -> Bytes {
+    let (head, again) = if fault.repeated {
+        (head, body)
+    } else {
+        Default::default()
+    };
+    [body, head, again, &fault.trailing].concat().into()
 }
 
 /// Moves bytes of a tunnel. Ends with the peer they come from, or where they are cut.
@@ -277,11 +283,16 @@ impl Answer {
             self.shape.pass(to, &fault.trailing).await?;
             return Ok(true);
         }
-        let sent = self.body(from, to, head, fault).await?;
-        if fault.repeated {
-            self.shape.pass(to, &sent).await?;
+        if fault.has_more() {
+            let body = gone(collect(&mut head.body, &mut self.inbox, from).await)?;
+            let length = Some(body.len() as u64);
+            let framing = Framing::LengthOff(0);
+            let head = head.reframed(framing, length);
+            let rest = with_more(fault, &head, &body);
+            self.shape.pass_whole(to, &head, &rest).await?;
+        } else {
+            self.body(from, to, head, fault).await?;
         }
-        self.shape.pass(to, &fault.trailing).await?;
         self.shape.over()?;
         if fault.framing == Framing::UntilClose {
             return Err(Stop::Cut(End::Close));
@@ -299,20 +310,14 @@ impl Answer {
         }
     }
 
-    /// Writes head and body, and gives back what was written if it will be needed.
+    /// Writes head and body.
     async fn body(
         &mut self,
         from: &mut ReadHalf<'_>,
         to: &mut WriteHalf<'_>,
         mut head: ResponseHead,
         fault: &Fault,
-    ) -> Result<Bytes, Stop> {
-        let mut sent = BytesMut::new();
-        let mut keep = |bytes: &[u8]| {
-            if fault.repeated {
-                sent.extend_from_slice(bytes);
-            }
-        };
+    ) -> Result<(), Stop> {
         let collected = match fault.framing {
             Framing::LengthOff(_) => {
                 Some(gone(collect(&mut head.body, &mut self.inbox, from).await)?)
@@ -324,24 +329,17 @@ impl Answer {
         let length = collected.as_ref().map(|body| body.len() as u64);
         let raw = head.reframed(fault.framing, length);
         self.shape.pass(to, &raw).await?;
-        keep(&raw);
         self.shape.body();
-        self.shape.pass(to, &[]).await?;
-        if let Some(body) = collected {
-            self.shape.pass(to, &body).await?;
-            keep(&body);
-        }
+        self.shape.pass(to, &collected.unwrap_or_default()).await?;
         while let Some(piece) = next(&mut head, &mut self.inbox, from).await? {
             for bytes in framed(fault.framing, piece.raw, &piece.data) {
                 self.shape.pass(to, &bytes).await?;
-                keep(&bytes);
             }
         }
         if matches!(fault.framing, Framing::Chunked(_)) {
             self.shape.pass(to, b"0\r\n\r\n").await?;
-            keep(b"0\r\n\r\n");
         }
-        Ok(sent.freeze())
+        Ok(())
     }
 }
 

@@ -42,6 +42,17 @@ impl Shape {
         self.body_at = Some(self.written);
     }
 
+    /// Writes a head and what follows it in one piece, as far as it may pass.
+    pub(super) async fn pass_whole<W: AsyncWrite + Unpin>(
+        &mut self,
+        to: &mut W,
+        head: &[u8],
+        rest: &[u8],
+    ) -> Result<(), Stop> {
+        self.body_at = Some(self.written + head.len());
+        self.pass(to, &[head, rest].concat()).await
+    }
+
     /// The direction is whole.
     pub(super) fn over(&self) -> Result<(), Stop> {
         match self.cut {
