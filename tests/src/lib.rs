@@ -157,3 +157,8 @@ macro_rules! ensure {
         }
     };
 }
+
+/// The loop in the guide is a test.
+#[doc = include_str!("../../docs/embedding.md")]
+#[cfg(doctest)]
+struct Embedding;

@@ -7,6 +7,8 @@
 )]
 
 pub mod client_property;
+#[cfg(feature = "fault-proxy")]
+pub mod fault_proxy;
 pub mod fuzz;
 pub mod script;
 pub mod simulator;
