@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Stream(CallArgs),
     /// Print what the server calls until Ctrl-C
     Listen(ListenArgs),
+    /// Stay connected and take commands, from a prompt or from a pipe
+    Connect(ConnectArgs),
     /// Turn bytes of the protocol into JSON, one object per message
     Decode(DecodeArgs),
     /// Turn the objects that `decode` prints back into bytes
@@ -129,6 +131,41 @@ pub(crate) struct ListenArgs {
     /// Stop after so many calls
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionOptions,
+}
+
+pub(crate) const CONNECT_HELP: &str = r#"Examples:
+  signalr connect http://localhost:5000/chat
+  echo 'invoke Add 1 2' | signalr connect http://localhost:5000/chat --output json
+
+Commands, one per line:
+  invoke METHOD [ARGUMENT...]   call a method and print its result
+  send METHOD [ARGUMENT...]     call a method without waiting for an answer
+  stream METHOD [ARGUMENT...]   call a streaming method and print its items as they come
+  on [METHOD...]                print what the server calls: these methods, or all (as at the beginning)
+  off [METHOD...]               do not print calls of these methods, or of any
+  state                         print the state of the connection
+  stop, start                   close the connection, make a new one
+  wait SECONDS                  do nothing but print what the server calls
+  help, quit
+Arguments are as in `signalr invoke`, but JSON may hold spaces without quotation marks, and - is not among them. Words with
+spaces stand in single quotes: 'two words'. Lines that begin with # are comments.
+
+At a terminal, what the server calls appears above the prompt; the tab key completes commands and the methods seen so far;
+Ctrl-C cancels the running command, and a second one or Ctrl-D leaves. The commands of earlier sessions are kept in
+~/.local/state/signalr/history, but for lines that begin with a space or hold the token.
+
+From a pipe, commands run one after the other to the end of the input, and the exit code is 1 if any failed. --timeout bounds
+connecting and each command."#;
+
+#[derive(Args)]
+#[command(after_help = CONNECT_HELP)]
+pub(crate) struct ConnectArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
     #[command(flatten)]

@@ -4,13 +4,14 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "demo",
     "negotiate",
     "invoke",
     "send",
     "stream",
     "listen",
+    "connect",
     "decode",
     "encode",
     "completions",
