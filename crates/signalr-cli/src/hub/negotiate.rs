@@ -45,10 +45,10 @@ pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
             () = tokio::time::sleep(bound) => Err(Failure::failed(format!("timed out: no answer within {} seconds", bound.as_secs_f64()))),
         }
     });
-    if let (Err(failure), cli::Output::Json) = (&outcome, options.server.output) {
-        if let Some(message) = failure.message() {
-            Printer::new(cli::Output::Json, false).print(&Event::Error(message.to_owned()))?;
-        }
+    if let (Err(failure), cli::Output::Json) = (&outcome, options.server.output)
+        && let Some(message) = failure.message()
+    {
+        Printer::new(cli::Output::Json, false).print(&Event::Error(message.to_owned()))?;
     }
     outcome
 }

@@ -130,10 +130,10 @@ impl Session {
     }
 
     async fn finish(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
-        if let (Err(failure), Output::Json) = (outcome, self.printer.output()) {
-            if let Some(message) = failure.message() {
-                self.printer.print(&Event::Error(message.to_owned()))?;
-            }
+        if let (Err(failure), Output::Json) = (outcome, self.printer.output())
+            && let Some(message) = failure.message()
+        {
+            self.printer.print(&Event::Error(message.to_owned()))?;
         }
         tokio::select! {
             biased;
