@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::replay::SequenceError;
 use crate::transport::TransportFailure;
 
 /// Why bytes from the peer are not a message of the protocol.
@@ -415,6 +416,12 @@ pub enum CloseReason {
     /// The peer broke the protocol (`CB-65`).
     #[error("protocol error: {0}")]
     Protocol(DecodeError),
+    /// The server's count of messages on a resumed connection cannot be true (`CB-86`).
+    #[error(transparent)]
+    Sequence(SequenceError),
+    /// The server began a resumed connection with another message than Sequence.
+    #[error("the server resumed the connection without telling which message follows")]
+    MissingSequence,
     /// The driver handed in more than it polled.
     #[error("{waiting} received bytes wait to be processed, which exceeds the limit of {limit}")]
     IncomingLimit {

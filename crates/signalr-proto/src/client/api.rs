@@ -306,6 +306,13 @@ pub enum Event {
     Writable,
     /// Something from the server was passed over; for logs.
     Ignored(Ignored),
+    /// The WebSocket of a stateful connection was lost and another one is being opened in its place. The connection goes on.
+    Resuming {
+        /// Why the WebSocket was lost.
+        reason: CloseReason,
+    },
+    /// The connection has its new WebSocket, and nothing was lost. The public id stays.
+    Resumed,
     /// The server took a new access token (`TR-84`).
     AuthenticationRefreshed {
         /// How long it lives, if the server says so.

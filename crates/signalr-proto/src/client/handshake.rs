@@ -11,7 +11,8 @@ use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;
 
-/// The version of the handshake while stateful reconnect is not negotiated (`HP-27`).
+/// The version of the handshake, the second while stateful reconnect is not negotiated (`HP-27`).
+const STATEFUL_VERSION: i32 = 2;
 const PLAIN_VERSION: i32 = 1;
 
 impl ClientConnection {
@@ -25,11 +26,16 @@ impl ClientConnection {
         let Step::Opening(link, grant) = step else {
             return;
         };
+        let version = if is_stateful(&link, &grant) {
+            STATEFUL_VERSION
+        } else {
+            PLAIN_VERSION
+        };
         let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
         self.enter(Step::Handshaking(link, grant, decoder), course);
         let protocol = self.config.protocol;
         self.outbox
-            .write_control(|out| handshake::encode_request(out, protocol, PLAIN_VERSION));
+            .write_control(|out| handshake::encode_request(out, protocol, version));
     }
 
     /// Bytes came during the handshake.
@@ -67,6 +73,7 @@ impl ClientConnection {
         let connection_id = grant.as_ref().map(|offer| offer.connection_id.clone());
         let is_new = course.outage.is_none_or(|outage| outage.first);
         let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);
+        let stateful = is_stateful(&link, &grant).then(|| self.begin_stateful());
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::Connected(Box::new(Session {
             link,
@@ -74,6 +81,7 @@ impl ClientConnection {
             frames: FrameDecoder::new(self.config.protocol, self.config.limits.max_message_size),
             route: course.route,
             refresh: Refresh::Idle,
+            stateful: stateful.flatten(),
         }));
         self.timers.clear();
         self.begin_keep_alive();
@@ -85,4 +93,10 @@ impl ClientConnection {
         });
         self.enqueue(rest);
     }
+}
+
+/// Stateful reconnect is for WebSockets alone, whatever was granted (`CB-80`).
+fn is_stateful(link: &Link, grant: &Grant) -> bool {
+    matches!(link, Link::WebSocket(_))
+        && grant.as_ref().is_some_and(|offer| offer.stateful_reconnect)
 }

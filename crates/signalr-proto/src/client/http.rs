@@ -271,6 +271,9 @@ impl ClientConnection {
         if self.state.part(op) != Some(Part::Question) {
             return self.refresh_with(op, token);
         }
+        if self.resume_with(op, &token) {
+            return;
+        }
         let Some(link) = self.state.http_mut() else {
             return;
         };

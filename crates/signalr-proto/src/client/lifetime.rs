@@ -31,6 +31,11 @@ impl ClientConnection {
                 }
                 self.end(was_established(course.outage), CloseReason::Stopped);
             }
+            State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
+                self.fail_pending(&CloseReason::Stopped);
+                self.drop_link(session.link, true);
+                self.end(true, CloseReason::Stopped);
+            }
             State::Connected(session) => self.begin_stopping(session),
             State::Deciding(decision) => {
                 self.abort(decision.op);
@@ -89,7 +94,9 @@ impl ClientConnection {
                     message: WsMessage::Close(1000),
                 });
             }
-            link @ (Link::WebSocket(_) | Link::Http(_)) => link.ops().for_each(|op| self.abort(op)),
+            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => {
+                link.ops().for_each(|op| self.abort(op))
+            }
         }
     }
 
@@ -180,7 +187,7 @@ impl ClientConnection {
         match link {
             Link::WebSocket(_) if !abort => {}
             Link::WebSocket(socket) => self.abort(socket.op),
-            link @ Link::Http(_) => self.abandon(link),
+            link @ (Link::Http(_) | Link::Lost(_)) => self.abandon(link),
         }
     }
 
@@ -327,6 +334,7 @@ impl ClientConnection {
 
     fn handle_timer(&mut self, timer: Timer) {
         match timer {
+            Timer::Connect if matches!(self.state, State::Connected(_)) => self.resume_failed(),
             Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout {
                 timeout: self.config.connect_timeout,
             }),
@@ -345,6 +353,7 @@ impl ClientConnection {
             Timer::Poll => self.poll_timed_out(),
             Timer::Post => self.post_timed_out(),
             Timer::Refresh => self.refresh_timer(),
+            Timer::Ack => self.send_ack(),
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Request;
 
-use crate::error::HttpRequest;
+use crate::error::{CloseReason, HttpRequest};
 use crate::transport::OpId;
 use crate::transport::event_stream::EventStream;
 use crate::transport::http::Requests;
@@ -15,6 +15,18 @@ use crate::transport::web_socket::WebSocket;
 pub(super) enum Link {
     WebSocket(WebSocket),
     Http(Box<HttpLink>),
+    /// A stateful connection between two WebSockets.
+    Lost(Box<Lost>),
+}
+
+/// The attempt to have another WebSocket.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// The question for a token, or the opening.
+    pub(super) op: OpId,
+    pub(super) opening: bool,
+    /// Why the WebSocket before was lost.
+    pub(super) reason: CloseReason,
 }
 
 /// Server-sent events or long polling: one exchange down, one up.
@@ -125,19 +137,24 @@ impl Link {
         match self {
             Self::WebSocket(socket) => (socket.op == op).then_some(Part::Socket),
             Self::Http(link) => link.part(op),
+            Self::Lost(lost) => (lost.op == op).then_some(if lost.opening {
+                Part::Socket
+            } else {
+                Part::Question
+            }),
         }
     }
 
     pub(super) const fn kind(&self) -> TransportKind {
         match self {
-            Self::WebSocket(_) => TransportKind::WebSockets,
+            Self::WebSocket(_) | Self::Lost(_) => TransportKind::WebSockets,
             Self::Http(link) => link.kind(),
         }
     }
 
     pub(super) fn http_mut(&mut self) -> Option<&mut HttpLink> {
         match self {
-            Self::WebSocket(_) => None,
+            Self::WebSocket(_) | Self::Lost(_) => None,
             Self::Http(link) => Some(link),
         }
     }
@@ -146,6 +163,7 @@ impl Link {
     pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
         let ops = match self {
             Self::WebSocket(socket) => [Some(socket.op), None, None, None],
+            Self::Lost(lost) => [Some(lost.op), None, None, None],
             Self::Http(link) => [
                 link.receiving
                     .filter(|exchange| exchange.stage != Stage::Refused)

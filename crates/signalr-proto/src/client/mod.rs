@@ -14,6 +14,7 @@ mod lifetime;
 mod link;
 mod receive;
 mod refresh;
+mod resume;
 mod state;
 
 pub use api::{
@@ -51,7 +52,7 @@ pub struct ClientConnection {
     outbox: Outbox,
     incoming: Incoming,
     invocations: Invocations,
-    timers: Timers<9>,
+    timers: Timers<10>,
     ops: OpIds,
     /// The state of the random numbers for jitter.
     random: u64,
@@ -420,6 +421,7 @@ impl ClientConnection {
     fn handle_opened(&mut self, op: OpId) {
         if self.state.part(op) == Some(Part::Socket) {
             self.link_opened();
+            self.resume(op);
         }
     }
 

@@ -109,6 +109,9 @@ impl ClientConnection {
     }
 
     fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
+        if !self.admit(message.as_ref()) {
+            return None;
+        }
         if matches!(self.state, State::Stopping(_)) {
             if matches!(message, Some(HubMessage::Close { .. })) {
                 self.finish_stopping(false);
@@ -153,8 +156,16 @@ impl ClientConnection {
                 self.closed_by_server(error.as_deref(), allow_reconnect);
                 None
             }
-            // Acks and sequences mean nothing without stateful reconnect.
-            Some(HubMessage::Ping | HubMessage::Ack { .. } | HubMessage::Sequence { .. }) => None,
+            Some(HubMessage::Ping) => None,
+            // Without stateful reconnect these two mean nothing.
+            Some(HubMessage::Ack { sequence_id }) => self
+                .outbox
+                .acknowledge(sequence_id)
+                .then_some(Event::Writable),
+            Some(HubMessage::Sequence { sequence_id }) => {
+                self.handle_sequence(sequence_id);
+                None
+            }
             Some(HubMessage::StreamInvocation(_) | HubMessage::CancelInvocation { .. }) => {
                 Some(Event::Ignored(Ignored::NotForClients))
             }
@@ -209,6 +220,9 @@ impl ClientConnection {
                 } => CloseReason::HandshakeEnded,
                 cause => cause.into(),
             }),
+            State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
+                self.resume_failed()
+            }
             State::Connected(_) | State::Stopping(_) => self.socket_ended(cause),
             State::Disconnected | State::Deciding(_) | State::Waiting { .. } => {}
         }
@@ -242,10 +256,13 @@ impl ClientConnection {
     /// What was received before the end still counts, a Close message most of all.
     fn socket_ended(&mut self, cause: EndCause) {
         self.drain_incoming();
+        let mut reason = CloseReason::from(cause);
+        if self.begin_resume(&reason) {
+            return;
+        }
         let Some(session) = self.state.session() else {
             return;
         };
-        let mut reason = CloseReason::from(cause);
         if session.frames.is_mid_frame() && reason == CloseReason::TransportEnded {
             reason = CloseReason::Protocol(DecodeError {
                 kind: DecodeErrorKind::Truncated,

@@ -15,6 +15,7 @@ use core::time::Duration;
 use super::api::ConnectionState;
 use super::link::{HttpLink, Link, Part};
 use super::refresh::Refresh;
+use super::resume::Stateful;
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::HandshakeDecoder;
 use crate::error::CloseReason;
@@ -125,6 +126,8 @@ pub(super) struct Session {
     pub(super) frames: FrameDecoder,
     pub(super) route: Route,
     pub(super) refresh: Refresh,
+    /// With stateful reconnect only.
+    pub(super) stateful: Option<Box<Stateful>>,
 }
 
 /// A question to the application's policy.
@@ -175,6 +178,15 @@ impl State {
     }
 
     pub(super) const fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Connected(session) | Self::Stopping(session) => Some(session),
+            Self::Disconnected | Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => {
+                None
+            }
+        }
+    }
+
+    pub(super) const fn session_mut(&mut self) -> Option<&mut Session> {
         match self {
             Self::Connected(session) | Self::Stopping(session) => Some(session),
             Self::Disconnected | Self::Connecting(_) | Self::Deciding(_) | Self::Waiting { .. } => {
@@ -254,12 +266,14 @@ pub(super) enum Timer {
     Poll,
     /// A send by `POST` takes too long.
     Post,
+    /// Received messages are to be acknowledged.
+    Ack,
     /// The access token is to be refreshed, or its refresh takes too long.
     Refresh,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Connect,
         Self::Handshake,
         Self::Server,
@@ -269,6 +283,7 @@ impl Timer {
         Self::Poll,
         Self::Post,
         Self::Refresh,
+        Self::Ack,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -281,6 +296,7 @@ impl Timer {
             Self::Close => "close timeout",
             Self::Poll => "poll timeout",
             Self::Post => "send timeout",
+            Self::Ack => "acknowledgement",
             Self::Refresh => "refresh of the access token",
         }
     }
@@ -298,6 +314,7 @@ impl TimerName for Timer {
             Self::Poll => 6,
             Self::Post => 7,
             Self::Refresh => 8,
+            Self::Ack => 9,
         }
     }
 }
