@@ -30,6 +30,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// See it all at work: a hub and a client in this program, in about 10 seconds
     Demo(DemoArgs),
+    /// Find out why an address does not work, or that it does
+    Doctor(DoctorArgs),
     /// Ask a server for a connection and show its answer
     Negotiate(NegotiateArgs),
     /// Call a method and print its result
@@ -65,6 +67,32 @@ pub(crate) struct DemoArgs {
     /// One plain line per event, without colours and moving parts: for logs
     #[arg(long)]
     pub(crate) plain: bool,
+}
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  signalr doctor https://example.com/chat
+  signalr doctor https://example.com/chat --token-file token.txt --output json
+  signalr doctor http://localhost:5000/chat --probe-size Echo
+
+Looks at the address step by step and says for each what is wrong and what to do: the address, the name (dns), the connection
+(tcp), the certificate (tls), negotiation, each transport, whether event streams come as they are written, MessagePack, the time
+of a round trip. With --probe-size, calls a method that takes one text with larger and larger texts, to find the limit.
+
+A step is ok, a warning, failed, or skipped, because one failed that it depends on or nobody asked. JSON output is one object per
+step: step, status, detail, and where there are any advice, milliseconds, facts. The exit code is 1 when a step failed.
+--timeout bounds each wait, 10 seconds by default. Tokens and ids are not printed.";
+
+#[derive(Args)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Find the largest message that passes, by calling this method with texts
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) probe_size: Option<String>,
 }
 
 const NEGOTIATE_HELP: &str = "\

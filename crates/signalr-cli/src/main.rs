@@ -6,6 +6,7 @@
 mod cli;
 mod decode;
 mod demo;
+mod doctor;
 mod encode;
 mod failure;
 mod generate;
@@ -56,5 +57,6 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Stream(options) => hub::calls::stream(options),
         Command::Listen(options) => hub::listen::run(options),
         Command::Connect(options) => shell::run(options),
+        Command::Doctor(options) => doctor::run(options),
     }
 }

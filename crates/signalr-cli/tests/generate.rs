@@ -4,8 +4,9 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "demo",
+    "doctor",
     "negotiate",
     "invoke",
     "send",

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use signalr::client::{NetTransport, TlsOptions};
 use signalr::tokio::Tokio;
 use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy};
+
+use signalr_proto::UsageError;
 
 use crate::cli::{ConnectionOptions, ServerOptions};
 use crate::failure::Failure;
@@ -90,6 +93,20 @@ pub(crate) fn headers(server: &ServerOptions) -> Result<Vec<(&str, &str)>, Failu
     Ok(pairs
         .map(|(name, value)| (name.trim(), value.trim()))
         .collect())
+}
+
+/// The same as HTTP wants them.
+pub(crate) fn header_map(server: &ServerOptions) -> Result<HeaderMap, Failure> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers(server)? {
+        let header = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let (name, value) =
+            header.ok_or_else(|| Failure::usage(UsageError::InvalidHeader.to_string()))?;
+        map.insert(name, value);
+    }
+    Ok(map)
 }
 
 /// The bound on connecting and calling.
