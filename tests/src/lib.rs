@@ -7,6 +7,7 @@ pub mod own;
 pub mod reference;
 mod scenarios;
 pub mod session;
+pub mod wire;
 
 use core::future::Future;
 use core::pin::Pin;

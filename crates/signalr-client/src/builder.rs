@@ -13,7 +13,7 @@ use signalr_proto::{Limits, Protocol, UsageError};
 use crate::connection::HubConnection;
 use crate::driver::Driver;
 use crate::error::BuildError;
-use crate::net::{NetTransport, TlsOptions};
+use crate::net::{Cookies, NetOptions, NetTransport, Proxy};
 use crate::policy::{IntoToken, RetryPolicy, TokenProvider};
 use crate::shared::Shared;
 use crate::transport::{Launch, Transport};
@@ -41,7 +41,7 @@ pub struct HubConnectionBuilder<R> {
     config: Result<ClientConfig, UsageError>,
     retry: Option<RetryPolicy>,
     token: Option<TokenProvider>,
-    tls: TlsOptions,
+    net: NetOptions,
     handler_queue: usize,
     runtime: PhantomData<fn() -> R>,
 }
@@ -52,7 +52,7 @@ impl<R> HubConnectionBuilder<R> {
             config: ClientConfig::new(url),
             retry: None,
             token: None,
-            tls: TlsOptions::default(),
+            net: NetOptions::default(),
             handler_queue: HANDLER_QUEUE,
             runtime: PhantomData,
         }
@@ -168,22 +168,50 @@ impl<R> HubConnectionBuilder<R> {
         self
     }
 
+    /// Through which proxy the server is reached, WebSockets included. Default: the one that the environment names, see
+    /// [`Proxy::from_environment`].
+    ///
+    /// ```
+    /// # use signalr_client::{BuildError, Detached, HubConnection, Proxy};
+    /// # fn example() -> Result<(), BuildError> {
+    /// let proxy = Proxy::url("http://user:password@proxy.example:3128")?;
+    /// HubConnection::<Detached>::builder("https://example.com/chat").proxy(proxy);
+    /// # Ok(()) }
+    /// ```
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.net = self.net.proxy(proxy);
+        self
+    }
+
+    /// Who keeps the server's cookies, which are sent back with all that follows, the opening of a WebSocket included. Default: a
+    /// [`CookieJar`](crate::CookieJar) of this connection's own. [`NoCookies`](crate::NoCookies) keeps none.
+    pub fn cookies(mut self, cookies: impl Cookies + 'static) -> Self {
+        self.net = self.net.cookies(cookies);
+        self
+    }
+
     /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
     pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
-        self.tls = self.tls.add_root_certificate(certificate);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.add_root_certificate(certificate));
         self
     }
 
     /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
     pub fn only_added_root_certificates(mut self, only: bool) -> Self {
-        self.tls = self.tls.only_added_root_certificates(only);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.only_added_root_certificates(only));
         self
     }
 
     /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
     /// token included. For tests. Default: false.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.tls = self.tls.danger_accept_invalid_certificates(accept);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.danger_accept_invalid_certificates(accept));
         self
     }
 
@@ -196,16 +224,13 @@ impl<R> HubConnectionBuilder<R> {
     where
         R: Launch,
     {
-        let tls = core::mem::take(&mut self.tls);
-        let secure = self
-            .config
-            .as_ref()
-            .is_ok_and(|config| config.url.is_secure());
-        let limits = self
-            .config
-            .as_ref()
-            .map_or(Limits::CLIENT, |config| config.limits);
-        let transport = NetTransport::with_tls(R::default(), tls, limits)?;
+        let mut net = core::mem::take(&mut self.net);
+        let mut secure = false;
+        if let Ok(config) = &self.config {
+            secure = config.url.is_secure();
+            net = net.limits(config.limits).within(config.connect_timeout);
+        }
+        let transport = NetTransport::with_options(R::default(), net)?;
         if secure {
             transport.prepare_tls()?;
         }
@@ -215,7 +240,7 @@ impl<R> HubConnectionBuilder<R> {
     }
 
     /// A connection over a transport of your own, or with a driver that you run yourself: nothing happens unless the future of
-    /// [`Driver::run`] is polled. Certificates are the transport's business: see [`TlsOptions`].
+    /// [`Driver::run`] is polled. Certificates, proxies and cookies are the transport's business: see [`NetOptions`].
     ///
     /// # Errors
     /// [`BuildError::Usage`] for an address, header or interval that is not valid.

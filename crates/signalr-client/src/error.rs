@@ -128,6 +128,12 @@ pub enum BuildError {
         /// What is wrong.
         detail: Box<str>,
     },
+    /// The address of a proxy is not valid.
+    #[error("{detail}")]
+    Proxy {
+        /// What is wrong.
+        detail: Box<str>,
+    },
 }
 
 /// Why a handler was not registered.

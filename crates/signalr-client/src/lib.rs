@@ -52,7 +52,10 @@ pub use driver::Driver;
 pub use error::{BuildError, Error, LaunchError, RegisterError};
 pub use handler::{ErasedHandler, Handler, HandlerError, Reply, Subscription, form};
 pub use lifecycle::LifecycleEvent;
-pub use net::{NetBody, NetError, NetTransport, NetWebSocket, TlsOptions};
+pub use net::{
+    CookieJar, Cookies, NetBody, NetError, NetOptions, NetTransport, NetWebSocket, NoCookies,
+    Proxy, TlsOptions,
+};
 pub use policy::{IntoToken, RetryPolicy};
 pub use transport::{Detached, DriverFuture, Launch, Launcher, Runtime, Transport};
 pub use upload::Upload;
