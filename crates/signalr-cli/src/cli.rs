@@ -75,8 +75,8 @@ Examples:
   signalr doctor https://example.com/chat --token-file token.txt --output json
   signalr doctor http://localhost:5000/chat --probe-size Echo
 
-Looks at the address step by step and says for each what is wrong and what to do: the address, the name (dns), the connection
-(tcp), the certificate (tls), negotiation, each transport, whether event streams come as they are written, MessagePack, the time
+Looks at the address step by step and says for each what is wrong and what to do: the address, the proxy in use, the name (dns), the
+connection (tcp), the certificate (tls), negotiation, each transport, whether event streams come as they are written, MessagePack, the time
 of a round trip. With --probe-size, calls a method that takes one text with larger and larger texts, to find the limit.
 
 A step is ok, a warning, failed, or skipped, because one failed that it depends on or nobody asked. JSON output is one object per
@@ -218,6 +218,10 @@ pub(crate) struct ServerOptions {
     /// Accept any TLS certificate. Only for tests with self-signed ones: anybody could listen in
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Go through this proxy: http://host:port, https://host:port or socks5://host:port, with user:password@ if need be; or `none`.
+    /// Without it, the variables https_proxy, http_proxy, all_proxy and no_proxy count
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Pretty)]
     pub(crate) output: Output,

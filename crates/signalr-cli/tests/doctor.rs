@@ -12,11 +12,13 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::hub::{closed_port, serve, serve_bytes};
 use common::program;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
+use signalr_tests::wire::{self, Wire};
 use time::{Duration, OffsetDateTime};
 
 /// What a run found.
@@ -97,6 +99,7 @@ fn a_hub_that_works_is_told_so_in_every_step() {
     assert_eq!(found.code, 0, "{}", found.all);
     for step in [
         "address",
+        "proxy",
         "dns",
         "tcp",
         "negotiate",
@@ -420,47 +423,52 @@ enum Spoils {
 }
 
 /// A server in front of another.
-fn spoiling_proxy(base: &str, spoils: Spoils) -> String {
+fn spoiling_proxy(base: &str, spoils: Spoils) -> Wire {
     let target = base.strip_prefix("http://").unwrap().to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (socket, target) = (socket.unwrap(), target.clone());
-            std::thread::spawn(move || pass_on(socket, &target, spoils));
-        }
-    });
-    format!("http://{address}")
+    Wire::serve(move |peer| pass_on(peer.stream, &target, spoils)).unwrap()
 }
 
-/// Passes one connection on, if the proxy does.
-fn pass_on(mut socket: TcpStream, target: &str, spoils: Spoils) {
-    let mut request = [0; 8192];
-    let length = socket.read(&mut request).unwrap_or(0);
-    let head = String::from_utf8_lossy(&request[..length]).to_ascii_lowercase();
+/// Passes a connection on up to the request that the proxy spoils, with which it keeps all answers.
+fn pass_on(mut client: TcpStream, target: &str, spoils: Spoils) {
     let mut server = TcpStream::connect(target).unwrap();
-    match spoils {
-        Spoils::WebSockets if head.contains("upgrade: websocket") => {
-            let _ = socket.write_all(
-                b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-            );
-            return;
-        }
-        Spoils::Streams if head.contains("text/event-stream") => {
-            server.write_all(&request[..length]).unwrap();
-            // Takes the answer and keeps it, until the client has enough.
-            let _ = socket.read(&mut [0]);
-            return;
-        }
-        Spoils::WebSockets | Spoils::Streams => server.write_all(&request[..length]).unwrap(),
-    }
-    let (mut from, mut to) = (socket.try_clone().unwrap(), server.try_clone().unwrap());
+    let (mut answers, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let spoiled = Arc::new(AtomicBool::new(false));
+    let keeps = Arc::clone(&spoiled);
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
+        let mut chunk = [0; 8192];
+        while let Ok(length) = answers.read(&mut chunk) {
+            if length == 0 {
+                break;
+            }
+            if !keeps.load(Ordering::SeqCst) && to.write_all(&chunk[..length]).is_err() {
+                break;
+            }
+        }
         let _ = to.shutdown(std::net::Shutdown::Write);
     });
-    let _ = std::io::copy(&mut server, &mut socket);
-    let _ = socket.shutdown(std::net::Shutdown::Write);
+    let mut chunk = [0; 8192];
+    while let Ok(length) = client.read(&mut chunk) {
+        if length == 0 {
+            break;
+        }
+        let request = String::from_utf8_lossy(&chunk[..length]).to_ascii_lowercase();
+        match spoils {
+            Spoils::WebSockets if request.contains("upgrade: websocket") => {
+                let refusal =
+                    "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = client.write_all(refusal.as_bytes());
+                break;
+            }
+            Spoils::Streams if request.contains("text/event-stream") => {
+                spoiled.store(true, Ordering::SeqCst);
+            }
+            Spoils::WebSockets | Spoils::Streams => {}
+        }
+        if server.write_all(&chunk[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = server.shutdown(std::net::Shutdown::Both);
 }
 
 #[test]
@@ -468,7 +476,7 @@ fn a_proxy_that_holds_event_streams_back_is_found_out() {
     let Some(base) = signalr_tests::reference::url() else {
         return;
     };
-    let url = format!("{}/hub", spoiling_proxy(base, Spoils::Streams));
+    let url = spoiling_proxy(base, Spoils::Streams).url("/hub");
     let found = doctor(&url, &["--timeout", "1"]);
     assert_eq!(found.code, 1);
     for step in ["server-sent-events", "event-stream-flow"] {
@@ -490,10 +498,7 @@ fn a_proxy_that_refuses_web_sockets_is_found_out() {
     let Some(base) = signalr_tests::reference::url() else {
         return;
     };
-    let found = doctor(
-        &format!("{}/hub", spoiling_proxy(base, Spoils::WebSockets)),
-        &[],
-    );
+    let found = doctor(&spoiling_proxy(base, Spoils::WebSockets).url("/hub"), &[]);
     assert_eq!(
         found.step("websockets")["status"],
         "failed",
@@ -509,4 +514,29 @@ fn a_proxy_that_refuses_web_sockets_is_found_out() {
         found.step("round-trip")["facts"]["transport"],
         "ServerSentEvents"
     );
+}
+
+#[test]
+fn a_proxy_is_named_and_looked_at_in_place_of_the_server() {
+    let (base, _hub) = serve();
+    let proxy = wire::http_proxy(None).unwrap();
+    let url = format!("{base}/open");
+    let with = proxy.url("").replace("http://", "http://user:canary@");
+    let found = doctor(&url, &["--proxy", &with]);
+    assert_eq!(found.code, 0, "{}", found.all);
+    assert_eq!(found.step("proxy")["facts"]["proxy"], proxy.url(""));
+    assert!(
+        found.step("tcp")["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with(&proxy.address.to_string()),
+        "{}",
+        found.all
+    );
+    assert!(!found.all.contains("canary"), "{}", found.all);
+    let nowhere = closed_port()
+        .replace("/hub", "")
+        .replace("http://", "socks5://");
+    doctor(&url, &["--proxy", &nowhere]).failed_at("tcp", &["refused"]);
+    assert_eq!(doctor(&url, &["--proxy", "none"]).code, 0);
 }

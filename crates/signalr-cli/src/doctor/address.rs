@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::Uri;
+use signalr::client::Proxy;
 use signalr_proto::transport::HubUrl;
 
 use super::report::Finding;
@@ -27,6 +28,56 @@ impl Place {
     }
 }
 
+/// Which proxy is used, and where the first connection goes: to it, or else to the server.
+pub(super) fn proxy(
+    proxy: &Proxy,
+    named: bool,
+    url: &str,
+    place: &Place,
+) -> (Finding, Place, bool) {
+    let origin = if named { "--proxy" } else { "the environment" };
+    let found = match url.parse::<Uri>() {
+        Ok(uri) => proxy.server_for(&uri).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match found {
+        Ok(None) => (
+            Finding::ok("none: the server is reached directly"),
+            place.clone(),
+            false,
+        ),
+        Ok(Some(uri)) => {
+            let shown = uri.to_string();
+            let shown = shown.trim_end_matches('/');
+            let finding = Finding::ok(format!("{shown}, from {origin}"))
+                .fact("proxy", shown)
+                .fact("from", origin);
+            (finding, place_of(&uri), true)
+        }
+        Err(error) => (
+            Finding::failed(error)
+                .advice("correct the variable, or go without a proxy: --proxy none"),
+            place.clone(),
+            true,
+        ),
+    }
+}
+
+fn place_of(uri: &Uri) -> Place {
+    let host = uri.host().unwrap_or_default();
+    Place {
+        host: without_brackets(host).to_owned(),
+        port: uri.port_u16().unwrap_or_default(),
+        secure: false,
+    }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
+}
+
 /// Reads the address and says what is odd about it.
 pub(super) fn check(url: &str, has_token: bool) -> (Finding, Option<Place>) {
     let parsed = HubUrl::parse(url).ok().zip(url.parse::<Uri>().ok());
@@ -36,12 +87,8 @@ pub(super) fn check(url: &str, has_token: bool) -> (Finding, Option<Place>) {
     };
     let secure = hub.is_secure();
     let host = hub.authority().host();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
     let place = Place {
-        host: host.to_owned(),
+        host: without_brackets(host).to_owned(),
         port: hub
             .authority()
             .port_u16()
@@ -99,6 +146,26 @@ fn finding(uri: &Uri, place: &Place, has_token: bool) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::report::Status;
+
+    #[test]
+    fn the_proxy_in_use_is_named_without_its_password() {
+        let (_, place) = check("https://example.com/chat", false);
+        let place = place.unwrap();
+        let url = "https://example.com/chat";
+        let through = Proxy::url("http://user:canary@proxy.example:3128").unwrap();
+        let (finding, first, used) = proxy(&through, true, url, &place);
+        assert_eq!((finding.status, used), (Status::Ok, true));
+        assert_eq!((first.host.as_str(), first.port), ("proxy.example", 3128));
+        assert!(!format!("{finding:?}").contains("canary"));
+        let (finding, first, used) = proxy(&Proxy::none(), true, url, &place);
+        assert_eq!((finding.status, used), (Status::Ok, false));
+        assert_eq!(first.host, "example.com");
+        let broken =
+            Proxy::from_variables(|name| (name == "https_proxy").then(|| "canary://x".to_owned()));
+        let (finding, ..) = proxy(&broken, false, url, &place);
+        assert_eq!(finding.status, Status::Failed);
+        assert!(!format!("{finding:?}").contains("canary"));
+    }
 
     #[test]
     fn addresses_are_taken_apart_and_judged() {

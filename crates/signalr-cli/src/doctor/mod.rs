@@ -107,13 +107,24 @@ impl Visit<'_> {
             .await
     }
 
-    /// DNS, TCP and TLS.
+    /// Proxy, DNS, TCP and TLS. Gives the server's own address, unless a proxy connects to it.
     async fn reach(&mut self, place: Option<&Place>) -> Result<Option<SocketAddr>, Failure> {
         let bound = self.bound;
-        let addresses = match self.ready("dns", place)? {
-            None => Vec::new(),
+        let proxy = connect::proxy(&self.options.server)?;
+        let (first, proxied) = match self.ready("proxy", place)? {
+            None => (None, false),
             Some(place) => {
-                let (finding, addresses) = reach::look_up(place, bound).await;
+                let named = self.options.server.proxy.is_some();
+                let (finding, first, proxied) =
+                    address::proxy(&proxy, named, &self.options.url, place);
+                self.decisive("proxy", finding)?;
+                (Some(first), proxied)
+            }
+        };
+        let addresses = match self.ready("dns", first)? {
+            None => Vec::new(),
+            Some(first) => {
+                let (finding, addresses) = reach::look_up(&first, bound).await;
                 self.decisive("dns", finding)?;
                 addresses
             }
@@ -127,14 +138,16 @@ impl Visit<'_> {
             }
         };
         if let Some((place, address)) = self.ready("tls", place.zip(address))? {
-            let finding = if place.secure {
-                certificate::check(place, address, bound, self.options.server.insecure).await
-            } else {
+            let finding = if !place.secure {
                 Finding::skipped("the address does not ask for it")
+            } else if proxied {
+                Finding::skipped("behind a proxy, the certificate is looked at when negotiating")
+            } else {
+                certificate::check(place, address, bound, self.options.server.insecure).await
             };
             self.decisive("tls", finding)?;
         }
-        Ok(address)
+        Ok(address.filter(|_| !proxied))
     }
 
     async fn negotiate(&mut self, patient: Option<&Patient>) -> Result<Option<Offered>, Failure> {
