@@ -275,6 +275,46 @@ fn headers_are_sent_and_the_log_keeps_secrets() {
 }
 
 #[test]
+fn a_proxy_comes_from_the_option_or_the_environment() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let proxy = signalr_tests::wire::http_proxy(None).unwrap();
+    let with = proxy.url("").replace("http://", "http://user:canary@");
+    let asked = || proxy.log().len();
+    assert_eq!(
+        run(&["invoke", &url, "Add", "1", "2", "--proxy", &with]).ok_text(),
+        "3\n"
+    );
+    assert_eq!(asked(), 2, "negotiation and the WebSocket");
+    let environment = |arguments: &[&str]| -> Run {
+        let mut command = program(&[&["invoke", &url, "Add", "1", "2"], arguments].concat());
+        command.env("http_proxy", &with).output().unwrap().into()
+    };
+    assert_eq!(environment(&[]).ok_text(), "3\n");
+    assert_eq!(asked(), 4);
+    assert_eq!(environment(&["--proxy", "none"]).ok_text(), "3\n");
+    assert_eq!(asked(), 4);
+
+    let wrong = run(&["negotiate", &url, "--proxy", "ftp://user:canary@nowhere"]);
+    assert_eq!(wrong.code, 2);
+    assert!(!wrong.err.contains("canary"), "{}", wrong.err);
+    let nowhere = closed_port().replace("http://", "http://user:canary@");
+    let unreachable = run(&[
+        "invoke",
+        &url,
+        "Add",
+        "--proxy",
+        &nowhere.replace("/hub", ""),
+    ]);
+    assert_eq!(unreachable.code, 1);
+    assert!(
+        unreachable.err.contains("the proxy 127.0.0.1") && !unreachable.err.contains("canary"),
+        "{}",
+        unreachable.err
+    );
+}
+
+#[test]
 fn negotiate_prints_the_answer_and_masks_secrets_for_people_only() {
     let (base, _hub) = serve();
     let url = format!("{base}/open");

@@ -24,7 +24,8 @@ pub(crate) struct Session {
     pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
     /// What is being waited for, for the message when time runs out.
     stage: Cell<&'static str>,
-    output: Output,
+    /// Whether Ctrl-C ends everything.
+    pub(crate) heeds_interrupts: Cell<bool>,
 }
 
 /// Where handlers and callbacks put their events.
@@ -34,19 +35,18 @@ impl Session {
     /// A session for a connection that is not started yet. `news` and its sender come from [`channel`].
     pub(crate) fn new(
         hub: HubConnection,
-        output: Output,
-        chatty: bool,
+        printer: Printer,
         explain: Explain,
         (sender, news): (&News, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
         report_lifecycle(&hub, sender, explain);
         Self {
             hub,
-            printer: Printer::new(output, chatty),
+            printer,
             explain,
             news: RefCell::new(news),
             stage: Cell::new("connection"),
-            output,
+            heeds_interrupts: Cell::new(true),
         }
     }
 
@@ -70,7 +70,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let outcome = tokio::select! {
             biased;
-            () = interrupted() => Err(Failure::Interrupted),
+            () = self.heeded_interrupt() => Err(Failure::Interrupted),
             outcome = work => outcome,
             () = elapsed(bound) => Err(self.out_of_time(bound.unwrap_or_default())),
         };
@@ -78,16 +78,35 @@ impl Session {
         outcome
     }
 
+    async fn heeded_interrupt(&self) {
+        loop {
+            interrupted().await;
+            if self.heeds_interrupts.get() {
+                return;
+            }
+        }
+    }
+
     /// Prints news while `work` goes on.
     pub(crate) async fn with_news(
         &self,
         work: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
+        self.showing_news(work, |event| self.printer.print(&event))
+            .await
+    }
+
+    /// Has news shown while `work` goes on.
+    pub(crate) async fn showing_news(
+        &self,
+        work: impl Future<Output = Result<(), Failure>>,
+        mut show: impl FnMut(Event) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
-                event = self.next_news() => self.printer.print(&event)?,
+                event = self.next_news() => show(event)?,
                 outcome = &mut work => return outcome,
             }
         }
@@ -111,10 +130,10 @@ impl Session {
     }
 
     async fn finish(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
-        if let (Err(failure), Output::Json) = (outcome, self.output) {
-            if let Some(message) = failure.message() {
-                self.printer.print(&Event::Error(message.to_owned()))?;
-            }
+        if let (Err(failure), Output::Json) = (outcome, self.printer.output())
+            && let Some(message) = failure.message()
+        {
+            self.printer.print(&Event::Error(message.to_owned()))?;
         }
         tokio::select! {
             biased;

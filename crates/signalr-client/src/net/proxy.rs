@@ -93,6 +93,30 @@ impl Proxy {
         Self::from_rules(rules)
     }
 
+    /// The proxy through which this address is reached, if there is one: its scheme, host and port. For those who want to show it.
+    ///
+    /// ```
+    /// # use signalr_client::{BuildError, Proxy};
+    /// # fn main() -> Result<(), BuildError> {
+    /// let proxy = Proxy::url("http://user:password@proxy.example:3128")?.except("localhost");
+    /// let found = proxy.server_for(&"https://example.com/chat".parse().unwrap())?;
+    /// assert_eq!(found.unwrap().to_string(), "http://proxy.example:3128/");
+    /// assert_eq!(proxy.server_for(&"http://localhost/chat".parse().unwrap())?, None);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`BuildError::Proxy`] when the environment variable that counts makes no sense, or `url` has no host.
+    pub fn server_for(&self, url: &Uri) -> Result<Option<Uri>, BuildError> {
+        let wrong = |error: NetError| BuildError::Proxy {
+            detail: error.to_string().into(),
+        };
+        let address = Address::of(url).map_err(wrong)?;
+        let rules = self.clone().into_rules();
+        let found = rules.find(&address).map_err(wrong)?;
+        found.map(Server::uri).transpose().map_err(wrong)
+    }
+
     const fn from_rules(rules: Rules) -> Self {
         Self {
             choice: Choice::Rules(rules),
@@ -273,6 +297,21 @@ impl Server {
             address: Address::new(secure, authority, port),
             found,
         })
+    }
+
+    /// Its address without user name and password.
+    fn uri(&self) -> Result<Uri, NetError> {
+        let scheme = match (self.kind, self.address.is_secure()) {
+            (Kind::Socks, _) => "socks5",
+            (Kind::Http, true) => "https",
+            (Kind::Http, false) => "http",
+        };
+        let uri = Uri::builder()
+            .scheme(scheme)
+            .authority(self.address.target())
+            .path_and_query("/");
+        uri.build()
+            .map_err(|_| NetError::failed("the proxy's address is not valid"))
     }
 
     pub(super) const fn kind(&self) -> Kind {
