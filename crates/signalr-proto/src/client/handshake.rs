@@ -84,6 +84,14 @@ impl ClientConnection {
             stateful: stateful.flatten(),
         }));
         self.timers.clear();
+        // The request that carried the handshake may still be under way.
+        if self
+            .state
+            .http_mut()
+            .is_some_and(|link| link.post.is_some())
+        {
+            self.arm_post();
+        }
         self.begin_keep_alive();
         self.schedule_refresh(lifetime);
         self.tell(if is_new {
