@@ -302,6 +302,7 @@ impl Script {
             Action::Send { .. } => self.in_flight = None,
             Action::Abort { op } => {
                 self.in_flight = self.in_flight.filter(|flying| flying != op);
+                self.socket = self.socket.filter(|socket| socket != op);
                 self.requests.retain(|open| open.op != *op);
                 self.questions.retain(|question| question != op);
             }
