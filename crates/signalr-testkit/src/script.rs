@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+use signalr_proto::client::{
+    Action, Call, ClientConfig, ClientConnection, ConnectionState, Event, Input, Output,
+};
+use signalr_proto::transport::negotiate::TransportKind;
+use signalr_proto::{CloseReason, EndCause, Instant, OpId, WsMessage};
+
+mod requests;
+
+pub use requests::{OpenRequest, Wish, offer, offer_with};
 
 /// An answer to negotiate that offers WebSockets; the public id is `id`, the token `token`.
 pub const OFFER: &str = concat!(
@@ -25,12 +32,16 @@ pub struct Script {
     pub actions: Vec<Action>,
     /// Events in the order they came.
     pub events: Vec<Event>,
-    /// Every byte the client sent, as one stream.
+    /// Every byte the client sent, as one stream; of a `POST` once it was answered with success.
     pub sent: Vec<u8>,
     /// The last deadline.
     pub deadline: Option<Instant>,
     /// The socket that is open or being opened.
     pub socket: Option<OpId>,
+    /// The requests under way, in the order they were made.
+    pub requests: Vec<OpenRequest>,
+    /// Questions for an access token without an answer.
+    pub questions: Vec<OpId>,
     /// Whether sends are taken at once (the default) or stay in flight until [`Script::take_sends`].
     pub takes_sends: bool,
     in_flight: Option<OpId>,
@@ -48,6 +59,8 @@ impl Script {
             sent: Vec::new(),
             deadline: None,
             socket: None,
+            requests: Vec::new(),
+            questions: Vec::new(),
             takes_sends: true,
             in_flight: None,
         }
@@ -71,12 +84,82 @@ impl Script {
         script
     }
 
+    /// As [`connected`](Self::connected), over an HTTP transport.
+    #[must_use]
+    pub fn connected_over(kind: TransportKind, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        let mut script = Self::with(change);
+        script.start();
+        script.connect_http(kind);
+        script.clear();
+        script
+    }
+
     /// Starts the client.
     pub fn start(&mut self) {
         self.client
             .start(self.now)
             .expect("the client is not started");
         self.poll();
+    }
+
+    /// Stops the client.
+    pub fn stop(&mut self) {
+        self.client.stop(self.now);
+        self.poll();
+    }
+
+    /// Calls a method without arguments and without an answer.
+    ///
+    /// # Panics
+    /// When the client refuses.
+    pub fn send(&mut self, target: &str) -> Call {
+        let call = self.client.send(self.now, target, &());
+        self.poll();
+        call.expect("the message is taken")
+    }
+
+    /// Calls a method without arguments for an answer.
+    ///
+    /// # Panics
+    /// When the client refuses.
+    pub fn invoke(&mut self, target: &str) -> Call {
+        let call = self.client.invoke(self.now, target, &());
+        self.poll();
+        call.expect("the message is taken")
+    }
+
+    /// The reason of the only event, which is the end of a connection.
+    ///
+    /// # Panics
+    /// When the events are others.
+    #[must_use]
+    pub fn closed(&self) -> &CloseReason {
+        match self.events.as_slice() {
+            [Event::Closed { reason }] => reason,
+            other => panic!("expected Closed, got {other:?}"),
+        }
+    }
+
+    /// The reason of the only event, which is the end of a first start.
+    ///
+    /// # Panics
+    /// When the events are others.
+    #[must_use]
+    pub fn start_failed(&self) -> &CloseReason {
+        match self.events.as_slice() {
+            [Event::StartFailed { reason }] => reason,
+            other => panic!("expected StartFailed, got {other:?}"),
+        }
+    }
+
+    /// Makes sure that nothing is under way and nothing is to come.
+    ///
+    /// # Panics
+    /// When something is.
+    pub fn assert_over(&self) {
+        assert_eq!(self.client.state(), ConnectionState::Disconnected);
+        assert_eq!((self.wishes(), self.deadline), (vec![], None));
+        assert_eq!(self.questions, []);
     }
 
     /// Plays the server up to the accepted handshake, wherever the client stands before it.
@@ -88,7 +171,7 @@ impl Script {
         self.receive(b"{}\x1e");
     }
 
-    /// The request that is under way.
+    /// The last request.
     #[must_use]
     pub fn request(&self) -> Option<OpId> {
         self.actions.iter().rev().find_map(|action| {
@@ -101,7 +184,11 @@ impl Script {
     }
 
     /// Answers a request.
+    ///
+    /// # Panics
+    /// When the status is none.
     pub fn respond(&mut self, op: OpId, status: u16, body: &str) {
+        self.requests.retain(|open| open.op != op);
         let response = Response::builder()
             .status(status)
             .body(Bytes::copy_from_slice(body.as_bytes()))
@@ -115,8 +202,16 @@ impl Script {
         self.input(Input::Opened { op });
     }
 
-    /// Lets the client receive these bytes as one WebSocket message.
+    /// Lets the client receive these bytes: as one WebSocket message, one event, or the body of one poll.
+    ///
+    /// # Panics
+    /// When the client has no way to receive anything.
     pub fn receive(&mut self, bytes: &[u8]) {
+        if self.find(Wish::Events).is_some() {
+            return self.event(bytes);
+        } else if self.find(Wish::Poll).is_some() {
+            return self.answer_poll(bytes);
+        }
         let op = self.socket.expect("a WebSocket is open");
         self.input(Input::Received {
             op,
@@ -204,9 +299,15 @@ impl Script {
                     self.in_flight = Some(*op);
                 }
             }
-            Action::Send { .. } | Action::Abort { .. } => {
-                self.in_flight = None;
+            Action::Send { .. } => self.in_flight = None,
+            Action::Abort { op } => {
+                self.in_flight = self.in_flight.filter(|flying| flying != op);
+                self.socket = self.socket.filter(|socket| socket != op);
+                self.requests.retain(|open| open.op != *op);
+                self.questions.retain(|question| question != op);
             }
+            Action::Request { op, request, .. } => self.note_request(*op, request),
+            Action::GetAccessToken { op } => self.questions.push(*op),
             _ => {}
         }
         self.actions.push(action);
@@ -244,6 +345,12 @@ impl Script {
     /// The events since the last look.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// How often the client wanted something of this kind since the last look.
+    #[must_use]
+    pub fn count(&self, is_it: impl Fn(&Action) -> bool) -> usize {
+        self.actions.iter().filter(|action| is_it(action)).count()
     }
 
     /// Forgets the log.

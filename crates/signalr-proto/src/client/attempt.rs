@@ -169,9 +169,13 @@ impl ClientConnection {
         self.prepare_negotiate(course);
     }
 
-    fn take_offer(&mut self, course: Course, mut offer: Offer) {
+    fn take_offer(&mut self, mut course: Course, mut offer: Offer) {
         if offer.stateful_reconnect && !self.config.asks_for_stateful_reconnect() {
             return self.negotiate_failed(course, NegotiateError::UnsolicitedStatefulReconnect);
+        }
+        if let Some(token) = offer.access_token.take() {
+            course.route.token = Some(token);
+            course.route.cached = None;
         }
         let format = self.config.protocol.transfer_format();
         let wanted = &self.config.transports;

@@ -31,10 +31,16 @@ impl ClientConnection {
         }
     }
 
-    /// A poll hangs until there is something to say, but not for ever.
+    /// A poll hangs until there is something to say, but not for ever. It stands still while nobody reads its answer.
     pub(super) fn arm_poll(&mut self) {
+        let deadline = (!self.read_paused).then(|| self.now.after(self.config.request_timeout));
+        self.timers.set(Timer::Poll, deadline);
+    }
+
+    /// A send may take so long and no longer.
+    pub(super) fn arm_post(&mut self) {
         let deadline = self.now.after(self.config.request_timeout);
-        self.timers.set(Timer::Poll, Some(deadline));
+        self.timers.set(Timer::Post, Some(deadline));
     }
 
     fn request(&mut self, op: OpId, request: Result<Request<Bytes>, http::Error>, body: BodyMode) {
@@ -54,8 +60,7 @@ impl ClientConnection {
         let batch = self.outbox.next_batch(op)?;
         self.stats.public.bytes_sent += batch.len() as u64;
         let request = link.post(op, batch).ok()?;
-        let deadline = self.now.after(self.config.request_timeout);
-        self.timers.set(Timer::Post, Some(deadline));
+        self.arm_post();
         Some(Action::Request {
             op,
             request,
@@ -90,11 +95,17 @@ impl ClientConnection {
         };
         let request = link.receiving_request();
         let polling = link.is_polling();
+        let Some(exchange) = link
+            .receiving
+            .as_mut()
+            .filter(|exchange| exchange.stage == Stage::Asked)
+        else {
+            return;
+        };
         let problem = match status {
             StatusCode::OK if polling || is_event_stream(headers) => {
-                if let Some(exchange) = &mut link.receiving {
-                    exchange.stage = Stage::Reading;
-                }
+                exchange.stage = Stage::Reading;
+                self.bytes_of_poll_come();
                 return self.link_opened();
             }
             StatusCode::OK => CloseReason::NotAnEventStream,
@@ -110,6 +121,10 @@ impl ClientConnection {
                 status: status.as_u16(),
             },
         };
+        if let Some(link) = self.state.http_mut() {
+            // A server that does not know the connection has nothing to delete either.
+            link.ended |= status == StatusCode::NOT_FOUND;
+        }
         self.link_failed(problem);
     }
 
@@ -134,12 +149,15 @@ impl ClientConnection {
     /// A send came to nothing. When the server has ended the connection it has said why on the other way, or is about to.
     fn post_failed(&mut self, reason: CloseReason) {
         self.timers.set(Timer::Post, None);
+        let gone = matches!(reason, CloseReason::RequestRefused { status: 404, .. });
+        if let Some(link) = self.state.http_mut() {
+            link.ended |= gone;
+        }
         if matches!(self.state, State::Stopping(_)) {
             // Nobody is there to take our Close message any more (`TR-96`).
             self.outbox.clear();
             return self.finish_stopping(false);
         }
-        let gone = matches!(reason, CloseReason::RequestRefused { status: 404, .. });
         let connected = matches!(self.state, State::Connected(_));
         match self.state.http_mut() {
             Some(link) if gone && connected && link.receiving.is_some() => {
@@ -174,7 +192,8 @@ impl ClientConnection {
         else {
             return;
         };
-        if stage == Stage::Reading {
+        // Nor is one whose token was refused, while no other is to be had.
+        if stage != Stage::Asked {
             return self.link_failed(CloseReason::RequestTimeout {
                 request: HttpRequest::Poll,
                 timeout: self.config.request_timeout,
@@ -184,13 +203,20 @@ impl ClientConnection {
         self.receive();
     }
 
-    /// The next piece of an event stream or of a poll's answer.
+    /// The answer to a poll comes in: it has as much time again for its next piece.
+    fn bytes_of_poll_come(&mut self) {
+        if self.timers.get(Timer::Poll).is_some() {
+            self.arm_poll();
+        }
+    }
+
+    /// The next piece of an event stream or of a poll's answer. What belongs to a refused request is not looked at.
     pub(super) fn handle_chunk(&mut self, op: OpId, mut bytes: Bytes) {
         loop {
             if self.state.part(op) != Some(Part::Receiving) {
                 return;
             }
-            let Some(link) = self.state.http_mut() else {
+            let Some(link) = self.state.http_mut().filter(|link| link.is_reading()) else {
                 return;
             };
             // The body of a refusal says nothing to us.
@@ -201,7 +227,10 @@ impl ClientConnection {
                 return;
             }
             let data = match &mut link.down {
-                Down::Polls => return self.handle_bytes(bytes),
+                Down::Polls => {
+                    self.bytes_of_poll_come();
+                    return self.handle_bytes(bytes);
+                }
                 Down::Events(events) => events.decode(&mut bytes),
             };
             match data {
@@ -240,17 +269,19 @@ impl ClientConnection {
         }
     }
 
-    /// The next poll follows at once, unless nobody can take what it brings or the connection is over.
+    /// The next poll follows at once, unless one is under way, nobody can take what it brings, or the connection is over.
     pub(super) fn poll_again(&mut self) {
-        self.timers.set(Timer::Poll, None);
-        let Some(link) = self.state.http_mut() else {
+        // What belongs to the beginning or the end of a connection does not wait for the application.
+        let paused = self.read_paused && matches!(self.state, State::Connected(_));
+        let Some(link) = self.state.http_mut().filter(|link| link.is_polling()) else {
             return;
         };
-        if link.is_polling()
-            && link.receiving.is_none()
-            && link.delete.is_none()
-            && !self.read_paused
-        {
+        let over = link.delete.is_some();
+        if link.receiving.is_some() {
+            return self.arm_poll();
+        }
+        self.timers.set(Timer::Poll, None);
+        if !paused && !over {
             self.receive();
         }
     }

@@ -58,6 +58,12 @@ impl ClientConnection {
             Some(self.now.after(self.config.close_timeout)),
         );
         self.state = State::Stopping(session);
+        if self.state.http_mut().is_some_and(|link| link.doomed) {
+            // The server has forgotten the connection: there is nobody to say goodbye to.
+            self.outbox.clear();
+            return self.finish_stopping(false);
+        }
+        self.poll_again();
     }
 
     /// The server has said its last word, or takes too long to. Long polling is then taken down by a request of its own, which
@@ -67,7 +73,10 @@ impl ClientConnection {
         else {
             return;
         };
-        let deleting = self.delete(&session.link).filter(|_| !late);
+        let under_way = session.link.http_mut().and_then(|link| link.delete);
+        let deleting = under_way
+            .or_else(|| self.delete(&session.link))
+            .filter(|_| !late);
         if let (Some(link), Some(op)) = (session.link.http_mut(), deleting) {
             link.delete = Some(op);
             self.state = State::Stopping(session);

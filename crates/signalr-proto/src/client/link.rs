@@ -211,6 +211,12 @@ impl HttpLink {
         matches!(self.down, Down::Polls)
     }
 
+    /// Whether the body of an answer comes in.
+    pub(super) fn is_reading(&self) -> bool {
+        self.receiving
+            .is_some_and(|exchange| exchange.stage == Stage::Reading)
+    }
+
     fn part(&self, op: OpId) -> Option<Part> {
         if self.receiving.is_some_and(|exchange| exchange.op == op) {
             Some(Part::Receiving)

@@ -53,6 +53,7 @@ impl ClientConnection {
     pub(super) fn pause_reading(&mut self) {
         self.read_paused = true;
         self.timers.set(Timer::Server, None);
+        self.timers.set(Timer::Poll, None);
     }
 
     pub(super) fn resume_reading(&mut self) {

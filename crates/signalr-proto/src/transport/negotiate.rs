@@ -137,6 +137,8 @@ pub struct Offer {
     pub stateful_reconnect: bool,
     /// How long the access token lives, when the server takes refreshed ones (`TR-80`).
     pub token_lifetime: Option<Duration>,
+    /// The token to use from now on, in place of the user's (`TR-11`).
+    pub access_token: Option<AccessToken>,
 }
 
 impl Offer {
@@ -154,6 +156,7 @@ impl Offer {
             transports: transports.iter().copied().map(TransportOffer::of).collect(),
             stateful_reconnect: false,
             token_lifetime: None,
+            access_token: None,
         }
     }
 
@@ -255,6 +258,7 @@ impl NegotiateResponse {
                 .ok_or_else(|| missing("availableTransports"))?,
             stateful_reconnect: members.use_stateful_reconnect.unwrap_or(false),
             token_lifetime: lifetime(members.token_lifetime_seconds),
+            access_token: members.access_token.and_then(AccessToken::new),
         }))
     }
 
@@ -269,6 +273,7 @@ impl NegotiateResponse {
                 connection_token: offer.connection_token.as_deref(),
                 available_transports: Some(&offer.transports),
                 token_lifetime_seconds: offer.token_lifetime.map(|life| life.as_secs()),
+                access_token: offer.access_token.as_ref().map(AccessToken::expose),
                 ..Body::default()
             },
             Self::Redirect { url, access_token } => Body {
