@@ -173,10 +173,10 @@ impl Way {
                 (Kind::Send, 2, Side::Answer, 90),
             ],
             Self::LongPolling => &[
-                (Kind::Poll, 2, Side::Request, 220),
+                (Kind::Poll, 2, Side::Request, 210),
                 (Kind::Poll, 1, Side::Answer, 120),
                 (Kind::Poll, 2, Side::Answer, 200),
-                (Kind::Send, 2, Side::Request, 360),
+                (Kind::Send, 2, Side::Request, 340),
                 (Kind::Send, 2, Side::Answer, 90),
                 (Kind::Delete, 0, Side::Answer, 90),
             ],
