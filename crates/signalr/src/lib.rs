@@ -48,7 +48,7 @@ pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
     FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
     Proxy, ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, TlsOptions,
-    Upload,
+    TransportKind, Upload,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "tokio")]

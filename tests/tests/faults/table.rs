@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use signalr::Protocol;
+use signalr::{Protocol, TransportKind};
 use signalr_testkit::fault_proxy::{
     At, End, Exchange, Fault, Framing, Greeting, Kind, Pace, Plan, Side,
 };
@@ -19,6 +19,8 @@ pub(crate) enum Harm {
     None,
     /// It may notice, and then says so and recovers.
     Some,
+    /// Messages are lost that nobody can miss: what is called then ends with the caller's patience, and all else goes on.
+    Lost,
     /// It cannot connect: the fault does not pass.
     Lasting,
 }
@@ -30,15 +32,24 @@ pub(crate) enum Planned {
     Once(Kind, usize, Fault),
     /// All requests of a kind.
     Always(Kind, Fault),
+    /// All requests of some kinds.
+    Blocks(&'static [Kind], Fault),
     /// The connection of this number.
     Greets(usize, Greeting),
 }
 
 impl Planned {
+    /// Whether it concerns the end of a connection.
+    pub(crate) const fn is_late(&self) -> bool {
+        matches!(self, Self::Once(Kind::Delete, ..))
+    }
+
     /// Whether a connection is cut at a place.
     pub(crate) fn cuts(&self) -> bool {
         match self {
-            Self::Once(_, _, fault) | Self::Always(_, fault) => fault.cuts(),
+            Self::Once(_, _, fault) | Self::Always(_, fault) | Self::Blocks(_, fault) => {
+                fault.cuts()
+            }
             Self::Greets(..) => false,
         }
     }
@@ -47,10 +58,13 @@ impl Planned {
 impl Case {
     /// Whether something has to time out.
     pub(crate) fn stalls(&self) -> bool {
-        match &self.plan {
-            Planned::Once(_, _, fault) | Planned::Always(_, fault) => fault.stalls(),
-            Planned::Greets(_, greeting) => *greeting == Greeting::Stall,
-        }
+        self.harm == Harm::Lost
+            || match &self.plan {
+                Planned::Once(_, _, fault)
+                | Planned::Always(_, fault)
+                | Planned::Blocks(_, fault) => fault.stalls(),
+                Planned::Greets(_, greeting) => *greeting == Greeting::Stall,
+            }
     }
 }
 
@@ -58,7 +72,9 @@ impl Plan for Planned {
     fn accept(&self, connection: usize) -> Greeting {
         match self {
             Self::Greets(number, greeting) if *number == connection => greeting.clone(),
-            Self::Greets(..) | Self::Once(..) | Self::Always(..) => Greeting::Serve,
+            Self::Greets(..) | Self::Once(..) | Self::Always(..) | Self::Blocks(..) => {
+                Greeting::Serve
+            }
         }
     }
 
@@ -68,7 +84,10 @@ impl Plan for Planned {
                 fault.clone()
             }
             Self::Always(kind, fault) if *kind == exchange.kind => fault.clone(),
-            Self::Once(..) | Self::Always(..) | Self::Greets(..) => Fault::none(),
+            Self::Blocks(kinds, fault) if kinds.contains(&exchange.kind) => fault.clone(),
+            Self::Once(..) | Self::Always(..) | Self::Blocks(..) | Self::Greets(..) => {
+                Fault::none()
+            }
         }
     }
 }
@@ -77,16 +96,64 @@ impl Plan for Planned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     WebSockets,
+    ServerSentEvents,
+    LongPolling,
+    /// Whatever works.
+    Any,
+    /// WebSockets that another one may take the place of.
+    Stateful,
 }
 
 impl Way {
-    pub(crate) const ALL: &[Self] = &[Self::WebSockets];
-    pub(crate) const OF_OUR_SERVER: &[Self] = &[Self::WebSockets];
+    pub(crate) const ALL: &[Self] = &[
+        Self::WebSockets,
+        Self::ServerSentEvents,
+        Self::LongPolling,
+        Self::Any,
+        Self::Stateful,
+    ];
+    pub(crate) const OF_OUR_SERVER: &[Self] = &[Self::WebSockets, Self::Stateful];
 
-    /// The requests of a connection that can go wrong: what, and after how many of the same kind.
+    /// The transports that the client may use.
+    pub(crate) const fn transports(self) -> &'static [TransportKind] {
+        match self {
+            Self::WebSockets | Self::Stateful => &[TransportKind::WebSockets],
+            Self::ServerSentEvents => &[TransportKind::ServerSentEvents],
+            Self::LongPolling => &[TransportKind::LongPolling],
+            Self::Any => &[],
+        }
+    }
+
+    /// Whether MessagePack can travel.
+    const fn is_binary(self) -> bool {
+        match self {
+            Self::WebSockets | Self::LongPolling | Self::Stateful => true,
+            // MessagePack does not fall back on server-sent events.
+            Self::ServerSentEvents | Self::Any => false,
+        }
+    }
+
+    /// The requests of a connection that can go wrong: what, and after how many of the same kind. The first send is the
+    /// handshake, the second a ping; the first poll is answered at once and with nothing.
     const fn targets(self) -> &'static [(Kind, usize)] {
         match self {
             Self::WebSockets => &[(Kind::Negotiate, 0), (Kind::WebSocket, 0)],
+            Self::ServerSentEvents => &[
+                (Kind::Negotiate, 0),
+                (Kind::EventStream, 0),
+                (Kind::Send, 0),
+                (Kind::Send, 2),
+            ],
+            Self::LongPolling => &[
+                (Kind::Negotiate, 0),
+                (Kind::Poll, 0),
+                (Kind::Poll, 1),
+                (Kind::Poll, 2),
+                (Kind::Send, 0),
+                (Kind::Send, 2),
+                (Kind::Delete, 0),
+            ],
+            Self::Any | Self::Stateful => &[],
         }
     }
 
@@ -94,11 +161,26 @@ impl Way {
     const fn bytes(self) -> &'static [(Kind, usize, Side, usize)] {
         match self {
             Self::WebSockets => &[
-                (Kind::Negotiate, 0, Side::Request, 240),
-                (Kind::Negotiate, 0, Side::Answer, 300),
-                (Kind::WebSocket, 0, Side::Request, 550),
+                (Kind::Negotiate, 0, Side::Request, 230),
+                (Kind::Negotiate, 0, Side::Answer, 290),
+                (Kind::WebSocket, 0, Side::Request, 540),
                 (Kind::WebSocket, 0, Side::Answer, 440),
             ],
+            Self::ServerSentEvents => &[
+                (Kind::EventStream, 0, Side::Request, 230),
+                (Kind::EventStream, 0, Side::Answer, 700),
+                (Kind::Send, 2, Side::Request, 550),
+                (Kind::Send, 2, Side::Answer, 90),
+            ],
+            Self::LongPolling => &[
+                (Kind::Poll, 2, Side::Request, 210),
+                (Kind::Poll, 1, Side::Answer, 120),
+                (Kind::Poll, 2, Side::Answer, 200),
+                (Kind::Send, 2, Side::Request, 340),
+                (Kind::Send, 2, Side::Answer, 90),
+                (Kind::Delete, 0, Side::Answer, 90),
+            ],
+            Self::Any | Self::Stateful => &[],
         }
     }
 }
@@ -127,10 +209,18 @@ pub(crate) fn table(way: Way) -> Vec<Case> {
         table.ends(kind, nth);
         table.answers(kind, nth);
         table.lengths(kind, nth);
-        table.extras(kind, nth);
-        table.stays(kind);
+        if kind != Kind::EventStream {
+            table.extras(kind, nth);
+        }
+        if kind != Kind::Delete {
+            table.stays(kind);
+        }
     }
-    table.greetings();
+    match way {
+        Way::Any => table.blocked(),
+        Way::Stateful => {}
+        Way::WebSockets | Way::ServerSentEvents | Way::LongPolling => table.greetings(),
+    }
     table.cases
 }
 
@@ -146,6 +236,9 @@ pub(crate) fn bytes(way: Way, first: usize, step: usize) -> Vec<Case> {
             };
             table.cut(kind, nth, side, At::Byte(place), end);
         }
+    }
+    if way == Way::Stateful {
+        table.resumed(first, step);
     }
     table.cases
 }
@@ -250,7 +343,30 @@ impl Table {
 
     fn cut(&mut self, kind: Kind, nth: usize, side: Side, at: At, end: End) {
         let what = format!("{side:?} ends with {end:?} at {at:?}");
-        self.once(&what, Harm::Some, kind, nth, Fault::cut(side, at, end));
+        // A poll without an answer is repeated after a while, and what the server had answered is lost.
+        let unheard = side == Side::Request || matches!(at, At::Byte(_));
+        let harm = if kind == Kind::Poll && nth > 0 && end == End::Stall && unheard {
+            Harm::Lost
+        } else {
+            Harm::Some
+        };
+        self.once(&what, harm, kind, nth, Fault::cut(side, at, end));
+    }
+
+    /// Once the handshake is through, the loss of a WebSocket is nobody's business.
+    fn resumed(&mut self, first: usize, step: usize) {
+        for (side, places) in [(Side::Request, 60..350), (Side::Answer, 6..300)] {
+            for (index, place) in places.skip(first).step_by(step).enumerate() {
+                let end = if index % 2 == 0 {
+                    End::Reset
+                } else {
+                    End::Close
+                };
+                let what = format!("{side:?} ends with {end:?} at {place} of the body");
+                let fault = Fault::cut(side, At::Body(place), end);
+                self.once(&what, Harm::None, Kind::WebSocket, 0, fault);
+            }
+        }
     }
 
     fn answers(&mut self, kind: Kind, nth: usize) {
@@ -258,16 +374,12 @@ impl Table {
             "200 OK",
             "201 Created",
             "301 Moved Permanently",
-            "400 Bad Request",
             "401 Unauthorized",
-            "403 Forbidden",
             "404 Not Found",
-            "409 Conflict",
-            "500 Internal Server Error",
             "503 Service Unavailable",
         ] {
             let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi");
-            self.once(status, Harm::Some, kind, nth, Fault::none().answer(answer));
+            self.answer(status, kind, nth, Fault::none().answer(answer));
         }
         for (what, answer) in [
             ("204 at once", NO_CONTENT),
@@ -295,19 +407,30 @@ impl Table {
                 "101 without a WebSocket",
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
             ),
-            ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n"),
         ] {
-            self.once(what, Harm::Some, kind, nth, Fault::none().answer(answer));
+            self.answer(what, kind, nth, Fault::none().answer(answer));
         }
-        for (what, answer) in [
-            ("204 in place of the answer", NO_CONTENT),
-            ("200 in place of the answer", EMPTY),
-        ] {
-            let fault = Fault::none().answer_instead(answer);
-            if is_whole(kind) {
-                self.once(what, Harm::Some, kind, nth, fault);
+        let old = Fault::none().answer("HTTP/1.0 200 OK\r\n\r\n");
+        let old = old.and_cut(Side::Answer, At::End, End::Close);
+        self.answer("HTTP/1.0", kind, nth, old);
+        if is_whole(kind) {
+            for (what, answer) in [
+                ("204 in place of the answer", NO_CONTENT),
+                ("200 in place of the answer", EMPTY),
+            ] {
+                self.answer(what, kind, nth, Fault::none().answer_instead(answer));
             }
         }
+    }
+
+    /// An answer that may be a lie.
+    fn answer(&mut self, what: &str, kind: Kind, nth: usize, fault: Fault) {
+        let harm = if self.way == Way::LongPolling && nth > 0 {
+            Harm::Lost
+        } else {
+            Harm::Some
+        };
+        self.once(what, harm, kind, nth, fault);
     }
 
     fn lengths(&mut self, kind: Kind, nth: usize) {
@@ -318,7 +441,11 @@ impl Table {
                     if has_body(kind, nth) || by > 0 {
                         let what = format!("a length off by {by}, then {end:?}");
                         let fault = fault.clone().and_cut(Side::Answer, At::End, end);
-                        self.once(&what, Harm::Some, kind, nth, fault);
+                        if by < 0 {
+                            self.answer(&what, kind, nth, fault);
+                        } else {
+                            self.once(&what, Harm::Some, kind, nth, fault);
+                        }
                     }
                 }
             }
@@ -350,13 +477,16 @@ impl Table {
 
     /// What does not pass.
     fn stays(&mut self, kind: Kind) {
+        // What comes of a send is told elsewhere, so its answer may as well be missing.
+        let side = if kind == Kind::Send {
+            Side::Request
+        } else {
+            Side::Answer
+        };
         for (what, fault) in [
-            ("reset", Fault::cut(Side::Answer, At::Byte(0), End::Reset)),
-            ("silent", Fault::cut(Side::Answer, At::Byte(0), End::Stall)),
-            (
-                "broken off",
-                Fault::cut(Side::Answer, At::Byte(30), End::Close),
-            ),
+            ("reset", Fault::cut(side, At::Byte(0), End::Reset)),
+            ("silent", Fault::cut(side, At::Byte(0), End::Stall)),
+            ("broken off", Fault::cut(side, At::Byte(30), End::Close)),
             (
                 "503",
                 Fault::none().answer("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
@@ -367,6 +497,42 @@ impl Table {
                 Harm::Lasting,
                 Planned::Always(kind, fault),
             );
+        }
+    }
+
+    /// A network in which some transports never work: another one must.
+    fn blocked(&mut self) {
+        for kinds in [
+            &[Kind::WebSocket][..],
+            &[Kind::EventStream],
+            &[Kind::WebSocket, Kind::EventStream],
+            &[Kind::EventStream, Kind::Poll],
+        ] {
+            for (what, harm, fault) in [
+                (
+                    "reset",
+                    Harm::None,
+                    Fault::cut(Side::Answer, At::Byte(0), End::Reset),
+                ),
+                (
+                    "closed",
+                    Harm::None,
+                    Fault::cut(Side::Request, At::Byte(9), End::Close),
+                ),
+                (
+                    "silent",
+                    Harm::Some,
+                    Fault::cut(Side::Answer, At::Byte(0), End::Stall),
+                ),
+                (
+                    "403",
+                    Harm::None,
+                    Fault::none().answer("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"),
+                ),
+            ] {
+                let name = format!("every one of {kinds:?}: {what}");
+                self.add(name, harm, Planned::Blocks(kinds, fault));
+            }
         }
     }
 
@@ -405,14 +571,5 @@ const fn has_body(kind: Kind, nth: usize) -> bool {
         // The first poll is answered at once, with nothing.
         Kind::Poll => nth > 0,
         _ => true,
-    }
-}
-
-impl Way {
-    /// Whether MessagePack can travel.
-    const fn is_binary(self) -> bool {
-        match self {
-            Self::WebSockets => true,
-        }
     }
 }
