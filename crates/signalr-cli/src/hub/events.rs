@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::pretty::pretty;
 use crate::cli::Output;
@@ -34,6 +35,11 @@ pub(crate) enum Event {
     Error(String),
     Reconnecting {
         error: Option<String>,
+    },
+    /// The first attempt failed and is repeated.
+    Retrying {
+        error: String,
+        delay: Duration,
     },
     Reconnected {
         id: Option<String>,
@@ -147,6 +153,10 @@ impl Printer {
                 "connection lost, trying again{}",
                 because(error.as_deref())
             )),
+            Event::Retrying { error, delay } => self.note(&format!(
+                "not connected, trying again in {} seconds: {error}",
+                delay.as_secs_f64().round()
+            )),
             Event::Closed { error: None } => self.news("connection closed"),
             // The program ends with this message.
             Event::Closed { error: Some(_) } | Event::Error(_) => Ok(()),
@@ -254,6 +264,17 @@ fn json(event: &Event) -> Vec<u8> {
             &mut line,
             "reconnecting",
             &[("error", Member::Optional(error.as_deref()))],
+        ),
+        Event::Retrying { error, delay } => named(
+            &mut line,
+            "retrying",
+            &[
+                ("error", Member::Text(Some(error))),
+                (
+                    "delaySeconds",
+                    Member::Json(&delay.as_secs_f64().to_string()),
+                ),
+            ],
         ),
         Event::Reconnected { id } => named(
             &mut line,

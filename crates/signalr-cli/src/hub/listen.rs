@@ -87,6 +87,7 @@ async fn follow(session: &Session, count: Option<u64>) -> Result<(), Failure> {
             | Event::Result(_)
             | Event::StreamEnded { .. }
             | Event::State { .. }
+            | Event::Retrying { .. }
             | Event::Error(_)
             | Event::Reconnecting { .. }
             | Event::Reconnected { .. } => {}

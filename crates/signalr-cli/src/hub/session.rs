@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::Duration;
 
-use signalr::HubConnection;
+use futures_util::StreamExt as _;
+use signalr::{HubConnection, LifecycleEvent};
 use tokio::sync::mpsc;
 
 use super::events::{Event, Printer};
@@ -52,14 +53,30 @@ impl Session {
 
     /// Connects and says so.
     pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
-        self.hub
-            .start()
-            .await
-            .map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        let started = self.start().await?;
+        started.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
         self.stage.set("answer");
         self.printer.print(&Event::Connected {
             id: self.hub.connection_id(),
         })
+    }
+
+    /// Connects, and says what is tried again.
+    async fn start(&self) -> Result<Result<(), signalr::Error>, Failure> {
+        let mut events = self.hub.events();
+        let mut starting = pin!(self.hub.start());
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.next() => {
+                    if let LifecycleEvent::StartRetry { reason, delay } = event {
+                        let error = self.explain.reason(&reason);
+                        self.printer.print(&Event::Retrying { error, delay })?;
+                    }
+                }
+                outcome = &mut starting => return Ok(outcome),
+            }
+        }
     }
 
     /// Runs `work` until it ends, the time is over or the user has enough; then stops the connection.
