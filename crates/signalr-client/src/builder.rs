@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use signalr_proto::client::{ClientConfig, ClientConnection};
-use signalr_proto::{Limits, Protocol, UsageError};
+use signalr_proto::{Limits, Protocol, TransportKind, UsageError};
 
 use crate::connection::HubConnection;
 use crate::driver::Driver;
@@ -20,6 +20,9 @@ use crate::transport::{Launch, Transport};
 
 /// Calls of the server that may wait for a slow handler before reading stops.
 const HANDLER_QUEUE: usize = 1024;
+
+/// Bytes kept for the server's acknowledgement.
+const STATEFUL_BUFFER: usize = 100_000;
 
 /// Configures a [`HubConnection`]. Mistakes are reported by [`build`](Self::build), all of them errors and none a panic.
 ///
@@ -40,6 +43,7 @@ const HANDLER_QUEUE: usize = 1024;
 pub struct HubConnectionBuilder<R> {
     config: Result<ClientConfig, UsageError>,
     retry: Option<RetryPolicy>,
+    retry_start: Option<RetryPolicy>,
     token: Option<TokenProvider>,
     net: NetOptions,
     handler_queue: usize,
@@ -51,6 +55,7 @@ impl<R> HubConnectionBuilder<R> {
         Self {
             config: ClientConfig::new(url),
             retry: None,
+            retry_start: None,
             token: None,
             net: NetOptions::default(),
             handler_queue: HANDLER_QUEUE,
@@ -114,11 +119,49 @@ impl<R> HubConnectionBuilder<R> {
         }
     }
 
-    /// What to do when an established connection is lost. Default: nothing. A failed [`start`](HubConnection::start) is never
-    /// retried.
+    /// What to do when an established connection is lost. Default: nothing. For a [`start`](HubConnection::start) that fails see
+    /// [`retry_start`](Self::retry_start).
     pub fn automatic_reconnect(mut self, policy: impl Into<RetryPolicy>) -> Self {
         self.retry = Some(policy.into());
         self
+    }
+
+    /// What to do when [`start`](HubConnection::start) fails: it goes on waiting for as long as this policy tries again.
+    /// Default: nothing, as in the official clients.
+    pub fn retry_start(mut self, policy: impl Into<RetryPolicy>) -> Self {
+        self.retry_start = Some(policy.into());
+        self
+    }
+
+    /// The transports to use, the preferred one first. Default: all, in the order in which the server lists them. Those that the
+    /// server does not offer, or that cannot carry the protocol's messages, are passed over; when one does not work, the next
+    /// one is tried.
+    pub fn transports(self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
+        self.configure(|config| config.transports = transports.into_iter().collect())
+    }
+
+    /// Asks the server for stateful reconnect: when the WebSocket breaks, another one takes its place within moments, and nothing
+    /// is lost, doubled or told to anybody. For that up to 100,000 bytes are kept until the server has acknowledged them;
+    /// [`stateful_reconnect_buffer`](Self::stateful_reconnect_buffer) changes that. Default: false.
+    pub fn stateful_reconnect(self, wanted: bool) -> Self {
+        self.configure(|config| config.stateful_reconnect = wanted.then_some(STATEFUL_BUFFER))
+    }
+
+    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait.
+    pub fn stateful_reconnect_buffer(self, bytes: usize) -> Self {
+        self.configure(|config| config.stateful_reconnect = Some(bytes))
+    }
+
+    /// How long before its expiry the access token of a connection is refreshed, if the server says how long it lives; `None`
+    /// for never. Default: 5 min.
+    pub fn refresh_before_expiration(self, lead: Option<Duration>) -> Self {
+        self.configure(|config| config.refresh_before_expiration = lead)
+    }
+
+    /// How long the server may take to answer a send over server-sent events or long polling, and how long a poll may hang
+    /// before it is repeated. Default: 100 s.
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.request_timeout = timeout)
     }
 
     /// A ping is sent when nothing else was for this long. Default: 15 s.
@@ -147,7 +190,8 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.close_timeout = timeout)
     }
 
-    /// Opens the WebSocket at once, without negotiation. Default: false.
+    /// Opens a WebSocket at once, without negotiation; with other [transports](Self::transports) this is a mistake.
+    /// Default: false.
     pub fn skip_negotiation(self, skip: bool) -> Self {
         self.configure(|config| config.skip_negotiation = skip)
     }
@@ -250,9 +294,13 @@ impl<R> HubConnectionBuilder<R> {
     ) -> Result<(HubConnection<R>, Driver<T>), BuildError> {
         let mut config = self.config?;
         config.has_access_token = self.token.is_some();
-        let decider = self.retry.and_then(|retry| {
-            let (policy, decider) = retry.into_parts();
-            config.reconnect = policy;
+        let deciders = [
+            (self.retry, &mut config.reconnect),
+            (self.retry_start, &mut config.retry_start),
+        ]
+        .map(|(wanted, policy)| {
+            let (wanted, decider) = wanted?.into_parts();
+            *policy = wanted;
             decider
         });
         config.validate()?;
@@ -260,7 +308,7 @@ impl<R> HubConnectionBuilder<R> {
         let shared = Arc::new(Shared::new(
             machine,
             self.token,
-            decider,
+            deciders,
             self.handler_queue,
         ));
         let connection = HubConnection::from_shared(Arc::clone(&shared));

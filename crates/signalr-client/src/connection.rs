@@ -1,12 +1,13 @@
 //! The handle users hold.
 
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
 use futures_util::Stream;
 use signalr_proto::client::ConnectionState;
-use signalr_proto::{Arguments, CloseReason};
+use signalr_proto::{Arguments, CloseReason, TransportKind};
 
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
@@ -114,6 +115,31 @@ impl<R> HubConnection<R> {
             .machine
             .connection_id()
             .map(Into::into)
+    }
+
+    /// The transport in use. None while there is no connection.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.handle.shared.lock().machine.transport()
+    }
+
+    /// Does not wait any longer for the next attempt to connect. Without such a wait nothing happens.
+    pub fn retry_now(&self) {
+        // Without a driver there is nothing to retry.
+        let _ = self.handle.shared.command(Command::RetryNow);
+    }
+
+    /// Gives the server a new token of the provider's, without connecting again, and tells how long it lives if the server
+    /// says so. Servers from .NET 11 on can do this, where they are told to; the client does it by itself before the token
+    /// expires, see [`refresh_before_expiration`](crate::HubConnectionBuilder::refresh_before_expiration).
+    ///
+    /// # Errors
+    /// [`Error::Refresh`] when the provider or the server refuses, [`Error::Usage`] when there is no connection or none that can
+    /// be refreshed.
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, Error> {
+        let (sender, answer) = oneshot::channel();
+        self.handle.shared.command(Command::Refresh(sender))?;
+        answer.await.unwrap_or(Err(Error::DriverGone))
     }
 
     /// What happens to the connection from now on, as a stream.

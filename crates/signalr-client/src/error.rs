@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use signalr_proto::client::CallError;
-use signalr_proto::{CloseReason, EncodeError, PayloadError, SendError, UsageError};
+use signalr_proto::{CloseReason, EncodeError, PayloadError, RefreshError, SendError, UsageError};
 
 /// Why an operation of a [`HubConnection`](crate::HubConnection) failed. `Display` says what to do about it where that can be
 /// known.
@@ -57,7 +57,10 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// The connection was configured wrongly.
+    /// The access token of the connection could not be replaced. It goes on with the old one.
+    #[error("the access token was not refreshed: {0}")]
+    Refresh(#[source] RefreshError),
+    /// The connection was configured wrongly, or is not of the kind that the operation needs.
     #[error(transparent)]
     Usage(UsageError),
     /// The driver cannot be run here.

@@ -64,4 +64,5 @@ pub use signalr_proto as proto;
 pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext};
 pub use signalr_proto::{
     Arguments, CloseReason, FromArguments, Instant, Limits, Payload, Protocol, Timestamp,
+    TransportKind,
 };

@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     pub(crate) token: Option<TokenProvider>,
     pub(crate) decider: Option<Decider>,
+    pub(crate) start_decider: Option<Decider>,
     /// Calls of the server that may wait for slow handlers before reading stops.
     pub(crate) handler_queue: usize,
     launcher: Mutex<Option<Launcher>>,
@@ -58,7 +59,12 @@ pub(crate) struct Inner {
 pub(crate) enum Command {
     Start(oneshot::Sender<Result<(), Error>>),
     Stop(oneshot::Sender<()>),
+    RetryNow,
+    Refresh(RefreshAnswer),
 }
+
+/// Who asked for a refresh of the access token hears how long the new one lives.
+pub(crate) type RefreshAnswer = oneshot::Sender<Result<Option<Duration>, Error>>;
 
 /// Whether anybody drives.
 pub(crate) enum DriverState {
@@ -419,7 +425,7 @@ impl Shared {
     pub(crate) fn new(
         machine: ClientConnection,
         token: Option<TokenProvider>,
-        decider: Option<Decider>,
+        [decider, start_decider]: [Option<Decider>; 2],
         handler_queue: usize,
     ) -> Self {
         Self {
@@ -428,6 +434,7 @@ impl Shared {
             listeners: Listeners::default(),
             token,
             decider,
+            start_decider,
             handler_queue,
             launcher: Mutex::new(None),
             handles: AtomicUsize::new(0),

@@ -6,7 +6,7 @@ use super::ClientConnection;
 use super::api::Event;
 use super::link::Link;
 use super::refresh::Refresh;
-use super::state::{Attempt, Course, Grant, Session, State, Step};
+use super::state::{Attempt, Course, Grant, Session, State, Step, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;
@@ -83,7 +83,10 @@ impl ClientConnection {
             refresh: Refresh::Idle,
             stateful: stateful.flatten(),
         }));
+        // The send that carried the handshake may still wait for its answer, which nothing else would miss.
+        let post = self.timers.get(Timer::Post);
         self.timers.clear();
+        self.timers.set(Timer::Post, post);
         self.begin_keep_alive();
         self.schedule_refresh(lifetime);
         self.tell(if is_new {

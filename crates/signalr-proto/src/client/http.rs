@@ -192,6 +192,13 @@ impl ClientConnection {
             let Some(link) = self.state.http_mut() else {
                 return;
             };
+            // The body of a refusal says nothing to us.
+            if link
+                .receiving
+                .is_none_or(|exchange| exchange.stage != Stage::Reading)
+            {
+                return;
+            }
             let data = match &mut link.down {
                 Down::Polls => return self.handle_bytes(bytes),
                 Down::Events(events) => events.decode(&mut bytes),

@@ -32,7 +32,8 @@ impl ClientConnection {
         if bytes.is_empty() {
             return;
         }
-        match self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
+        let shaking = |state: &State| matches!(state, State::Connecting(attempt) if matches!(attempt.step, Step::Handshaking(..)));
+        match self.take_attempt_if(shaking) {
             Some(attempt) => self.handle_handshake_bytes(attempt, bytes),
             None => {
                 self.listen();
