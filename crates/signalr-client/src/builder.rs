@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use signalr_proto::client::{ClientConfig, ClientConnection};
+use signalr_proto::client::{ClientConfig, ClientConnection, OfflineQueue, WhileReconnecting};
 use signalr_proto::{Limits, Protocol, TransportKind, UsageError};
 
 use crate::connection::HubConnection;
@@ -138,6 +138,26 @@ impl<R> HubConnectionBuilder<R> {
     /// one is tried.
     pub fn transports(self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
         self.configure(|config| config.transports = transports.into_iter().collect())
+    }
+
+    /// Lets all calls that are made while the connection is being made, for the first time or again, wait for it instead of
+    /// failing; see also [`HubConnection::waiting`]. Default: false.
+    pub fn wait_while_reconnecting(self, wait: bool) -> Self {
+        self.configure(|config| {
+            config.while_reconnecting = if wait {
+                WhileReconnecting::Wait
+            } else {
+                WhileReconnecting::Fail
+            };
+        })
+    }
+
+    /// Keeps what is [sent](HubConnection::send) while the connection is being made, and sends it when it is there. At most this
+    /// many bytes wait, further sends wait for room; what is older than `max_age` by then is dropped, which a
+    /// [`LifecycleEvent::Expired`](crate::LifecycleEvent::Expired) tells. A send is ready as soon as it is in the queue.
+    /// Default: off.
+    pub fn offline_queue(self, max_bytes: usize, max_age: Duration) -> Self {
+        self.configure(|config| config.offline_queue = Some(OfflineQueue { max_bytes, max_age }))
     }
 
     /// Asks the server for stateful reconnect: when the WebSocket breaks, another one takes its place within moments, and nothing

@@ -46,6 +46,11 @@ pub enum Error {
     /// The method has no name. Nothing was sent.
     #[error("a method needs a name")]
     EmptyTarget,
+    /// The call is not of the kind that can be made twice. Nothing was sent.
+    #[error(
+        "only invocations without upload streams can be repeated: use another handle than `idempotent()`"
+    )]
+    NotRepeatable,
     /// An argument could not be written. Nothing was sent.
     #[error("an argument cannot be sent: {0}")]
     Encode(#[source] EncodeError),
@@ -93,6 +98,7 @@ impl From<SendError> for Error {
             SendError::TooManyInvocations { limit } => Self::TooManyInvocations { limit },
             SendError::Encode(error) => Self::Encode(error),
             SendError::EmptyTarget => Self::EmptyTarget,
+            SendError::NotRepeatable => Self::NotRepeatable,
             // `Full` is waited for and ids are ours, so neither comes here.
             SendError::NotConnected | SendError::Full { .. } | SendError::UnknownId => {
                 Self::NotConnected

@@ -41,6 +41,7 @@ mod lifecycle;
 mod net;
 mod policy;
 mod shared;
+mod states;
 mod transport;
 mod upload;
 
@@ -57,11 +58,12 @@ pub use net::{
     Proxy, TlsOptions,
 };
 pub use policy::{IntoToken, RetryPolicy};
+pub use states::States;
 pub use transport::{Detached, DriverFuture, Launch, Launcher, Runtime, Transport};
 pub use upload::Upload;
 
 pub use signalr_proto as proto;
-pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext};
+pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, Stats};
 pub use signalr_proto::{
     Arguments, CloseReason, FromArguments, Instant, Limits, Payload, Protocol, Timestamp,
     TransportKind,

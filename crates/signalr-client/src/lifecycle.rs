@@ -50,6 +50,11 @@ pub enum LifecycleEvent {
         /// Why.
         error: RefreshError,
     },
+    /// Messages of the offline queue were too old to be sent, and were dropped.
+    Expired {
+        /// How many.
+        messages: usize,
+    },
     /// The connection is over, until the next `start`.
     Closed {
         /// Why.

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::handler::Registry;
 use crate::lifecycle::Listeners;
 use crate::policy::{Decider, TokenProvider};
+use crate::states::Watch;
 use crate::transport::Launcher;
 use crate::upload::Upload;
 
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     /// Stops the pumps of a call; under 0 those of calls without an id.
     pub(crate) pumps: HashMap<u64, Vec<AbortHandle>, BuildHasherDefault<IdHasher>>,
     room: Vec<Waker>,
+    pub(crate) watch: Watch,
     pub(crate) alarms: Alarms,
 }
 
@@ -305,6 +307,7 @@ impl Inner {
             new_uploads: Vec::new(),
             pumps: HashMap::default(),
             room: Vec::new(),
+            watch: Watch::default(),
             alarms: Alarms::default(),
         }
     }
@@ -402,6 +405,7 @@ impl Inner {
     /// The driver is gone: nobody else will ever answer.
     fn abandon(&mut self, wakers: &mut Vec<Waker>) {
         self.driver = DriverState::Gone;
+        self.watch.end(wakers);
         self.commands.clear();
         for slot in self.slots.values_mut().filter(|slot| slot.is_open()) {
             slot.finish(Err(Error::DriverGone));
@@ -534,5 +538,11 @@ impl Drop for Handle {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
+    }
+}
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

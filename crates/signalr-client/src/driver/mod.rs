@@ -328,6 +328,8 @@ where
         self.deadline = collect(&mut inner, outputs, wakers);
         let position = inner.machine.sent_position();
         inner.sends.sent(position, wakers);
+        let state = inner.machine.state();
+        inner.watch.update(state, wakers);
         self.fed = false;
     }
 
@@ -491,6 +493,13 @@ where
                 tracing::info!(%reason, "connection closed");
                 self.lose(&reason);
                 self.tell(&LifecycleEvent::Closed { reason });
+            }
+            Event::Expired { messages } => {
+                tracing::warn!(
+                    messages,
+                    "messages waited too long for a connection and were dropped"
+                );
+                self.tell(&LifecycleEvent::Expired { messages });
             }
             // Delivered where they are collected.
             Event::Completion { .. } | Event::StreamItem { .. } => {}

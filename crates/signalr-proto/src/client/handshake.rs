@@ -34,6 +34,7 @@ impl ClientConnection {
         let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
         self.enter(Step::Handshaking(link, grant, decoder), course);
         let protocol = self.config.protocol;
+        self.stats.shaking_hands(self.now);
         self.outbox
             .write_control(|out| handshake::encode_request(out, protocol, version));
     }
@@ -89,6 +90,8 @@ impl ClientConnection {
         self.timers.set(Timer::Post, post);
         self.begin_keep_alive();
         self.schedule_refresh(lifetime);
+        self.send_parked();
+        self.stats.established(self.now, !is_new);
         self.tell(if is_new {
             Event::Connected { connection_id }
         } else {

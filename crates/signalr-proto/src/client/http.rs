@@ -52,6 +52,7 @@ impl ClientConnection {
         }
         let op = self.ops.next();
         let batch = self.outbox.next_batch(op)?;
+        self.stats.public.bytes_sent += batch.len() as u64;
         let request = link.post(op, batch).ok()?;
         let deadline = self.now.after(self.config.request_timeout);
         self.timers.set(Timer::Post, Some(deadline));
