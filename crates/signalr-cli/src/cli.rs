@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signalr_proto::Protocol;
 use signalr_proto::codec::Role;
+use signalr_proto::transport::negotiate::TransportKind;
+
+use crate::failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -90,6 +93,8 @@ pub(crate) struct DoctorArgs {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) transports: TransportOptions,
     /// Find the largest message that passes, by calling this method with texts
     #[arg(long, value_name = "METHOD")]
     pub(crate) probe_size: Option<String>,
@@ -117,7 +122,7 @@ pub(crate) struct NegotiateArgs {
 const CALL_HELP: &str = r#"Examples:
   signalr invoke http://localhost:5000/chat Add 1 2
   signalr invoke http://localhost:5000/chat Echo '{"name":"Ann"}' plain-word @file.json
-  signalr stream http://localhost:5000/chat Counter 10 --output json
+  signalr stream http://localhost:5000/chat Counter 10 --transport sse,lp --output json
   echo '[1,2,3]' | signalr send http://localhost:5000/chat Sum -
 
 Each argument is read as JSON; what is no JSON is taken as a string, so quotation marks are rarely needed. `@file` and `-` read
@@ -233,9 +238,77 @@ pub(crate) struct ConnectionOptions {
     /// Encoding of the messages
     #[arg(long, value_enum, default_value_t = WireProtocol::Json)]
     pub(crate) protocol: WireProtocol,
+    #[command(flatten)]
+    pub(crate) transports: TransportOptions,
     /// Connect again when the connection is lost: at once, then after 2, 10 and 30 seconds
     #[arg(long)]
     pub(crate) reconnect: bool,
+    /// Connect again when the first attempt fails, with the same waits; for servers that are just starting
+    #[arg(long)]
+    pub(crate) retry_start: bool,
+    /// Ask for stateful reconnect: a WebSocket that breaks is replaced within moments, and nothing is lost
+    #[arg(long)]
+    pub(crate) stateful: bool,
+}
+
+/// Over what to talk.
+#[derive(Args)]
+pub(crate) struct TransportOptions {
+    /// Transports to use, the preferred one first, separated by commas or repeated: auto leaves the choice to the server
+    #[arg(
+        long = "transport",
+        value_name = "TRANSPORT",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub(crate) names: Vec<TransportName>,
+}
+
+/// The transports by their short names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportName {
+    /// WebSockets
+    #[value(alias = "websockets")]
+    Ws,
+    /// Server-sent events, JSON only
+    #[value(alias = "server-sent-events")]
+    Sse,
+    /// Long polling
+    #[value(alias = "long-polling")]
+    Lp,
+    /// Those that the server offers, in its order
+    Auto,
+}
+
+impl TransportName {
+    const fn kind(self) -> Option<TransportKind> {
+        match self {
+            Self::Ws => Some(TransportKind::WebSockets),
+            Self::Sse => Some(TransportKind::ServerSentEvents),
+            Self::Lp => Some(TransportKind::LongPolling),
+            Self::Auto => None,
+        }
+    }
+}
+
+impl TransportOptions {
+    /// The transports in order; none of them for the server's choice.
+    pub(crate) fn kinds(&self) -> Result<Vec<TransportKind>, Failure> {
+        let mut kinds = Vec::new();
+        for kind in self.names.iter().filter_map(|name| name.kind()) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        if !kinds.is_empty() && self.names.contains(&TransportName::Auto) {
+            return Err(Failure::usage(
+                "--transport auto leaves the choice to the server: no other transport can be named with it",
+            ));
+        }
+        Ok(kinds)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

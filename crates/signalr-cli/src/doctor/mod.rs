@@ -35,10 +35,12 @@ pub(crate) fn run(options: &DoctorArgs) -> Result<(), Failure> {
     let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
     // Mistakes on the command line are not the server's.
     connect::header_map(&options.server)?;
+    let wanted = options.transports.kinds()?;
     session::block_on(async {
         let mut report = Report::new(options.server.output);
         let mut visit = Visit {
             options,
+            wanted,
             token,
             bound,
             report: &mut report,
@@ -86,6 +88,8 @@ impl Patient {
 /// The steps, in their order.
 struct Visit<'a> {
     options: &'a DoctorArgs,
+    /// The transports to look at; all without any.
+    wanted: Vec<TransportKind>,
     token: Option<String>,
     bound: Duration,
     report: &'a mut Report,
@@ -168,6 +172,13 @@ impl Visit<'_> {
             let Some(patient) = self.ready(step_name(kind), patient)? else {
                 continue;
             };
+            if !self.wanted.is_empty() && !self.wanted.contains(&kind) {
+                self.add(
+                    step_name(kind),
+                    Finding::skipped("--transport leaves it out"),
+                )?;
+                continue;
+            }
             let trying = hub::transport(patient, &offered, kind);
             let tried = tokio::time::timeout(self.limit(), trying).await;
             let finding = match &tried {

@@ -22,6 +22,8 @@ pub(crate) fn builder(
 ) -> Result<HubConnectionBuilder, Failure> {
     let mut builder = HubConnection::builder(url)
         .protocol(connection.protocol.into())
+        .transports(connection.transports.kinds()?)
+        .stateful_reconnect(connection.stateful)
         .danger_accept_invalid_certificates(server.insecure)
         .proxy(proxy(server)?)
         .close_timeout(Duration::from_secs(2));
@@ -33,6 +35,9 @@ pub(crate) fn builder(
     }
     if connection.reconnect {
         builder = builder.automatic_reconnect(ReconnectPolicy::standard());
+    }
+    if connection.retry_start {
+        builder = builder.retry_start(ReconnectPolicy::standard());
     }
     Ok(builder)
 }

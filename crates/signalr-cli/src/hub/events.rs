@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::pretty::pretty;
 use crate::cli::Output;
@@ -14,6 +15,7 @@ use crate::value::put_string;
 pub(crate) enum Event {
     Connected {
         id: Option<String>,
+        transport: Option<&'static str>,
     },
     Invocation {
         target: String,
@@ -29,11 +31,22 @@ pub(crate) enum Event {
     State {
         state: &'static str,
         id: Option<String>,
+        transport: Option<&'static str>,
     },
     /// A failure. For people it goes to standard error when the program ends.
     Error(String),
     Reconnecting {
         error: Option<String>,
+    },
+    /// The WebSocket of a stateful connection broke, and the connection goes on.
+    Resuming {
+        error: String,
+    },
+    Resumed,
+    /// The first attempt failed and is repeated.
+    Retrying {
+        error: String,
+        delay: Duration,
     },
     Reconnected {
         id: Option<String>,
@@ -136,16 +149,28 @@ impl Printer {
                 "{items} item{}",
                 if *items == 1 { "" } else { "s" }
             )),
-            Event::State { state, id } => {
-                self.line(format!("{state}{}", with_id(id.as_deref())).into_bytes())
+            Event::State {
+                state,
+                id,
+                transport,
+            } => self.line(described(state, id.as_deref(), *transport).into_bytes()),
+            Event::Connected { id, transport } => {
+                self.news(&described("connected", id.as_deref(), *transport))
             }
-            Event::Connected { id } => self.news(&format!("connected{}", with_id(id.as_deref()))),
+            Event::Resuming { error } => {
+                self.news(&format!("the WebSocket broke, making another: {error}"))
+            }
+            Event::Resumed => self.news("the connection goes on, and nothing was lost"),
             Event::Reconnected { id } => {
                 self.note(&format!("connected again{}", with_id(id.as_deref())))
             }
             Event::Reconnecting { error } => self.note(&format!(
                 "connection lost, trying again{}",
                 because(error.as_deref())
+            )),
+            Event::Retrying { error, delay } => self.note(&format!(
+                "not connected, trying again in {} seconds: {error}",
+                delay.as_secs_f64().round()
             )),
             Event::Closed { error: None } => self.news("connection closed"),
             // The program ends with this message.
@@ -189,6 +214,11 @@ impl Printer {
     }
 }
 
+fn described(state: &str, id: Option<&str>, transport: Option<&str>) -> String {
+    let over = transport.map_or_else(String::new, |name| format!(" over {name}"));
+    format!("{state}{}{over}", with_id(id))
+}
+
 fn with_id(id: Option<&str>) -> String {
     id.map_or_else(String::new, |id| format!(" as {id}"))
 }
@@ -215,11 +245,22 @@ pub(crate) fn print_members(members: &[u8]) -> Result<(), Failure> {
 fn json(event: &Event) -> Vec<u8> {
     let mut line = b"{\"event\":".to_vec();
     match event {
-        Event::Connected { id } => named(
+        Event::Connected { id, transport } => named(
             &mut line,
             "connected",
-            &[("connectionId", Member::Text(id.as_deref()))],
+            &[
+                ("connectionId", Member::Text(id.as_deref())),
+                ("transport", Member::Optional(*transport)),
+            ],
         ),
+        Event::Resuming { error } => {
+            named(
+                &mut line,
+                "resuming",
+                &[("error", Member::Text(Some(error)))],
+            );
+        }
+        Event::Resumed => named(&mut line, "resumed", &[]),
         Event::Invocation { target, arguments } => {
             named(
                 &mut line,
@@ -237,12 +278,17 @@ fn json(event: &Event) -> Vec<u8> {
             "streamEnded",
             &[("items", Member::Json(&items.to_string()))],
         ),
-        Event::State { state, id } => named(
+        Event::State {
+            state,
+            id,
+            transport,
+        } => named(
             &mut line,
             "state",
             &[
                 ("state", Member::Text(Some(state))),
                 ("connectionId", Member::Text(id.as_deref())),
+                ("transport", Member::Optional(*transport)),
             ],
         ),
         Event::Error(message) => named(
@@ -254,6 +300,17 @@ fn json(event: &Event) -> Vec<u8> {
             &mut line,
             "reconnecting",
             &[("error", Member::Optional(error.as_deref()))],
+        ),
+        Event::Retrying { error, delay } => named(
+            &mut line,
+            "retrying",
+            &[
+                ("error", Member::Text(Some(error))),
+                (
+                    "delaySeconds",
+                    Member::Json(&delay.as_secs_f64().to_string()),
+                ),
+            ],
         ),
         Event::Reconnected { id } => named(
             &mut line,
@@ -303,7 +360,10 @@ mod tests {
     fn events_are_json_objects_with_their_members_in_order() {
         let line = |event| String::from_utf8(json(&event)).unwrap();
         assert_eq!(
-            line(Event::Connected { id: None }),
+            line(Event::Connected {
+                id: None,
+                transport: None
+            }),
             r#"{"event":"connected","connectionId":null}"#
         );
         assert_eq!(line(Event::Closed { error: None }), r#"{"event":"closed"}"#);

@@ -87,6 +87,9 @@ async fn follow(session: &Session, count: Option<u64>) -> Result<(), Failure> {
             | Event::Result(_)
             | Event::StreamEnded { .. }
             | Event::State { .. }
+            | Event::Resuming { .. }
+            | Event::Resumed
+            | Event::Retrying { .. }
             | Event::Error(_)
             | Event::Reconnecting { .. }
             | Event::Reconnected { .. } => {}

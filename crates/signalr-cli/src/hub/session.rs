@@ -1,10 +1,13 @@
 //! The life of a connection on the command line: interrupts, time limits, and a clean end whatever happens.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use signalr::HubConnection;
+use futures_util::{Stream, StreamExt as _};
+use signalr::{HubConnection, LifecycleEvent};
+use signalr_proto::TransportKind;
 use tokio::sync::mpsc;
 
 use super::events::{Event, Printer};
@@ -22,6 +25,7 @@ pub(crate) struct Session {
     pub(crate) explain: Explain,
     /// News from the connection, to be printed.
     pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
+    lifecycle: RefCell<Pin<Box<dyn Stream<Item = LifecycleEvent>>>>,
     /// What is being waited for, for the message when time runs out.
     stage: Cell<&'static str>,
     /// Whether Ctrl-C ends everything.
@@ -41,6 +45,7 @@ impl Session {
     ) -> Self {
         report_lifecycle(&hub, sender, explain);
         Self {
+            lifecycle: RefCell::new(Box::pin(hub.events())),
             hub,
             printer,
             explain,
@@ -52,14 +57,36 @@ impl Session {
 
     /// Connects and says so.
     pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
-        self.hub
-            .start()
-            .await
-            .map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        let started = self.start().await?;
+        started.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
         self.stage.set("answer");
         self.printer.print(&Event::Connected {
             id: self.hub.connection_id(),
+            transport: self.transport(),
         })
+    }
+
+    /// What the connection runs over, by its name on the wire.
+    pub(crate) fn transport(&self) -> Option<&'static str> {
+        self.hub.transport().map(TransportKind::name)
+    }
+
+    /// Connects, and says what is tried again.
+    async fn start(&self) -> Result<Result<(), signalr::Error>, Failure> {
+        let mut events = self.hub.events();
+        let mut starting = pin!(self.hub.start());
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.next() => {
+                    if let LifecycleEvent::StartRetry { reason, delay } = event {
+                        let error = self.explain.reason(&reason);
+                        self.printer.print(&Event::Retrying { error, delay })?;
+                    }
+                }
+                outcome = &mut starting => return Ok(outcome),
+            }
+        }
     }
 
     /// Runs `work` until it ends, the time is over or the user has enough; then stops the connection.
@@ -114,10 +141,29 @@ impl Session {
 
     /// The next piece of news. The session itself keeps a sender alive through the callbacks of the connection.
     pub(crate) async fn next_news(&self) -> Event {
-        let next = std::future::poll_fn(|cx| self.news.borrow_mut().poll_recv(cx)).await;
-        match next {
+        let next = std::future::poll_fn(|cx| match self.news.borrow_mut().poll_recv(cx) {
+            Poll::Pending => self.poll_resumption(cx),
+            news => news,
+        });
+        match next.await {
             Some(event) => event,
             None => std::future::pending().await,
+        }
+    }
+
+    /// What becomes of a stateful connection whose WebSocket broke.
+    fn poll_resumption(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            match ready!(self.lifecycle.borrow_mut().poll_next_unpin(cx)) {
+                Some(LifecycleEvent::Resuming { reason }) => {
+                    let error = self.explain.reason(&reason);
+                    return Poll::Ready(Some(Event::Resuming { error }));
+                }
+                Some(LifecycleEvent::Resumed) => return Poll::Ready(Some(Event::Resumed)),
+                // The callbacks and `start` see to the others.
+                Some(_) => {}
+                None => return Poll::Pending,
+            }
         }
     }
 

@@ -251,6 +251,7 @@ impl Shell<'_> {
         self.session.printer.print(&Event::State {
             state: state_name(hub.state()),
             id: hub.connection_id(),
+            transport: self.session.transport(),
         })
     }
 
