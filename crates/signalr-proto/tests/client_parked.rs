@@ -86,15 +86,30 @@ fn a_waiting_call_goes_out_when_the_connection_is_back_and_is_answered() {
         script.client.invoke(now, "M", &(1,)),
         Err(SendError::NotConnected)
     );
-    let call = script.client.invoke_with(now, "M", &(1,), waiting()).unwrap();
-    let later = script.client.invoke_with(now, "N", &(2,), waiting()).unwrap();
+    let call = script
+        .client
+        .invoke_with(now, "M", &(1,), waiting())
+        .unwrap();
+    let later = script
+        .client
+        .invoke_with(now, "N", &(2,), waiting())
+        .unwrap();
     assert!(later.id() > call.id());
     script.poll();
     assert_eq!(text(&script), "");
     come_back(&mut script);
     let sent = text(&script);
-    assert!(sent.find("\"M\"") < sent.find("\"N\"") && sent.contains("\"N\""), "{sent}");
-    script.receive(format!("{{\"type\":3,\"invocationId\":\"{}\",\"result\":5}}\u{1e}", call.id()).as_bytes());
+    assert!(
+        sent.find("\"M\"") < sent.find("\"N\"") && sent.contains("\"N\""),
+        "{sent}"
+    );
+    script.receive(
+        format!(
+            "{{\"type\":3,\"invocationId\":\"{}\",\"result\":5}}\u{1e}",
+            call.id()
+        )
+        .as_bytes(),
+    );
     assert_eq!(completions(&script), [(call.id().number(), true)]);
 }
 
@@ -145,7 +160,10 @@ fn a_repeatable_call_is_made_again_with_the_same_id_and_completed_once() {
     let mut script = Script::connected(reconnecting);
     let now = script.now;
     let plain = script.client.invoke(now, "P", &()).unwrap();
-    let call = script.client.invoke_with(now, "R", &(7,), idempotent()).unwrap();
+    let call = script
+        .client
+        .invoke_with(now, "R", &(7,), idempotent())
+        .unwrap();
     script.poll();
     let first = text(&script);
     for _ in 0..2 {
@@ -153,7 +171,10 @@ fn a_repeatable_call_is_made_again_with_the_same_id_and_completed_once() {
         cut(&mut script);
         come_back(&mut script);
         let again = text(&script);
-        let message = first.split('\u{1e}').find(|part| part.contains("\"R\"")).unwrap();
+        let message = first
+            .split('\u{1e}')
+            .find(|part| part.contains("\"R\""))
+            .unwrap();
         assert_eq!(again.matches(message).count(), 1, "{again}");
         assert!(!again.contains("\"P\""), "{again}");
     }
@@ -164,7 +185,10 @@ fn a_repeatable_call_is_made_again_with_the_same_id_and_completed_once() {
     script.clear();
     cut(&mut script);
     come_back(&mut script);
-    assert!(!text(&script).contains("\"R\""), "an answered call is not repeated");
+    assert!(
+        !text(&script).contains("\"R\""),
+        "an answered call is not repeated"
+    );
     assert_ne!(plain.id(), call.id());
 }
 
@@ -172,14 +196,20 @@ fn a_repeatable_call_is_made_again_with_the_same_id_and_completed_once() {
 fn a_repeatable_call_fails_without_a_policy_and_when_it_is_cancelled_is_forgotten() {
     let mut script = Script::connected(|_| {});
     let now = script.now;
-    let call = script.client.invoke_with(now, "R", &(), idempotent()).unwrap();
+    let call = script
+        .client
+        .invoke_with(now, "R", &(), idempotent())
+        .unwrap();
     script.poll();
     script.receive_close(1006);
     assert_eq!(completions(&script), [(call.id().number(), false)]);
 
     let mut script = lost(|_| {});
     let now = script.now;
-    let call = script.client.invoke_with(now, "R", &(), idempotent()).unwrap();
+    let call = script
+        .client
+        .invoke_with(now, "R", &(), idempotent())
+        .unwrap();
     script.client.cancel(now, call.id());
     come_back(&mut script);
     assert!(!text(&script).contains("\"R\""));
@@ -190,8 +220,14 @@ fn streams_and_sends_cannot_be_repeated() {
     let mut script = Script::connected(reconnecting);
     let now = script.now;
     let refused = Err(SendError::NotRepeatable);
-    assert_eq!(script.client.stream_with(now, "M", &(), idempotent()), refused);
-    assert_eq!(script.client.send_with(now, "M", &(), idempotent()), refused);
+    assert_eq!(
+        script.client.stream_with(now, "M", &(), idempotent()),
+        refused
+    );
+    assert_eq!(
+        script.client.send_with(now, "M", &(), idempotent()),
+        refused
+    );
 }
 
 #[test]
@@ -209,13 +245,20 @@ fn the_offline_queue_keeps_sends_up_to_its_size_and_age() {
     script.client.send(now, "Old", &()).unwrap();
     script.client.send(now, "Old", &()).unwrap();
     let full = script.client.send(now, "Old", &());
-    assert!(matches!(full, Err(SendError::Full { limit: 100, .. })), "{full:?}");
+    assert!(
+        matches!(full, Err(SendError::Full { limit: 100, .. })),
+        "{full:?}"
+    );
     script.advance(Duration::from_millis(600));
     let now = script.now;
     let sent = script.client.send(now, "New", &()).unwrap();
     assert!(script.client.sent_position() >= sent.position());
     script.poll();
-    assert!(script.events.contains(&Event::Expired { messages: 2 }), "{:?}", script.events);
+    assert!(
+        script.events.contains(&Event::Expired { messages: 2 }),
+        "{:?}",
+        script.events
+    );
     script.advance(Duration::from_millis(400));
     script.connect();
     assert!(text(&script).contains("\"New\"") && !text(&script).contains("\"Old\""));
