@@ -24,7 +24,7 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::transport::EventStream;
 use signalr_proto::transport::negotiate::TransportKind;
 use signalr_proto::{CloseReason, EndCause, HubMessage, NegotiateError, OpId, Protocol, WsMessage};
-use signalr_testkit::script::Script;
+use signalr_testkit::script::{Script, Wish};
 use support::hex;
 
 /// What no client has to do with.
@@ -39,8 +39,6 @@ const NOT_FOR_CLIENTS: [(&str, &str); 3] = [
         "the server had not answered when the recording ended",
     ),
 ];
-
-const OFFER: &str = r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"token","availableTransports":[{"transport":"KIND","transferFormats":["Text","Binary"]}]}"#;
 
 #[derive(Deserialize)]
 struct Case {
@@ -192,9 +190,8 @@ fn uri(script: &Script) -> String {
 fn negotiated(case: &Case, change: impl FnOnce(&mut ClientConfig)) -> Script {
     let mut script = Script::with(change);
     script.start();
-    let op = request(&script, &Method::POST).unwrap();
     script.clear();
-    script.respond(op, case.status(), &case.body);
+    script.answer(Wish::Negotiate, case.status(), &case.body);
     script
 }
 
@@ -247,8 +244,7 @@ fn opening(kind: TransportKind, protocol: Protocol) -> Script {
         config.protocol = protocol;
     });
     script.start();
-    let op = request(&script, &Method::POST).unwrap();
-    script.respond(op, 200, &OFFER.replace("KIND", kind.name()));
+    script.offer(&[kind]);
     script
 }
 
@@ -271,7 +267,11 @@ fn feed(script: &mut Script, op: OpId, body: &Bytes, size: usize) {
 
 fn end(script: &mut Script, op: OpId) {
     let cause = EndCause::Clean;
-    script.input(Input::Ended { op, cause });
+    if script.find(Wish::Poll).is_some() {
+        script.end_request(Wish::Poll, cause);
+    } else {
+        script.input(Input::Ended { op, cause });
+    }
 }
 
 /// Long polling with the first poll answered and the handshake sent.
@@ -280,14 +280,8 @@ fn polling(protocol: Protocol) -> Script {
     let first = request(&script, &Method::GET).unwrap();
     head(&mut script, first, ok("application/octet-stream"));
     end(&mut script, first);
-    posted(&mut script);
+    script.take_posts();
     script
-}
-
-/// The handshake, or whatever else was sent, is taken.
-fn posted(script: &mut Script) {
-    let op = request(script, &Method::POST).unwrap();
-    script.respond(op, 200, "");
 }
 
 /// Long polling at work, with the call 1 open.
@@ -297,7 +291,7 @@ fn calling(protocol: Protocol) -> Script {
     head(&mut script, op, ok("application/octet-stream"));
     feed(&mut script, op, &Bytes::from_static(b"{}\x1e"), 100);
     end(&mut script, op);
-    posted(&mut script);
+    script.take_posts();
     call(&mut script);
     script
 }
@@ -338,7 +332,7 @@ fn check_poll(case: &Case) {
     let op = request(&script, &Method::GET).unwrap();
     head(&mut script, op, case.response());
     if status != 204 {
-        script.respond(request(&script, &Method::POST).unwrap(), 500, "");
+        script.answer(Wish::Negotiate, 500, "");
         let text = start_error(case, &script).to_string();
         assert!(text.contains(&status.to_string()), "{}: {text}", case.name);
     }
@@ -446,12 +440,11 @@ fn closed(case: &Case, script: &Script) -> CloseReason {
 
 fn check_send(case: &Case) {
     let mut script = calling(Protocol::Json);
-    let op = request(&script, &Method::POST).unwrap();
     let now = script.now;
     script.client.send(now, "DoNothing", &()).unwrap();
     script.poll();
     script.clear();
-    script.respond(op, case.status(), &case.body);
+    script.answer(Wish::Post, case.status(), &case.body);
     if case.status() == 200 {
         assert!(request(&script, &Method::POST).is_some(), "{}", case.name);
         return;
@@ -465,11 +458,11 @@ fn check_send(case: &Case) {
 /// Whatever the server says to a farewell, the client is gone.
 fn check_delete(case: &Case) {
     let mut script = calling(Protocol::Json);
-    posted(&mut script);
+    script.take_posts();
     let now = script.now;
     script.client.stop(now);
     script.poll();
-    posted(&mut script);
+    script.take_posts();
     let poll = request(&script, &Method::GET).unwrap();
     head(&mut script, poll, ok("application/octet-stream"));
     feed(
@@ -478,8 +471,7 @@ fn check_delete(case: &Case) {
         &Bytes::from_static(b"{\"type\":7}\x1e"),
         100,
     );
-    let op = request(&script, &Method::DELETE).unwrap();
-    script.respond(op, case.status(), &case.body);
+    script.answer(Wish::Delete, case.status(), &case.body);
     script.advance(Duration::from_secs(10));
     assert_eq!(closed(case, &script), CloseReason::Stopped, "{}", case.name);
 }
@@ -490,7 +482,7 @@ fn check_events(case: &Case) {
         let op = request(&script, &Method::GET).unwrap();
         script.clear();
         head(&mut script, op, case.response());
-        script.respond(request(&script, &Method::POST).unwrap(), 500, "");
+        script.answer(Wish::Negotiate, 500, "");
         let text = start_error(case, &script).to_string();
         assert!(text.contains(&case.status().to_string()), "{}", case.name);
         return;
@@ -505,7 +497,7 @@ fn check_streamed(case: &Case, size: usize) {
     let mut script = opening(TransportKind::ServerSentEvents, Protocol::Json);
     let op = request(&script, &Method::GET).unwrap();
     head(&mut script, op, case.response());
-    posted(&mut script);
+    script.take_posts();
     script.clear();
     feed(&mut script, op, &case.bytes(), size);
     let mut events = EventStream::new(usize::MAX);
@@ -522,7 +514,7 @@ fn check_upgrade(case: &Case) {
     let mut script = opening(TransportKind::WebSockets, Protocol::Json);
     let status = case.status();
     script.end(EndCause::Refused { status });
-    script.respond(request(&script, &Method::POST).unwrap(), 500, "");
+    script.answer(Wish::Negotiate, 500, "");
     let text = start_error(case, &script).to_string();
     assert!(text.contains(&status.to_string()), "{}: {text}", case.name);
 }
