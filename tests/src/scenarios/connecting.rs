@@ -44,10 +44,11 @@ pub(super) async fn skips_negotiation<R: Launch>(session: Session<R>) -> Outcome
 pub(super) async fn a_hub_with_this_transport_alone_is_used<R: Launch>(
     session: Session<R>,
 ) -> Outcome {
-    let hub = match session.transport() {
-        TransportKind::ServerSentEvents => "/sse",
-        TransportKind::LongPolling => "/longpolling",
-        _ => "/websockets",
+    let hub = format!("/{}", session.transport().name().to_lowercase());
+    let hub = if hub == "/serversentevents" {
+        "/sse"
+    } else {
+        &hub
     };
     let connection = session.connect(hub).await?;
     ensure_eq!(connection.transport(), Some(session.transport()));

@@ -434,11 +434,14 @@ pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
     ensure_eq!(connection.connection_id(), Some(id));
     let mut resumed = 0;
     while let Some(Some(event)) = events.next().now_or_never() {
-        match event {
-            LifecycleEvent::Resumed => resumed += 1,
-            LifecycleEvent::Connected { .. } | LifecycleEvent::Resuming { .. } => {}
-            other => return Err(format!("{other:?}").into()),
-        }
+        let expected = matches!(
+            event,
+            LifecycleEvent::Resumed
+                | LifecycleEvent::Connected { .. }
+                | LifecycleEvent::Resuming { .. }
+        );
+        ensure!(expected, "{event:?}");
+        resumed += i32::from(event == LifecycleEvent::Resumed);
     }
     ensure!(resumed >= 1, "nothing was cut");
     connection.stop().await;
@@ -446,5 +449,68 @@ pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
         heard.next().now_or_never().is_none(),
         "something came twice"
     );
+    Ok(())
+}
+
+/// Between two connections calls wait, those that may be repeated are, and sends lie in the queue.
+pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    if session.transport() == TransportKind::LongPolling {
+        // The official server has nothing to cut there: the request it remembers is over.
+        return Ok(());
+    }
+    let connection = session
+        .builder("/nostateful")
+        .automatic_reconnect(vec![Duration::from_secs(3600)])
+        .offline_queue(10_000, Duration::from_secs(60))
+        .build()?;
+    let (sender, mut heard) = mpsc::unbounded();
+    connection.on("Mail", move |(text,): (String,)| {
+        let _ = sender.unbounded_send(text);
+    });
+    let mut states = connection.states();
+    ensure_eq!(states.next().await, Some(ConnectionState::Disconnected));
+    connection.start().await?;
+    session
+        .within(
+            Duration::from_secs(8),
+            connection.wait_until(ConnectionState::Connected),
+        )
+        .await??;
+    let lost = connection.invoke::<String>("Slow", (500, "once"));
+    let repeated = connection
+        .idempotent()
+        .invoke::<String>("Slow", (500, "twice"));
+    let id = connection.connection_id().ok_or("no id")?;
+    session.admin(&format!("cut/{id}")).await?;
+    session
+        .within(
+            Duration::from_secs(8),
+            connection.wait_until(ConnectionState::Reconnecting),
+        )
+        .await??;
+    ensure!(
+        matches!(lost.await, Err(Error::ConnectionLost(_))),
+        "a call outlived its connection"
+    );
+    ensure_eq!(
+        connection.invoke::<i32>("Add", (1, 2)).await,
+        Err(Error::NotConnected)
+    );
+    let waiting = connection.waiting().invoke::<i32>("Add", (1, 2));
+    connection.send("SendToCaller", ("Mail", "later")).await?;
+    // The delay is an hour; nobody wants to wait for that.
+    connection.retry_now();
+    ensure_eq!(session.within(Duration::from_secs(8), waiting).await??, 3);
+    ensure_eq!(
+        session.within(Duration::from_secs(8), repeated).await??,
+        "twice"
+    );
+    ensure_eq!(session.soon(&mut heard).await?, "later");
+    let stats = connection.stats();
+    ensure_eq!((stats.reconnects, stats.resumes), (1, 0));
+    ensure!(stats.round_trip.is_some(), "nothing was measured");
+    connection.stop().await;
     Ok(())
 }

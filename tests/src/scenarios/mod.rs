@@ -82,6 +82,7 @@ pub(crate) fn all<R: Launch>() -> Vec<Scenario<R>> {
             lifecycle::an_expired_token_is_replaced;
         Admin:
             lifecycle::a_cut_connection_comes_back,
+            lifecycle::calls_wait_and_are_repeated_over_a_cut,
             lifecycle::a_stateful_connection_outlives_its_web_sockets,
             lifecycle::a_custom_policy_decides,
             lifecycle::a_lost_connection_without_policy_is_closed;

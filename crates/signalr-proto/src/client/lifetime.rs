@@ -27,7 +27,10 @@ impl ClientConnection {
                 let Attempt { step, course } = *attempt;
                 match step {
                     Step::Handshaking(link, ..) => self.abandon(link),
-                    step => step.ops().for_each(|op| self.abort(op)),
+                    step @ (Step::NegotiateToken(_)
+                    | Step::Negotiate(_)
+                    | Step::SocketToken(..)
+                    | Step::Opening(..)) => step.ops().for_each(|op| self.abort(op)),
                 }
                 self.end(was_established(course.outage), CloseReason::Stopped);
             }

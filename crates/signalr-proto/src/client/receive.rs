@@ -232,7 +232,9 @@ impl ClientConnection {
                     code: 1000 | 1005 | 1006,
                     ..
                 } => CloseReason::HandshakeEnded,
-                cause => cause.into(),
+                cause @ (EndCause::WebSocketClose { .. }
+                | EndCause::Refused { .. }
+                | EndCause::Failed { .. }) => cause.into(),
             }),
             State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
                 self.resume_failed()
