@@ -82,7 +82,7 @@ impl ClientConnection {
     ) {
         match self.state.part(op) {
             Some(Part::Receiving) => self.handle_received_head(op, status, headers),
-            Some(Part::Post) => self.handle_posted(status),
+            Some(Part::Post) => self.handle_posted(op, status),
             Some(Part::Delete) => self.handle_deleted(),
             Some(Part::Socket | Part::Question) | None => {}
         }
@@ -114,7 +114,7 @@ impl ClientConnection {
                 link.ended = true;
                 return self.link_ended(EndCause::Clean);
             }
-            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving) => return self.abort(op),
+            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving, op) => return,
             _ => CloseReason::RequestRefused {
                 request,
                 status: status.as_u16(),
@@ -127,8 +127,8 @@ impl ClientConnection {
         self.link_failed(problem);
     }
 
-    fn handle_posted(&mut self, status: StatusCode) {
-        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post) {
+    fn handle_posted(&mut self, op: OpId, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post, op) {
             return;
         }
         self.timers.set(Timer::Post, None);
@@ -279,12 +279,15 @@ impl ClientConnection {
     }
 
     /// What to do about a 401. `true` when something is done (`TR-76`).
-    fn remedy(&mut self, part: Part) -> bool {
-        let Some(link) = self.state.http_mut() else {
+    fn remedy(&mut self, part: Part, op: OpId) -> bool {
+        let Some(remedy) = self.state.http_mut().and_then(|link| link.refused(part)) else {
             return false;
         };
-        match link.refused(part) {
-            Remedy::None => return false,
+        if part == Part::Receiving {
+            // Nobody wants the rest of the answer.
+            self.abort(op);
+        }
+        match remedy {
             Remedy::Wait => {}
             Remedy::Repeat => self.repeat(part),
             Remedy::Ask => {
