@@ -7,6 +7,7 @@ pub mod own;
 pub mod reference;
 mod scenarios;
 pub mod session;
+pub mod wire;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -14,7 +15,7 @@ use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
-use signalr_client::{Launch, Protocol};
+use signalr_client::{Launch, Protocol, TransportKind};
 
 pub use session::Session;
 
@@ -106,10 +107,11 @@ const AT_ONCE: usize = 24;
 pub async fn run<R: Launch>(
     url: &str,
     protocol: Protocol,
+    transport: TransportKind,
     capabilities: Capabilities,
     only: Option<&str>,
 ) -> Vec<String> {
-    let session = Session::<R>::new(url, protocol);
+    let session = Session::<R>::new(url, protocol, transport);
     let chosen = scenarios::all::<R>().into_iter().filter(|scenario| {
         capabilities.cover(scenario.needs) && only.is_none_or(|only| scenario.name.contains(only))
     });
@@ -122,7 +124,7 @@ pub async fn run<R: Launch>(
 }
 
 async fn attempt<R: Launch>(scenario: Scenario<R>, session: Session<R>) -> Option<String> {
-    let protocol = session.protocol().name();
+    let (protocol, transport) = (session.protocol().name(), session.transport().name());
     let patience = Box::pin(async { R::default().sleep(PATIENCE).await });
     let running = AssertUnwindSafe((scenario.run)(session)).catch_unwind();
     let outcome = match future::select(running, patience).await {
@@ -132,7 +134,7 @@ async fn attempt<R: Launch>(scenario: Scenario<R>, session: Session<R>) -> Optio
     };
     outcome
         .err()
-        .map(|failure| format!("{protocol}: {}: {failure}", scenario.name))
+        .map(|failure| format!("{protocol} over {transport}: {}: {failure}", scenario.name))
 }
 
 /// Fails the scenario unless both are equal.
@@ -155,3 +157,8 @@ macro_rules! ensure {
         }
     };
 }
+
+/// The loop in the guide is a test.
+#[doc = include_str!("../../docs/embedding.md")]
+#[cfg(doctest)]
+struct Embedding;

@@ -9,6 +9,7 @@ use futures_channel::mpsc;
 use futures_util::{StreamExt as _, future, pin_mut};
 use signalr_client::{
     HubConnection, HubConnectionBuilder, Launch, Limits, NetTransport, Protocol, Transport as _,
+    TransportKind,
 };
 
 use crate::Failure;
@@ -17,6 +18,7 @@ use crate::Failure;
 pub struct Session<R> {
     url: Arc<str>,
     protocol: Protocol,
+    transport: TransportKind,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -25,6 +27,7 @@ impl<R> Clone for Session<R> {
         Self {
             url: Arc::clone(&self.url),
             protocol: self.protocol,
+            transport: self.transport,
             runtime: PhantomData,
         }
     }
@@ -35,15 +38,17 @@ impl<R> core::fmt::Debug for Session<R> {
         f.debug_struct("Session")
             .field("url", &self.url)
             .field("protocol", &self.protocol)
+            .field("transport", &self.transport)
             .finish_non_exhaustive()
     }
 }
 
 impl<R: Launch> Session<R> {
-    pub(crate) fn new(url: &str, protocol: Protocol) -> Self {
+    pub(crate) fn new(url: &str, protocol: Protocol, transport: TransportKind) -> Self {
         Self {
             url: url.trim_end_matches('/').into(),
             protocol,
+            transport,
             runtime: PhantomData,
         }
     }
@@ -60,8 +65,19 @@ impl<R: Launch> Session<R> {
         self.protocol == Protocol::Json
     }
 
-    /// A builder for a hub of the server.
+    /// The transport.
+    #[must_use]
+    pub const fn transport(&self) -> TransportKind {
+        self.transport
+    }
+
+    /// A builder for a hub of the server, over the session's transport alone.
     pub fn builder(&self, hub: &str) -> HubConnectionBuilder<R> {
+        self.any_transport(hub).transports([self.transport])
+    }
+
+    /// A builder for a hub of the server, over whatever the server likes best.
+    pub fn any_transport(&self, hub: &str) -> HubConnectionBuilder<R> {
         HubConnection::builder(format!("{}{hub}", self.url)).protocol(self.protocol)
     }
 

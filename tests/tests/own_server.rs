@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, TcpListener};
 
 use futures_util::future::join;
-use signalr_client::{Launch, Protocol};
+use signalr_client::{Launch, Protocol, TransportKind};
 use signalr_testkit::hubs::test_hubs;
 use signalr_tests::{Capabilities, own, run};
 
@@ -18,7 +18,15 @@ fn check(failures: &[String]) {
 
 async fn suite<R: Launch>(url: &str) -> Vec<String> {
     let only = std::env::var("SIGNALR_ONLY").ok();
-    let run = |protocol| run::<R>(url, protocol, Capabilities::ALL, only.as_deref());
+    let run = |protocol| {
+        run::<R>(
+            url,
+            protocol,
+            TransportKind::WebSockets,
+            Capabilities::ALL,
+            only.as_deref(),
+        )
+    };
     let (mut failures, more) = join(run(Protocol::Json), run(Protocol::MessagePack)).await;
     failures.extend(more);
     failures

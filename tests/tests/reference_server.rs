@@ -1,21 +1,24 @@
 //! The client against the official server, on every runtime and in both encodings.
 
-use futures_util::future::join;
-use signalr_client::{Launch, Protocol};
+use futures_util::future::join_all;
+use signalr_client::{Launch, Protocol, TransportKind};
 use signalr_tests::{Capabilities, reference, run};
+
+/// Every transport with every encoding that it can carry.
+const MATRIX: [(TransportKind, Protocol); 5] = [
+    (TransportKind::WebSockets, Protocol::Json),
+    (TransportKind::WebSockets, Protocol::MessagePack),
+    (TransportKind::ServerSentEvents, Protocol::Json),
+    (TransportKind::LongPolling, Protocol::Json),
+    (TransportKind::LongPolling, Protocol::MessagePack),
+];
 
 async fn suite<R: Launch>(url: &str) -> Vec<String> {
     let only = std::env::var("SIGNALR_ONLY").ok();
-    let json = run::<R>(url, Protocol::Json, Capabilities::ALL, only.as_deref());
-    let message_pack = run::<R>(
-        url,
-        Protocol::MessagePack,
-        Capabilities::ALL,
-        only.as_deref(),
-    );
-    let (mut failures, more) = join(json, message_pack).await;
-    failures.extend(more);
-    failures
+    let runs = MATRIX.map(|(transport, protocol)| {
+        run::<R>(url, protocol, transport, Capabilities::ALL, only.as_deref())
+    });
+    join_all(runs).await.concat()
 }
 
 fn check(runtime: &str, failures: &[String]) {

@@ -11,14 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::Json;
+use axum::response::{Json, Response};
 use axum::routing::{any, post};
 use futures_util::StreamExt as _;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use signalr_tests::own::{self, Own};
+use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
 use signalr_tokio::{
-    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, ReconnectPolicy,
+    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, NetOptions, Proxy,
+    ReconnectPolicy,
 };
 
 /// Every secret of this test contains it.
@@ -98,6 +100,13 @@ fn services(hub: &str) -> Router {
         .route("/half", any(async || StatusCode::UNAUTHORIZED))
         .route("/plain/negotiate", answer(offer))
         .route("/plain", any(async || "canarybody"))
+        .layer(axum::middleware::map_response(
+            async |mut response: Response| {
+                let cookie = HeaderValue::from_static("session=canarycookie; Path=/");
+                response.headers_mut().insert(header::SET_COOKIE, cookie);
+                response
+            },
+        ))
 }
 
 /// A builder full of secrets.
@@ -105,6 +114,7 @@ fn builder(url: &str) -> HubConnectionBuilder {
     HubConnection::builder(format!("{url}?key=canaryquery"))
         .token("canarytoken")
         .header("x-secret", "canaryheader")
+        .header("cookie", "mine=canarycookie")
         .automatic_reconnect(ReconnectPolicy::Delays([Duration::ZERO; 3].into()))
 }
 
@@ -188,8 +198,52 @@ async fn everything_that_can_happen() -> String {
     ] {
         refused(&mut shown, builder(&url)).await;
     }
+    behind_proxies(&mut shown, &own).await;
     mistakes(&mut shown);
     shown.0
+}
+
+/// With proxies that help and proxies that do not.
+async fn behind_proxies(shown: &mut Shown, own: &Own) {
+    let basic = "Basic bWU6Y2FuYXJ5cGFzc3dvcmQ=";
+    let http = http_proxy(Some(basic)).unwrap().address;
+    let socks = socks_proxy(Some(("me", "canarypassword"))).unwrap();
+    let nonsense =
+        Wire::serve(|mut peer| peer.answer("200 canary", "canary: canary\r\n", "canary"));
+    let (socks, nonsense) = (socks.address, nonsense.unwrap().address);
+    let hub = format!("{}/auth", own.url);
+    let proxied = |url: String| {
+        let proxy = Proxy::url(&url).unwrap();
+        (builder(&hub).proxy(proxy.clone()), proxy)
+    };
+    for url in [
+        format!("http://me:canarypassword@{http}"),
+        format!("socks5://me:canarypassword@{socks}"),
+    ] {
+        let (builder, proxy) = proxied(url);
+        shown.debug(&proxy);
+        shown.debug(&NetOptions::default().proxy(proxy));
+        a_whole_life(shown, own, builder, "/auth").await;
+    }
+    for url in [
+        format!("http://me:canarywrong@{http}"),
+        format!("socks5://me:canarywrong@{socks}"),
+        format!("http://me:canarypassword@{nonsense}"),
+        format!("https://me:canarypassword@{nonsense}"),
+        format!("socks5://me:canarypassword@{nonsense}"),
+        "http://me:canarypassword@127.0.0.1:1".to_owned(),
+    ] {
+        refused(shown, proxied(url.clone()).0).await;
+        refused(shown, proxied(url).0.skip_negotiation(true)).await;
+    }
+    let unreadable = Proxy::from_variables(|_| Some("socks4://me:canarypassword@h".to_owned()));
+    refused(shown, builder(&hub).proxy(unreadable.except(""))).await;
+    for url in [
+        "socks4://me:canarypassword@h",
+        "http://me:canarypassword@h:x",
+    ] {
+        shown.error(&Proxy::url(url).unwrap_err());
+    }
 }
 
 fn mistakes(shown: &mut Shown) {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signalr_proto::Protocol;
 use signalr_proto::codec::Role;
+use signalr_proto::transport::negotiate::TransportKind;
+
+use crate::failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,6 +33,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// See it all at work: a hub and a client in this program, in about 10 seconds
     Demo(DemoArgs),
+    /// Find out why an address does not work, or that it does
+    Doctor(DoctorArgs),
     /// Ask a server for a connection and show its answer
     Negotiate(NegotiateArgs),
     /// Call a method and print its result
@@ -40,6 +45,8 @@ pub(crate) enum Command {
     Stream(CallArgs),
     /// Print what the server calls until Ctrl-C
     Listen(ListenArgs),
+    /// Stay connected and take commands, from a prompt or from a pipe
+    Connect(ConnectArgs),
     /// Turn bytes of the protocol into JSON, one object per message
     Decode(DecodeArgs),
     /// Turn the objects that `decode` prints back into bytes
@@ -65,6 +72,34 @@ pub(crate) struct DemoArgs {
     pub(crate) plain: bool,
 }
 
+const DOCTOR_HELP: &str = "\
+Examples:
+  signalr doctor https://example.com/chat
+  signalr doctor https://example.com/chat --token-file token.txt --output json
+  signalr doctor http://localhost:5000/chat --probe-size Echo
+
+Looks at the address step by step and says for each what is wrong and what to do: the address, the proxy in use, the name (dns), the
+connection (tcp), the certificate (tls), negotiation, each transport, whether event streams come as they are written, MessagePack, the time
+of a round trip. With --probe-size, calls a method that takes one text with larger and larger texts, to find the limit.
+
+A step is ok, a warning, failed, or skipped, because one failed that it depends on or nobody asked. JSON output is one object per
+step: step, status, detail, and where there are any advice, milliseconds, facts. The exit code is 1 when a step failed.
+--timeout bounds each wait, 10 seconds by default. Tokens and ids are not printed.";
+
+#[derive(Args)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) transports: TransportOptions,
+    /// Find the largest message that passes, by calling this method with texts
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) probe_size: Option<String>,
+}
+
 const NEGOTIATE_HELP: &str = "\
 Example:
   signalr negotiate http://localhost:5000/chat --token-file token.txt
@@ -87,7 +122,7 @@ pub(crate) struct NegotiateArgs {
 const CALL_HELP: &str = r#"Examples:
   signalr invoke http://localhost:5000/chat Add 1 2
   signalr invoke http://localhost:5000/chat Echo '{"name":"Ann"}' plain-word @file.json
-  signalr stream http://localhost:5000/chat Counter 10 --output json
+  signalr stream http://localhost:5000/chat Counter 10 --transport sse,lp --output json
   echo '[1,2,3]' | signalr send http://localhost:5000/chat Sum -
 
 Each argument is read as JSON; what is no JSON is taken as a string, so quotation marks are rarely needed. `@file` and `-` read
@@ -135,6 +170,41 @@ pub(crate) struct ListenArgs {
     pub(crate) connection: ConnectionOptions,
 }
 
+pub(crate) const CONNECT_HELP: &str = r#"Examples:
+  signalr connect http://localhost:5000/chat
+  echo 'invoke Add 1 2' | signalr connect http://localhost:5000/chat --output json
+
+Commands, one per line:
+  invoke METHOD [ARGUMENT...]   call a method and print its result
+  send METHOD [ARGUMENT...]     call a method without waiting for an answer
+  stream METHOD [ARGUMENT...]   call a streaming method and print its items as they come
+  on [METHOD...]                print what the server calls: these methods, or all (as at the beginning)
+  off [METHOD...]               do not print calls of these methods, or of any
+  state                         print the state of the connection
+  stop, start                   close the connection, make a new one
+  wait SECONDS                  do nothing but print what the server calls
+  help, quit
+Arguments are as in `signalr invoke`, but JSON may hold spaces without quotation marks, and - is not among them. Words with
+spaces stand in single quotes: 'two words'. Lines that begin with # are comments.
+
+At a terminal, what the server calls appears above the prompt; the tab key completes commands and the methods seen so far;
+Ctrl-C cancels the running command, and a second one or Ctrl-D leaves. The commands of earlier sessions are kept in
+~/.local/state/signalr/history, but for lines that begin with a space or hold the token.
+
+From a pipe, commands run one after the other to the end of the input, and the exit code is 1 if any failed. --timeout bounds
+connecting and each command."#;
+
+#[derive(Args)]
+#[command(after_help = CONNECT_HELP)]
+pub(crate) struct ConnectArgs {
+    /// Address of the hub, such as http://localhost:5000/chat
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionOptions,
+}
+
 /// How to reach a server.
 #[derive(Args)]
 pub(crate) struct ServerOptions {
@@ -153,6 +223,10 @@ pub(crate) struct ServerOptions {
     /// Accept any TLS certificate. Only for tests with self-signed ones: anybody could listen in
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Go through this proxy: http://host:port, https://host:port or socks5://host:port, with user:password@ if need be; or `none`.
+    /// Without it, the variables https_proxy, http_proxy, all_proxy and no_proxy count
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Pretty)]
     pub(crate) output: Output,
@@ -164,9 +238,77 @@ pub(crate) struct ConnectionOptions {
     /// Encoding of the messages
     #[arg(long, value_enum, default_value_t = WireProtocol::Json)]
     pub(crate) protocol: WireProtocol,
+    #[command(flatten)]
+    pub(crate) transports: TransportOptions,
     /// Connect again when the connection is lost: at once, then after 2, 10 and 30 seconds
     #[arg(long)]
     pub(crate) reconnect: bool,
+    /// Connect again when the first attempt fails, with the same waits; for servers that are just starting
+    #[arg(long)]
+    pub(crate) retry_start: bool,
+    /// Ask for stateful reconnect: a WebSocket that breaks is replaced within moments, and nothing is lost
+    #[arg(long)]
+    pub(crate) stateful: bool,
+}
+
+/// Over what to talk.
+#[derive(Args)]
+pub(crate) struct TransportOptions {
+    /// Transports to use, the preferred one first, separated by commas or repeated: auto leaves the choice to the server
+    #[arg(
+        long = "transport",
+        value_name = "TRANSPORT",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub(crate) names: Vec<TransportName>,
+}
+
+/// The transports by their short names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportName {
+    /// WebSockets
+    #[value(alias = "websockets")]
+    Ws,
+    /// Server-sent events, JSON only
+    #[value(alias = "server-sent-events")]
+    Sse,
+    /// Long polling
+    #[value(alias = "long-polling")]
+    Lp,
+    /// Those that the server offers, in its order
+    Auto,
+}
+
+impl TransportName {
+    const fn kind(self) -> Option<TransportKind> {
+        match self {
+            Self::Ws => Some(TransportKind::WebSockets),
+            Self::Sse => Some(TransportKind::ServerSentEvents),
+            Self::Lp => Some(TransportKind::LongPolling),
+            Self::Auto => None,
+        }
+    }
+}
+
+impl TransportOptions {
+    /// The transports in order; none of them for the server's choice.
+    pub(crate) fn kinds(&self) -> Result<Vec<TransportKind>, Failure> {
+        let mut kinds = Vec::new();
+        for kind in self.names.iter().filter_map(|name| name.kind()) {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        if !kinds.is_empty() && self.names.contains(&TransportName::Auto) {
+            return Err(Failure::usage(
+                "--transport auto leaves the choice to the server: no other transport can be named with it",
+            ));
+        }
+        Ok(kinds)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,17 +1,19 @@
 //! `signalr`: SignalR from the command line.
 //!
-//! `signalr demo` shows what a connection can do; `invoke`, `send`, `stream` and `listen` talk to any hub; `decode` and
-//! `encode` turn the bytes of the protocol into JSON and back. `signalr help` tells more.
+//! `signalr demo` shows what a connection can do; `invoke`, `send`, `stream` and `listen` talk to any hub, `connect` all in
+//! one session; `decode` and `encode` turn the bytes of the protocol into JSON and back. `signalr help` tells more.
 
 mod cli;
 mod decode;
 mod demo;
+mod doctor;
 mod encode;
 mod failure;
 mod generate;
 mod hub;
 mod input;
 mod log;
+mod shell;
 mod style;
 mod value;
 
@@ -54,5 +56,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Send(options) => hub::calls::send(options),
         Command::Stream(options) => hub::calls::stream(options),
         Command::Listen(options) => hub::listen::run(options),
+        Command::Connect(options) => shell::run(options),
+        Command::Doctor(options) => doctor::run(options),
     }
 }

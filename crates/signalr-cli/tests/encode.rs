@@ -263,10 +263,10 @@ fn value(special: bool) -> BoxedStrategy<String> {
 
 /// Objects that look reserved are printed in the escaped form.
 fn object(pairs: &[(String, String)]) -> String {
-    if let [(name, value)] = pairs {
-        if ["\"$bin\"", "\"$map\"", "\"$timestamp\""].contains(&name.as_str()) {
-            return format!("{{\"$map\":[[{name},{value}]]}}");
-        }
+    if let [(name, value)] = pairs
+        && ["\"$bin\"", "\"$map\"", "\"$timestamp\""].contains(&name.as_str())
+    {
+        return format!("{{\"$map\":[[{name},{value}]]}}");
     }
     let members: Vec<String> = pairs
         .iter()

@@ -4,13 +4,15 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "demo",
+    "doctor",
     "negotiate",
     "invoke",
     "send",
     "stream",
     "listen",
+    "connect",
     "decode",
     "encode",
     "completions",

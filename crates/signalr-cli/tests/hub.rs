@@ -4,11 +4,14 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use common::hub::{closed_port, serve, serve_bytes};
 use common::{Run, program, run, run_with};
+use signalr_tests::wire::Wire;
 
 /// The lines without the id of the connection, which differs each time.
 fn without_id(run: &Run) -> Vec<String> {
@@ -272,6 +275,181 @@ fn headers_are_sent_and_the_log_keeps_secrets() {
     for secret in ["secret", "canary", "blue"] {
         assert!(!run.err.contains(secret), "{}", run.err);
     }
+}
+
+#[test]
+fn a_proxy_comes_from_the_option_or_the_environment() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let proxy = signalr_tests::wire::http_proxy(None).unwrap();
+    let with = proxy.url("").replace("http://", "http://user:canary@");
+    let asked = || proxy.log().len();
+    assert_eq!(
+        run(&["invoke", &url, "Add", "1", "2", "--proxy", &with]).ok_text(),
+        "3\n"
+    );
+    assert_eq!(asked(), 2, "negotiation and the WebSocket");
+    let environment = |arguments: &[&str]| -> Run {
+        let mut command = program(&[&["invoke", &url, "Add", "1", "2"], arguments].concat());
+        command.env("http_proxy", &with).output().unwrap().into()
+    };
+    assert_eq!(environment(&[]).ok_text(), "3\n");
+    assert_eq!(asked(), 4);
+    assert_eq!(environment(&["--proxy", "none"]).ok_text(), "3\n");
+    assert_eq!(asked(), 4);
+
+    let wrong = run(&["negotiate", &url, "--proxy", "ftp://user:canary@nowhere"]);
+    assert_eq!(wrong.code, 2);
+    assert!(!wrong.err.contains("canary"), "{}", wrong.err);
+    let nowhere = closed_port().replace("http://", "http://user:canary@");
+    let unreachable = run(&[
+        "invoke",
+        &url,
+        "Add",
+        "--proxy",
+        &nowhere.replace("/hub", ""),
+    ]);
+    assert_eq!(unreachable.code, 1);
+    assert!(
+        unreachable.err.contains("the proxy 127.0.0.1") && !unreachable.err.contains("canary"),
+        "{}",
+        unreachable.err
+    );
+}
+
+#[test]
+fn transports_are_chosen_in_the_order_they_are_named() {
+    let Some(base) = signalr_tests::reference::url() else {
+        return;
+    };
+    let url = format!("{base}/hub");
+    let over = |url: &str, options: &[&str]| {
+        let run = run(&[&["invoke", url, "Transport", "--output", "json"], options].concat());
+        let first: serde_json::Value = serde_json::from_str(run.lines()[0]).unwrap();
+        (
+            run.code,
+            first["transport"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    for (options, transport) in [
+        (&[][..], "WebSockets"),
+        (&["--transport", "auto"], "WebSockets"),
+        (&["--transport", "sse,ws"], "ServerSentEvents"),
+        (&["--transport", "lp", "--transport", "ws"], "LongPolling"),
+        (
+            &["--transport", "sse,lp", "--protocol", "messagepack"],
+            "LongPolling",
+        ),
+    ] {
+        assert_eq!(
+            over(&url, options),
+            (0, transport.to_owned()),
+            "{options:?}"
+        );
+    }
+    let only = format!("{base}/longpolling");
+    assert_eq!(over(&only, &["--transport", "ws,lp"]).1, "LongPolling");
+    let none = run(&["invoke", &only, "Transport", "--transport", "ws"]);
+    assert_eq!(none.code, 1);
+    assert!(none.err.contains("LongPolling"), "{}", none.err);
+    for nonsense in ["auto,ws", "tcp", ""] {
+        assert_eq!(
+            run(&["invoke", &url, "Transport", "--transport", nonsense]).code,
+            2,
+            "{nonsense}"
+        );
+    }
+}
+
+/// A server in front of another, and the connections through it.
+fn relay(base: &str) -> (String, Arc<Mutex<Vec<TcpStream>>>) {
+    let target = base.strip_prefix("http://").unwrap().to_owned();
+    let streams = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&streams);
+    let wire = Wire::serve(move |peer| {
+        let server = TcpStream::connect(&target).unwrap();
+        kept.lock().unwrap().push(peer.stream.try_clone().unwrap());
+        let pump = |mut from: TcpStream, mut to: TcpStream| {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        };
+        let (client, other) = (
+            peer.stream.try_clone().unwrap(),
+            server.try_clone().unwrap(),
+        );
+        std::thread::spawn(move || pump(client, other));
+        pump(server, peer.stream);
+    });
+    (wire.unwrap().url(""), streams)
+}
+
+#[test]
+fn a_stateful_connection_survives_the_loss_of_its_web_socket() {
+    let Some(base) = signalr_tests::reference::url() else {
+        return;
+    };
+    let (base, streams) = relay(base);
+    let url = format!("{base}/hub");
+    let mut child = program(&["connect", &url, "--stateful", "--output", "json"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut commands = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().contains("\"connected\""));
+    commands.write_all(b"invoke Add 1 2\n").unwrap();
+    assert_eq!(next(), "{\"event\":\"result\",\"result\":3}");
+    for stream in streams.lock().unwrap().drain(..) {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    assert!(next().starts_with("{\"event\":\"resuming\",\"error\":"));
+    assert_eq!(next(), "{\"event\":\"resumed\"}");
+    commands.write_all(b"invoke Add 3 4\n").unwrap();
+    assert_eq!(next(), "{\"event\":\"result\",\"result\":7}");
+    drop(commands);
+    assert_eq!(next(), CLOSED);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_first_start_is_repeated_when_that_is_wanted() {
+    let address = closed_port();
+    let port = address
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .strip_suffix("/hub")
+        .unwrap();
+    let port: u16 = port.parse().unwrap();
+    let mut child = program(&[
+        "invoke",
+        &address,
+        "Add",
+        "1",
+        "2",
+        "--retry-start",
+        "--output",
+        "json",
+    ])
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("\"delaySeconds\":2") {
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        assert!(
+            line.starts_with("{\"event\":\"retrying\",\"error\":"),
+            "{line}"
+        );
+    }
+    // Now the server starts.
+    common::hub::serve_at(port);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\"result\":3"), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

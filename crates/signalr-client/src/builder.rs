@@ -7,19 +7,22 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use signalr_proto::client::{ClientConfig, ClientConnection};
-use signalr_proto::{Limits, Protocol, UsageError};
+use signalr_proto::client::{ClientConfig, ClientConnection, OfflineQueue, WhileReconnecting};
+use signalr_proto::{Limits, Protocol, TransportKind, UsageError};
 
 use crate::connection::HubConnection;
 use crate::driver::Driver;
 use crate::error::BuildError;
-use crate::net::{NetTransport, TlsOptions};
+use crate::net::{Cookies, NetOptions, NetTransport, Proxy};
 use crate::policy::{IntoToken, RetryPolicy, TokenProvider};
 use crate::shared::Shared;
 use crate::transport::{Launch, Transport};
 
 /// Calls of the server that may wait for a slow handler before reading stops.
 const HANDLER_QUEUE: usize = 1024;
+
+/// Bytes kept for the server's acknowledgement.
+const STATEFUL_BUFFER: usize = 100_000;
 
 /// Configures a [`HubConnection`]. Mistakes are reported by [`build`](Self::build), all of them errors and none a panic.
 ///
@@ -40,8 +43,9 @@ const HANDLER_QUEUE: usize = 1024;
 pub struct HubConnectionBuilder<R> {
     config: Result<ClientConfig, UsageError>,
     retry: Option<RetryPolicy>,
+    retry_start: Option<RetryPolicy>,
     token: Option<TokenProvider>,
-    tls: TlsOptions,
+    net: NetOptions,
     handler_queue: usize,
     runtime: PhantomData<fn() -> R>,
 }
@@ -51,8 +55,9 @@ impl<R> HubConnectionBuilder<R> {
         Self {
             config: ClientConfig::new(url),
             retry: None,
+            retry_start: None,
             token: None,
-            tls: TlsOptions::default(),
+            net: NetOptions::default(),
             handler_queue: HANDLER_QUEUE,
             runtime: PhantomData,
         }
@@ -114,11 +119,69 @@ impl<R> HubConnectionBuilder<R> {
         }
     }
 
-    /// What to do when an established connection is lost. Default: nothing. A failed [`start`](HubConnection::start) is never
-    /// retried.
+    /// What to do when an established connection is lost. Default: nothing. For a [`start`](HubConnection::start) that fails see
+    /// [`retry_start`](Self::retry_start).
     pub fn automatic_reconnect(mut self, policy: impl Into<RetryPolicy>) -> Self {
         self.retry = Some(policy.into());
         self
+    }
+
+    /// What to do when [`start`](HubConnection::start) fails: it goes on waiting for as long as this policy tries again.
+    /// Default: nothing, as in the official clients.
+    pub fn retry_start(mut self, policy: impl Into<RetryPolicy>) -> Self {
+        self.retry_start = Some(policy.into());
+        self
+    }
+
+    /// The transports to use, the preferred one first. Default: all, in the order in which the server lists them. Those that the
+    /// server does not offer, or that cannot carry the protocol's messages, are passed over; when one does not work, the next
+    /// one is tried.
+    pub fn transports(self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
+        self.configure(|config| config.transports = transports.into_iter().collect())
+    }
+
+    /// Lets all calls that are made while the connection is being made, for the first time or again, wait for it instead of
+    /// failing; see also [`HubConnection::waiting`]. Default: false.
+    pub fn wait_while_reconnecting(self, wait: bool) -> Self {
+        self.configure(|config| {
+            config.while_reconnecting = if wait {
+                WhileReconnecting::Wait
+            } else {
+                WhileReconnecting::Fail
+            };
+        })
+    }
+
+    /// Keeps what is [sent](HubConnection::send) while the connection is being made, and sends it when it is there. At most this
+    /// many bytes wait, further sends wait for room; what is older than `max_age` by then is dropped, which a
+    /// [`LifecycleEvent::Expired`](crate::LifecycleEvent::Expired) tells. A send is ready as soon as it is in the queue.
+    /// Default: off.
+    pub fn offline_queue(self, max_bytes: usize, max_age: Duration) -> Self {
+        self.configure(|config| config.offline_queue = Some(OfflineQueue { max_bytes, max_age }))
+    }
+
+    /// Asks the server for stateful reconnect: when the WebSocket breaks, another one takes its place within moments, and nothing
+    /// is lost, doubled or told to anybody. For that up to 100,000 bytes are kept until the server has acknowledged them;
+    /// [`stateful_reconnect_buffer`](Self::stateful_reconnect_buffer) changes that. Default: false.
+    pub fn stateful_reconnect(self, wanted: bool) -> Self {
+        self.configure(|config| config.stateful_reconnect = wanted.then_some(STATEFUL_BUFFER))
+    }
+
+    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait.
+    pub fn stateful_reconnect_buffer(self, bytes: usize) -> Self {
+        self.configure(|config| config.stateful_reconnect = Some(bytes))
+    }
+
+    /// How long before its expiry the access token of a connection is refreshed, if the server says how long it lives; `None`
+    /// for never. Default: 5 min.
+    pub fn refresh_before_expiration(self, lead: Option<Duration>) -> Self {
+        self.configure(|config| config.refresh_before_expiration = lead)
+    }
+
+    /// How long the server may take to answer a send over server-sent events or long polling, and how long a poll may hang
+    /// before it is repeated. Default: 100 s.
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.configure(|config| config.request_timeout = timeout)
     }
 
     /// A ping is sent when nothing else was for this long. Default: 15 s.
@@ -147,7 +210,8 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.close_timeout = timeout)
     }
 
-    /// Opens the WebSocket at once, without negotiation. Default: false.
+    /// Opens a WebSocket at once, without negotiation; with other [transports](Self::transports) this is a mistake.
+    /// Default: false.
     pub fn skip_negotiation(self, skip: bool) -> Self {
         self.configure(|config| config.skip_negotiation = skip)
     }
@@ -168,22 +232,50 @@ impl<R> HubConnectionBuilder<R> {
         self
     }
 
+    /// Through which proxy the server is reached, WebSockets included. Default: the one that the environment names, see
+    /// [`Proxy::from_environment`].
+    ///
+    /// ```
+    /// # use signalr_client::{BuildError, Detached, HubConnection, Proxy};
+    /// # fn example() -> Result<(), BuildError> {
+    /// let proxy = Proxy::url("http://user:password@proxy.example:3128")?;
+    /// HubConnection::<Detached>::builder("https://example.com/chat").proxy(proxy);
+    /// # Ok(()) }
+    /// ```
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.net = self.net.proxy(proxy);
+        self
+    }
+
+    /// Who keeps the server's cookies, which are sent back with all that follows, the opening of a WebSocket included. Default: a
+    /// [`CookieJar`](crate::CookieJar) of this connection's own. [`NoCookies`](crate::NoCookies) keeps none.
+    pub fn cookies(mut self, cookies: impl Cookies + 'static) -> Self {
+        self.net = self.net.cookies(cookies);
+        self
+    }
+
     /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
     pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
-        self.tls = self.tls.add_root_certificate(certificate);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.add_root_certificate(certificate));
         self
     }
 
     /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
     pub fn only_added_root_certificates(mut self, only: bool) -> Self {
-        self.tls = self.tls.only_added_root_certificates(only);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.only_added_root_certificates(only));
         self
     }
 
     /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
     /// token included. For tests. Default: false.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.tls = self.tls.danger_accept_invalid_certificates(accept);
+        self.net = self
+            .net
+            .change_tls(|tls| tls.danger_accept_invalid_certificates(accept));
         self
     }
 
@@ -196,16 +288,13 @@ impl<R> HubConnectionBuilder<R> {
     where
         R: Launch,
     {
-        let tls = core::mem::take(&mut self.tls);
-        let secure = self
-            .config
-            .as_ref()
-            .is_ok_and(|config| config.url.is_secure());
-        let limits = self
-            .config
-            .as_ref()
-            .map_or(Limits::CLIENT, |config| config.limits);
-        let transport = NetTransport::with_tls(R::default(), tls, limits)?;
+        let mut net = core::mem::take(&mut self.net);
+        let mut secure = false;
+        if let Ok(config) = &self.config {
+            secure = config.url.is_secure();
+            net = net.limits(config.limits).within(config.connect_timeout);
+        }
+        let transport = NetTransport::with_options(R::default(), net)?;
         if secure {
             transport.prepare_tls()?;
         }
@@ -215,7 +304,7 @@ impl<R> HubConnectionBuilder<R> {
     }
 
     /// A connection over a transport of your own, or with a driver that you run yourself: nothing happens unless the future of
-    /// [`Driver::run`] is polled. Certificates are the transport's business: see [`TlsOptions`].
+    /// [`Driver::run`] is polled. Certificates, proxies and cookies are the transport's business: see [`NetOptions`].
     ///
     /// # Errors
     /// [`BuildError::Usage`] for an address, header or interval that is not valid.
@@ -225,9 +314,13 @@ impl<R> HubConnectionBuilder<R> {
     ) -> Result<(HubConnection<R>, Driver<T>), BuildError> {
         let mut config = self.config?;
         config.has_access_token = self.token.is_some();
-        let decider = self.retry.and_then(|retry| {
-            let (policy, decider) = retry.into_parts();
-            config.reconnect = policy;
+        let deciders = [
+            (self.retry, &mut config.reconnect),
+            (self.retry_start, &mut config.retry_start),
+        ]
+        .map(|(wanted, policy)| {
+            let (wanted, decider) = wanted?.into_parts();
+            *policy = wanted;
             decider
         });
         config.validate()?;
@@ -235,7 +328,7 @@ impl<R> HubConnectionBuilder<R> {
         let shared = Arc::new(Shared::new(
             machine,
             self.token,
-            decider,
+            deciders,
             self.handler_queue,
         ));
         let connection = HubConnection::from_shared(Arc::clone(&shared));

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use futures_util::Stream;
 use serde::de::DeserializeOwned;
 use serde::de::value::UnitDeserializer;
-use signalr_proto::client::{Call, InvocationId};
+use signalr_proto::client::{Call, CallOptions, InvocationId};
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::{InvocationHead, Role};
 use signalr_proto::{
@@ -31,10 +31,17 @@ pub(crate) enum Kind {
     Send,
 }
 
+/// The connection a call goes into, and what becomes of it when that is lost.
+pub(crate) struct Way {
+    pub(crate) handle: Handle,
+    pub(crate) options: CallOptions,
+}
+
 /// A call on its way into the connection.
 struct Request {
     handle: Handle,
     kind: Kind,
+    options: CallOptions,
     state: State,
 }
 
@@ -53,9 +60,10 @@ struct Backlog {
 
 impl Request {
     /// Writes the call at once if there is room.
-    fn new<A: CallArguments>(handle: Handle, kind: Kind, target: &str, arguments: A) -> Self {
+    fn new<A: CallArguments>(way: Way, kind: Kind, target: &str, arguments: A) -> Self {
+        let Way { handle, options } = way;
         let mut inner = handle.shared.lock();
-        let state = match write(&mut inner, kind, target, &Wire(&arguments)) {
+        let state = match write(&mut inner, kind, options, target, &Wire(&arguments)) {
             Ok(call) => {
                 let waker = open(&mut inner, kind, &call, || take_uploads(arguments));
                 drop(inner);
@@ -75,6 +83,7 @@ impl Request {
         Self {
             handle,
             kind,
+            options,
             state,
         }
     }
@@ -84,7 +93,7 @@ impl Request {
             State::Written(call) => Poll::Ready(Ok(*call)),
             State::Over(error) => Poll::Ready(Err(error.take().unwrap_or(Error::NotConnected))),
             State::Backlog(backlog) => {
-                let written = ready!(backlog.poll_write(&self.handle, self.kind, cx));
+                let written = ready!(backlog.poll_write(&self.handle, self.kind, self.options, cx));
                 self.state = written
                     .as_ref()
                     .map_or(State::Over(None), |call| State::Written(*call));
@@ -99,10 +108,11 @@ impl Backlog {
         &mut self,
         handle: &Handle,
         kind: Kind,
+        options: CallOptions,
         cx: &Context<'_>,
     ) -> Poll<Result<Call, Error>> {
         let mut inner = handle.shared.lock();
-        match write(&mut inner, kind, &self.target, &self.arguments) {
+        match write(&mut inner, kind, options, &self.target, &self.arguments) {
             Ok(call) => {
                 let waker = open(&mut inner, kind, &call, || {
                     core::mem::take(&mut self.uploads)
@@ -123,15 +133,16 @@ impl Backlog {
 fn write(
     inner: &mut Inner,
     kind: Kind,
+    options: CallOptions,
     target: &str,
     arguments: &impl HubArguments,
 ) -> Result<Call, SendError> {
     inner.check_driver()?;
     let now = inner.now;
     let call = match kind {
-        Kind::Invoke => inner.machine.invoke(now, target, arguments),
-        Kind::Stream => inner.machine.stream(now, target, arguments),
-        Kind::Send => inner.machine.send(now, target, arguments),
+        Kind::Invoke => inner.machine.invoke_with(now, target, arguments, options),
+        Kind::Stream => inner.machine.stream_with(now, target, arguments, options),
+        Kind::Send => inner.machine.send_with(now, target, arguments, options),
     }?;
     tracing::trace!(target, id = call.id().number(), ?kind, "calling");
     Ok(call)
@@ -264,9 +275,9 @@ pub struct Invoke<T> {
 }
 
 impl<T> Invoke<T> {
-    pub(crate) fn new<A: CallArguments>(handle: Handle, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
         Self {
-            request: Request::new(handle, Kind::Invoke, target, arguments),
+            request: Request::new(way, Kind::Invoke, target, arguments),
             alarm: None,
             result: PhantomData,
         }
@@ -383,9 +394,9 @@ pub struct Sending {
 }
 
 impl Sending {
-    pub(crate) fn new<A: CallArguments>(handle: Handle, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
         Self {
-            request: Request::new(handle, Kind::Send, target, arguments),
+            request: Request::new(way, Kind::Send, target, arguments),
         }
     }
 }
@@ -442,9 +453,9 @@ pub struct OpenStream<T> {
 }
 
 impl<T> OpenStream<T> {
-    pub(crate) fn new<A: CallArguments>(handle: Handle, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
         Self {
-            request: Some(Request::new(handle, Kind::Stream, target, arguments)),
+            request: Some(Request::new(way, Kind::Stream, target, arguments)),
             item: PhantomData,
         }
     }

@@ -1,20 +1,22 @@
 //! The handle users hold.
 
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
-use futures_util::Stream;
-use signalr_proto::client::ConnectionState;
-use signalr_proto::{Arguments, CloseReason};
+use futures_util::{Stream, StreamExt as _};
+use signalr_proto::client::{CallOptions, ConnectionState, Stats};
+use signalr_proto::{Arguments, CloseReason, TransportKind};
 
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
-use crate::call::{Invoke, OpenStream, Sending};
+use crate::call::{Invoke, OpenStream, Sending, Way};
 use crate::error::{Error, RegisterError};
 use crate::handler::{Handler, Subscription};
 use crate::lifecycle::LifecycleEvent;
 use crate::shared::{Command, Handle, Shared};
+use crate::states::States;
 
 /// A connection to a SignalR hub. Cloning it is cheap and gives another handle to the same connection.
 ///
@@ -24,6 +26,8 @@ use crate::shared::{Command, Handle, Shared};
 /// and so do handles that a handler's closure holds: let such closures hold a [`WeakHubConnection`] instead.
 pub struct HubConnection<R> {
     handle: Handle,
+    /// How calls of this handle meet the loss of the connection.
+    options: CallOptions,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -31,6 +35,7 @@ impl<R> Clone for HubConnection<R> {
     fn clone(&self) -> Self {
         Self {
             handle: self.handle.clone(),
+            options: self.options,
             runtime: PhantomData,
         }
     }
@@ -53,6 +58,7 @@ impl<R> HubConnection<R> {
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
         Self {
             handle: Handle::new(shared),
+            options: CallOptions::default(),
             runtime: PhantomData,
         }
     }
@@ -105,6 +111,42 @@ impl<R> HubConnection<R> {
         self.handle.shared.lock().machine.state()
     }
 
+    /// The state now, then each change of it. Who looks seldom sees the latest only. Ends when the driver is gone for good.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// use futures_util::StreamExt;
+    ///
+    /// let mut states = connection.states();
+    /// while let Some(state) = states.next().await {
+    ///     println!("{state:?}");
+    /// }
+    /// # }
+    /// ```
+    pub fn states(&self) -> States {
+        States::new(Arc::clone(&self.handle.shared))
+    }
+
+    /// Waits until the connection is in this state; ready at once if it is. A state that lasts for a moment only may be missed.
+    ///
+    /// # Errors
+    /// [`Error::DriverGone`] when it will never be.
+    pub async fn wait_until(&self, state: ConnectionState) -> Result<(), Error> {
+        let mut states = self.states();
+        while let Some(current) = states.next().await {
+            if current == state {
+                return Ok(());
+            }
+        }
+        Err(Error::DriverGone)
+    }
+
+    /// What the connection has done so far: bytes, messages, pings, reconnects, and how long answers take.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.lock().machine.stats()
+    }
+
     /// The id by which the server knows this connection. None while there is no connection, and when negotiation was skipped.
     #[must_use]
     pub fn connection_id(&self) -> Option<String> {
@@ -114,6 +156,31 @@ impl<R> HubConnection<R> {
             .machine
             .connection_id()
             .map(Into::into)
+    }
+
+    /// The transport in use. None while there is no connection.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.handle.shared.lock().machine.transport()
+    }
+
+    /// Does not wait any longer for the next attempt to connect. Without such a wait nothing happens.
+    pub fn retry_now(&self) {
+        // Without a driver there is nothing to retry.
+        let _ = self.handle.shared.command(Command::RetryNow);
+    }
+
+    /// Gives the server a new token of the provider's, without connecting again, and tells how long it lives if the server
+    /// says so. Servers from .NET 11 on can do this, where they are told to; the client does it by itself before the token
+    /// expires, see [`refresh_before_expiration`](crate::HubConnectionBuilder::refresh_before_expiration).
+    ///
+    /// # Errors
+    /// [`Error::Refresh`] when the provider or the server refuses, [`Error::Usage`] when there is no connection or none that can
+    /// be refreshed.
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, Error> {
+        let (sender, answer) = oneshot::channel();
+        self.handle.shared.command(Command::Refresh(sender))?;
+        answer.await.unwrap_or(Err(Error::DriverGone))
     }
 
     /// What happens to the connection from now on, as a stream.
@@ -159,6 +226,46 @@ impl<R> HubConnection<R> {
 /// may be borrowed. Awaiting what the method returns waits for the outcome. Arguments are serialized while the connection is
 /// locked: a `Serialize` implementation must not use the same connection.
 impl<R> HubConnection<R> {
+    fn way(&self) -> Way {
+        Way {
+            handle: self.handle.clone(),
+            options: self.options,
+        }
+    }
+
+    /// A handle whose calls wait while the connection is being made, for the first time or again, instead of failing with
+    /// [`Error::NotConnected`]. They fail when the connection is over. Calls with upload streams do not wait.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// let sum: i32 = connection.waiting().invoke("Add", (1, 2)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn waiting(&self) -> Self {
+        let mut other = self.clone();
+        other.options.wait = true;
+        other
+    }
+
+    /// A handle whose invocations wait as those of [`waiting`](Self::waiting) do, and are made again when the connection is
+    /// lost before their answer came and is there again. The server may then carry out a call twice: only for methods that
+    /// bear it. Streams, sends and calls with upload streams are refused with [`Error::NotRepeatable`].
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// let names: Vec<String> = connection.idempotent().invoke("ListNames", ()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn idempotent(&self) -> Self {
+        let mut other = self.waiting();
+        other.options.repeat = true;
+        other
+    }
+
     /// Calls a method and waits for its result.
     ///
     /// `T` is what the result is read as; `()` takes anything, also nothing. Dropping the future cancels the call.
@@ -175,7 +282,7 @@ impl<R> HubConnection<R> {
     /// # }
     /// ```
     pub fn invoke<T>(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Invoke<T> {
-        Invoke::new(self.handle.clone(), target.as_ref(), arguments)
+        Invoke::new(self.way(), target.as_ref(), arguments)
     }
 
     /// Calls a method without asking for a result. Ready when the transport has taken the message; whether the server could
@@ -188,7 +295,7 @@ impl<R> HubConnection<R> {
     /// # }
     /// ```
     pub fn send(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Sending {
-        Sending::new(self.handle.clone(), target.as_ref(), arguments)
+        Sending::new(self.way(), target.as_ref(), arguments)
     }
 
     /// Calls a method whose results are a stream.
@@ -209,7 +316,7 @@ impl<R> HubConnection<R> {
         target: impl AsRef<str>,
         arguments: impl CallArguments,
     ) -> OpenStream<T> {
-        OpenStream::new(self.handle.clone(), target.as_ref(), arguments)
+        OpenStream::new(self.way(), target.as_ref(), arguments)
     }
 }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use signalr_proto::client::CallError;
-use signalr_proto::{CloseReason, EncodeError, PayloadError, SendError, UsageError};
+use signalr_proto::{CloseReason, EncodeError, PayloadError, RefreshError, SendError, UsageError};
 
 /// Why an operation of a [`HubConnection`](crate::HubConnection) failed. `Display` says what to do about it where that can be
 /// known.
@@ -46,6 +46,11 @@ pub enum Error {
     /// The method has no name. Nothing was sent.
     #[error("a method needs a name")]
     EmptyTarget,
+    /// The call is not of the kind that can be made twice. Nothing was sent.
+    #[error(
+        "only invocations without upload streams can be repeated: use another handle than `idempotent()`"
+    )]
+    NotRepeatable,
     /// An argument could not be written. Nothing was sent.
     #[error("an argument cannot be sent: {0}")]
     Encode(#[source] EncodeError),
@@ -57,7 +62,10 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// The connection was configured wrongly.
+    /// The access token of the connection could not be replaced. It goes on with the old one.
+    #[error("the access token was not refreshed: {0}")]
+    Refresh(#[source] RefreshError),
+    /// The connection was configured wrongly, or is not of the kind that the operation needs.
     #[error(transparent)]
     Usage(UsageError),
     /// The driver cannot be run here.
@@ -90,6 +98,7 @@ impl From<SendError> for Error {
             SendError::TooManyInvocations { limit } => Self::TooManyInvocations { limit },
             SendError::Encode(error) => Self::Encode(error),
             SendError::EmptyTarget => Self::EmptyTarget,
+            SendError::NotRepeatable => Self::NotRepeatable,
             // `Full` is waited for and ids are ours, so neither comes here.
             SendError::NotConnected | SendError::Full { .. } | SendError::UnknownId => {
                 Self::NotConnected
@@ -125,6 +134,12 @@ pub enum BuildError {
     /// A certificate cannot be read, or no TLS is compiled in.
     #[error("{detail}")]
     Tls {
+        /// What is wrong.
+        detail: Box<str>,
+    },
+    /// The address of a proxy is not valid.
+    #[error("{detail}")]
+    Proxy {
         /// What is wrong.
         detail: Box<str>,
     },

@@ -41,6 +41,7 @@ mod lifecycle;
 mod net;
 mod policy;
 mod shared;
+mod states;
 mod transport;
 mod upload;
 
@@ -52,13 +53,18 @@ pub use driver::Driver;
 pub use error::{BuildError, Error, LaunchError, RegisterError};
 pub use handler::{ErasedHandler, Handler, HandlerError, Reply, Subscription, form};
 pub use lifecycle::LifecycleEvent;
-pub use net::{NetBody, NetError, NetTransport, NetWebSocket, TlsOptions};
+pub use net::{
+    CookieJar, Cookies, NetBody, NetError, NetOptions, NetTransport, NetWebSocket, NoCookies,
+    Proxy, TlsOptions,
+};
 pub use policy::{IntoToken, RetryPolicy};
+pub use states::States;
 pub use transport::{Detached, DriverFuture, Launch, Launcher, Runtime, Transport};
 pub use upload::Upload;
 
 pub use signalr_proto as proto;
-pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext};
+pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, Stats};
 pub use signalr_proto::{
     Arguments, CloseReason, FromArguments, Instant, Limits, Payload, Protocol, Timestamp,
+    TransportKind,
 };

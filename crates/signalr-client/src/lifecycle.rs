@@ -1,10 +1,11 @@
 //! How the application hears of the connection's fate.
 
+use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::mpsc;
-use signalr_proto::CloseReason;
+use signalr_proto::{CloseReason, RefreshError};
 
 /// Something that happened to the connection as a whole; see [`HubConnection::events`](crate::HubConnection::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,35 @@ pub enum LifecycleEvent {
     Reconnected {
         /// The new public id; none when negotiation was skipped.
         connection_id: Option<Box<str>>,
+    },
+    /// `start` has failed and will be tried again, as [`retry_start`](crate::HubConnectionBuilder::retry_start) wants.
+    StartRetry {
+        /// Why it failed.
+        reason: CloseReason,
+        /// The time until the next attempt.
+        delay: Duration,
+    },
+    /// The WebSocket of a stateful connection was lost and is being replaced. The connection stays Connected.
+    Resuming {
+        /// Why it was lost.
+        reason: CloseReason,
+    },
+    /// The stateful connection has another WebSocket, and nothing was lost.
+    Resumed,
+    /// The server took a new access token for the connection.
+    AuthenticationRefreshed {
+        /// How long it lives, if the server says so.
+        lifetime: Option<Duration>,
+    },
+    /// The access token could not be replaced. The connection goes on with the old one for as long as the server lets it.
+    AuthenticationRefreshFailed {
+        /// Why.
+        error: RefreshError,
+    },
+    /// Messages of the offline queue were too old to be sent, and were dropped.
+    Expired {
+        /// How many.
+        messages: usize,
     },
     /// The connection is over, until the next `start`.
     Closed {

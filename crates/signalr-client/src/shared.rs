@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::handler::Registry;
 use crate::lifecycle::Listeners;
 use crate::policy::{Decider, TokenProvider};
+use crate::states::Watch;
 use crate::transport::Launcher;
 use crate::upload::Upload;
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) listeners: Listeners,
     pub(crate) token: Option<TokenProvider>,
     pub(crate) decider: Option<Decider>,
+    pub(crate) start_decider: Option<Decider>,
     /// Calls of the server that may wait for slow handlers before reading stops.
     pub(crate) handler_queue: usize,
     launcher: Mutex<Option<Launcher>>,
@@ -51,6 +53,7 @@ pub(crate) struct Inner {
     /// Stops the pumps of a call; under 0 those of calls without an id.
     pub(crate) pumps: HashMap<u64, Vec<AbortHandle>, BuildHasherDefault<IdHasher>>,
     room: Vec<Waker>,
+    pub(crate) watch: Watch,
     pub(crate) alarms: Alarms,
 }
 
@@ -58,7 +61,12 @@ pub(crate) struct Inner {
 pub(crate) enum Command {
     Start(oneshot::Sender<Result<(), Error>>),
     Stop(oneshot::Sender<()>),
+    RetryNow,
+    Refresh(RefreshAnswer),
 }
+
+/// Who asked for a refresh of the access token hears how long the new one lives.
+pub(crate) type RefreshAnswer = oneshot::Sender<Result<Option<Duration>, Error>>;
 
 /// Whether anybody drives.
 pub(crate) enum DriverState {
@@ -299,6 +307,7 @@ impl Inner {
             new_uploads: Vec::new(),
             pumps: HashMap::default(),
             room: Vec::new(),
+            watch: Watch::default(),
             alarms: Alarms::default(),
         }
     }
@@ -396,6 +405,7 @@ impl Inner {
     /// The driver is gone: nobody else will ever answer.
     fn abandon(&mut self, wakers: &mut Vec<Waker>) {
         self.driver = DriverState::Gone;
+        self.watch.end(wakers);
         self.commands.clear();
         for slot in self.slots.values_mut().filter(|slot| slot.is_open()) {
             slot.finish(Err(Error::DriverGone));
@@ -419,7 +429,7 @@ impl Shared {
     pub(crate) fn new(
         machine: ClientConnection,
         token: Option<TokenProvider>,
-        decider: Option<Decider>,
+        [decider, start_decider]: [Option<Decider>; 2],
         handler_queue: usize,
     ) -> Self {
         Self {
@@ -428,6 +438,7 @@ impl Shared {
             listeners: Listeners::default(),
             token,
             decider,
+            start_decider,
             handler_queue,
             launcher: Mutex::new(None),
             handles: AtomicUsize::new(0),
@@ -527,5 +538,11 @@ impl Drop for Handle {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
+    }
+}
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

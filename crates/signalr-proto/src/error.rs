@@ -160,6 +160,9 @@ pub enum SendError {
     /// The id names no upload stream, call or question that is still open.
     #[error("no open invocation or stream has this id")]
     UnknownId,
+    /// A call that cannot be made twice: a stream, one with upload streams, or one without an answer.
+    #[error("only calls with one answer and without upload streams can be repeated")]
+    NotRepeatable,
     /// A method without a name.
     #[error("a method needs a name")]
     EmptyTarget,

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::request::{HubRequest, User};
+use crate::serving::Heir;
 
 /// Locks without minding panics of others: every critical section leaves the data sound.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,8 +59,11 @@ pub(crate) struct Connection {
     pub(crate) protocol: OnceLock<Protocol>,
     /// Fires when the connection is over, or has been told to end.
     pub(crate) aborted: CancellationToken,
-    /// Fires when the transport is to be dropped without a word.
-    pub(crate) cut: CancellationToken,
+    /// The transport is to be dropped without a word.
+    pub(crate) cut: Notify,
+    /// Another WebSocket wants to go on with this connection.
+    heir: Mutex<Option<Heir>>,
+    heir_waits: Notify,
     /// Something was commanded: the driver has to poll the machine.
     pub(crate) wake: Notify,
     /// Senders that were turned away may try again.
@@ -83,7 +87,9 @@ impl Connection {
             clock,
             protocol: OnceLock::new(),
             aborted: CancellationToken::new(),
-            cut: CancellationToken::new(),
+            cut: Notify::new(),
+            heir: Mutex::default(),
+            heir_waits: Notify::new(),
             wake: Notify::new(),
             writable: Notify::new(),
             machine: Mutex::new(machine),
@@ -133,6 +139,24 @@ impl Connection {
     pub(crate) fn close(&self, error: Option<&str>, allow_reconnect: bool) {
         self.command(|machine, now| machine.close(now, error, allow_reconnect));
         self.aborted.cancel();
+    }
+
+    /// Ends the connection and drops its transport without a word and for good.
+    pub(crate) fn abort(&self) {
+        self.command(ServerConnection::abort);
+        self.aborted.cancel();
+    }
+
+    /// Has the driver handed to another WebSocket. If yet another one waits for it, that one gives up.
+    pub(crate) fn succeed(&self, heir: Heir) {
+        *lock(&self.heir) = Some(heir);
+        self.heir_waits.notify_one();
+    }
+
+    /// The WebSocket that wants to go on, as soon as there is one.
+    pub(crate) async fn heir(&self) -> Option<Heir> {
+        self.heir_waits.notified().await;
+        lock(&self.heir).take()
     }
 
     /// Registers a call, so that the client can cancel it. `None` when a call of this id is running.

@@ -1,22 +1,19 @@
-//! The driver of one connection: carries out what the machine wants, and hands out what it tells.
+//! What a connection does for its application: greets, starts calls, passes on what the client says. It outlives the
+//! WebSockets that [`serving`](crate::serving) drives.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
-use futures_util::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _};
 use signalr_proto::codec::{Invocation, Outcome};
-use signalr_proto::server::{
-    DisconnectReason, ServerAction, ServerConnection, ServerEvent, ServerInput, ServerOutput,
-};
-use signalr_proto::{EndCause, Instant, Payload, Protocol, SendError, WsMessage};
+use signalr_proto::server::{DisconnectReason, ServerConnection, ServerEvent, ServerInput};
+use signalr_proto::{EndCause, Instant, Payload, Protocol, SendError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
@@ -26,44 +23,20 @@ use crate::connection::{Clock, Connection};
 use crate::dispatch::{self, Prepared, Run, contained, failure, invoking};
 use crate::error::HubError;
 use crate::registry::Answered;
-use crate::server::{Accepted, Shared};
+use crate::server::{Newcomer, Shared, Ticket};
 use crate::upload::UploadMessage;
 
 const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
 
-/// Received bytes that may wait while the application is busy: beyond them the socket is not read.
-const MANY_BYTES: usize = 64 << 10;
-
 /// Upload streams above which those that nobody reads any more are looked for.
 const MANY_UPLOADS: usize = 64;
-
-pub(crate) async fn serve<I, O, E>(accepted: &Accepted, incoming: I, outgoing: O)
-where
-    I: Stream<Item = Result<WsMessage, E>> + Send + Unpin,
-    O: Sink<WsMessage, Error = E> + Send + Unpin,
-    E: Display + Send,
-{
-    let clock = Clock::start();
-    let machine = ServerConnection::new(accepted.shared.config.clone(), clock.now());
-    let id = Arc::from(&*accepted.ids.connection_id);
-    let connection = Arc::new(Connection::new(
-        id,
-        accepted.user.clone(),
-        accepted.request.clone(),
-        clock,
-        machine,
-    ));
-    let presence = Presence {
-        shared: Arc::clone(&accepted.shared),
-        connection,
-    };
-    Driver::new(&presence, incoming, outgoing).run().await;
-}
 
 /// A connection's place in the hub's tables, given up however its driver ends.
 struct Presence {
     shared: Arc<Shared>,
     connection: Arc<Connection>,
+    /// Its place among the tokens.
+    _ticket: Ticket,
 }
 
 impl Presence {
@@ -93,23 +66,11 @@ impl Drop for Presence {
     }
 }
 
-/// How the transport is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
-    /// With a close frame of this code.
-    Close(u16),
-    /// The client has closed it.
-    Closed,
-    /// At once.
-    Drop,
-}
-
-struct Driver<'a, I, O> {
-    presence: &'a Presence,
-    shared: Arc<Shared>,
-    connection: Arc<Connection>,
-    incoming: I,
-    writer: Writer<O>,
+/// The application's side of a connection.
+pub(crate) struct Driver {
+    presence: Presence,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Arc<Connection>,
     deadline: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
     expiry: OptionFuture<Pin<Box<Sleep>>>,
@@ -121,21 +82,28 @@ struct Driver<'a, I, O> {
     blocked: Option<BoxFuture<'static, ()>>,
     greeting: Option<BoxFuture<'static, Result<(), HubError>>>,
     welcomed: bool,
-    leave: Leave,
-    /// The transport is over: nothing is read or written any more.
-    ended: bool,
-    closed: Option<DisconnectReason>,
+    pub(crate) closed: Option<DisconnectReason>,
 }
 
-impl<'a, I, O, E> Driver<'a, I, O>
-where
-    I: Stream<Item = Result<WsMessage, E>> + Send + Unpin,
-    O: Sink<WsMessage, Error = E> + Send + Unpin,
-    E: Display + Send,
-{
-    fn new(presence: &'a Presence, incoming: I, outgoing: O) -> Self {
-        let shared = Arc::clone(&presence.shared);
-        let connection = Arc::clone(&presence.connection);
+impl Driver {
+    pub(crate) fn new(newcomer: Newcomer) -> Self {
+        let Newcomer {
+            shared,
+            ids,
+            stateful_reconnect,
+            user,
+            request,
+            ticket,
+        } = newcomer;
+        let clock = Clock::start();
+        let mut config = shared.config.clone();
+        config.stateful_reconnect = stateful_reconnect;
+        let machine = ServerConnection::new(config, clock.now());
+        let id = Arc::from(&*ids.connection_id);
+        let connection = Arc::new(Connection::new(id, user, request, clock, machine));
+        if stateful_reconnect {
+            ticket.name(&connection);
+        }
         let lifetime = connection
             .user
             .as_ref()
@@ -143,13 +111,8 @@ where
             .filter(|_| shared.options.close_on_authentication_expiration);
         let semaphore =
             |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        tracing::debug!(connection = &*connection.id, "connection opened");
         Self {
-            presence,
-            incoming,
-            writer: Writer {
-                sink: outgoing,
-                state: Writing::Idle,
-            },
             deadline: None,
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             expiry: lifetime
@@ -161,98 +124,44 @@ where
             blocked: None,
             greeting: None,
             welcomed: false,
-            leave: Leave::Drop,
-            ended: false,
             closed: None,
+            presence: Presence {
+                shared: Arc::clone(&shared),
+                connection: Arc::clone(&connection),
+                _ticket: ticket,
+            },
             shared,
             connection,
         }
     }
 
-    async fn run(mut self) {
-        tracing::debug!(connection = &*self.connection.id, "connection opened");
-        let reason = loop {
-            self.carry_out();
-            if let Some(reason) = self.closed.take() {
-                break reason;
-            }
-            self.wait().await;
-        };
-        tracing::debug!(connection = &*self.connection.id, %reason, "connection closed");
-        self.finish(reason).await;
-    }
-
-    /// Waits for whatever happens next, and tells the machine.
-    async fn wait(&mut self) {
-        // A client that leaves is noticed even while its calls wait for their turn.
-        let reading = !self.ended
-            && (self.blocked.is_none() || self.connection.machine().incoming_bytes() < MANY_BYTES);
-        tokio::select! {
-            message = self.incoming.next(), if reading => self.received(message),
-            written = self.writer.progress(), if self.writer.is_busy() => self.written(written),
-            () = self.connection.wake.notified() => {}
-            () = &mut self.sleep, if self.deadline.is_some() => self.input(ServerInput::Timeout),
-            Some(()) = OptionFuture::from(self.blocked.as_mut()) => self.unblock(),
-            Some(greeted) = OptionFuture::from(self.greeting.as_mut()) => self.greeted(greeted),
-            Some(()) = &mut self.expiry => self.expired(),
-            () = self.connection.cut.cancelled() => self.ended(Leave::Drop, EndCause::Failed { detail: "the connection was cut".into() }),
-        }
-    }
-
-    fn input(&self, input: ServerInput) {
+    pub(crate) fn input(&self, input: ServerInput) {
         self.connection
             .machine()
             .handle_input(self.connection.clock.now(), input);
     }
 
-    fn received(&mut self, message: Option<Result<WsMessage, E>>) {
-        match message {
-            Some(Ok(WsMessage::Text(bytes) | WsMessage::Binary(bytes))) => {
-                self.input(ServerInput::Received { bytes })
-            }
-            Some(Ok(WsMessage::Close(code))) => {
-                self.ended(
-                    Leave::Closed,
-                    EndCause::WebSocketClose {
-                        code,
-                        reason: Box::default(),
-                    },
-                );
-            }
-            Some(Err(error)) => self.ended(
-                Leave::Drop,
-                EndCause::Failed {
-                    detail: error.to_string().into(),
-                },
-            ),
-            None => self.ended(
-                Leave::Drop,
-                EndCause::WebSocketClose {
-                    code: 1006,
-                    reason: Box::default(),
-                },
-            ),
+    /// Whether something has to happen before the next message is looked at.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Waits for whatever happens next apart from the WebSocket, and tells the machine.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            () = self.connection.wake.notified() => {}
+            () = &mut self.sleep, if self.deadline.is_some() => self.input(ServerInput::Timeout),
+            Some(()) = OptionFuture::from(self.blocked.as_mut()) => self.unblock(),
+            Some(greeted) = OptionFuture::from(self.greeting.as_mut()) => self.greeted(greeted),
+            Some(()) = &mut self.expiry => self.expired(),
         }
     }
 
-    fn written(&mut self, written: Result<(), E>) {
-        match written {
-            Ok(()) => self.input(ServerInput::Sent),
-            Err(error) => self.ended(
-                Leave::Drop,
-                EndCause::Failed {
-                    detail: error.to_string().into(),
-                },
-            ),
+    /// Lets everybody know that the connection is over, if losing its WebSocket was the end of it.
+    pub(crate) fn lost(&self) {
+        if !self.connection.machine().is_detached() {
+            self.presence.over();
         }
-    }
-
-    fn ended(&mut self, leave: Leave, cause: EndCause) {
-        self.leave = leave;
-        self.ended = true;
-        self.writer.state = Writing::Idle;
-        self.input(ServerInput::Ended { cause });
-        self.presence.over();
     }
 
     fn unblock(&mut self) {
@@ -265,19 +174,7 @@ where
         self.connection.close(None, true);
     }
 
-    /// Polls the machine until it has nothing more to say.
-    fn carry_out(&mut self) {
-        loop {
-            let output = self.connection.machine().poll_output();
-            match output {
-                ServerOutput::Action(action) => self.act(action),
-                ServerOutput::Event(event) => self.tell(event),
-                ServerOutput::Wait(deadline) => return self.sleep_until(deadline),
-            }
-        }
-    }
-
-    fn sleep_until(&mut self, deadline: Option<Instant>) {
+    pub(crate) fn sleep_until(&mut self, deadline: Option<Instant>) {
         if self.deadline == deadline {
             return;
         }
@@ -288,16 +185,7 @@ where
         }
     }
 
-    fn act(&mut self, action: ServerAction) {
-        match action {
-            ServerAction::Send { message } => self.writer.state = Writing::Waiting(message),
-            ServerAction::Close { code } => self.leave = Leave::Close(code),
-            // Whatever else a later machine may want of a transport, this one cannot give it.
-            ServerAction::Abort | _ => self.leave = Leave::Drop,
-        }
-    }
-
-    fn tell(&mut self, event: ServerEvent) {
+    pub(crate) fn tell(&mut self, event: ServerEvent) {
         match event {
             ServerEvent::Handshaken { protocol } => self.greet(protocol),
             ServerEvent::Invocation {
@@ -309,7 +197,14 @@ where
             ServerEvent::Cancel { invocation_id } => self.connection.cancel_call(&invocation_id),
             ServerEvent::Writable => self.connection.writable.notify_waiters(),
             ServerEvent::Closed { reason } => self.closed = Some(reason),
-            ServerEvent::Detached { .. } | ServerEvent::Resumed | _ => {}
+            ServerEvent::Detached { cause } => {
+                let connection = &*self.connection.id;
+                tracing::debug!(connection, ?cause, "WebSocket lost");
+            }
+            ServerEvent::Resumed => {
+                tracing::debug!(connection = &*self.connection.id, "connection resumed");
+            }
+            _ => {}
         }
     }
 
@@ -468,18 +363,17 @@ where
         self.input(ServerInput::ReadPaused);
     }
 
-    /// The farewell of the application and that of the transport, side by side.
-    async fn finish(self, reason: DisconnectReason) {
+    /// Says farewell to the application while `hang_up` leaves the transport.
+    pub(crate) async fn finish(self, reason: DisconnectReason, hang_up: impl Future<Output = ()>) {
         let Self {
             presence,
             greeting,
             welcomed,
-            leave,
-            writer,
-            incoming,
             shared,
+            connection,
             ..
         } = self;
+        tracing::debug!(connection = &*connection.id, %reason, "connection closed");
         presence.over();
         let farewell = async {
             let welcomed = match greeting {
@@ -498,11 +392,7 @@ where
                 .await;
             }
         };
-        let hang_up = tokio::time::timeout(
-            shared.options.close_timeout,
-            hang_up(leave, incoming, writer.sink),
-        );
-        let _ = futures_util::future::join(farewell, hang_up).await;
+        futures_util::future::join(farewell, hang_up).await;
     }
 }
 
@@ -512,63 +402,5 @@ fn launch(run: Run, plain: bool) {
     let done = plain && call.as_mut().now_or_never().is_some();
     if !done {
         tokio::spawn(call);
-    }
-}
-
-async fn hang_up<I, O, E>(leave: Leave, mut incoming: I, mut outgoing: O)
-where
-    I: Stream<Item = Result<WsMessage, E>> + Unpin,
-    O: Sink<WsMessage, Error = E> + Unpin,
-{
-    match leave {
-        Leave::Drop => {}
-        Leave::Closed => {
-            let _ = outgoing.close().await;
-        }
-        Leave::Close(code) => {
-            if outgoing.send(WsMessage::Close(code)).await.is_ok() {
-                while let Some(Ok(message)) = incoming.next().await {
-                    if matches!(message, WsMessage::Close(_)) {
-                        break;
-                    }
-                }
-                let _ = outgoing.close().await;
-            }
-        }
-    }
-}
-
-/// Sends one message at a time, and can be left and come back to.
-struct Writer<O> {
-    sink: O,
-    state: Writing,
-}
-
-enum Writing {
-    Idle,
-    Waiting(WsMessage),
-    Flushing,
-}
-
-impl<O: Sink<WsMessage> + Unpin> Writer<O> {
-    const fn is_busy(&self) -> bool {
-        !matches!(self.state, Writing::Idle)
-    }
-
-    async fn progress(&mut self) -> Result<(), O::Error> {
-        std::future::poll_fn(|cx| self.poll(cx)).await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), O::Error>> {
-        if let Writing::Waiting(_) = self.state {
-            ready!(self.sink.poll_ready_unpin(cx))?;
-            if let Writing::Waiting(message) = std::mem::replace(&mut self.state, Writing::Flushing)
-            {
-                self.sink.start_send_unpin(message)?;
-            }
-        }
-        let flushed = ready!(self.sink.poll_flush_unpin(cx));
-        self.state = Writing::Idle;
-        Poll::Ready(flushed)
     }
 }

@@ -58,6 +58,7 @@ mod options;
 mod registry;
 mod request;
 mod server;
+mod serving;
 mod slots;
 mod upload;
 

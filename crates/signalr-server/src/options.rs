@@ -47,8 +47,15 @@ pub struct HubOptions {
     pub transport_send_timeout: Duration,
     /// How long closing a WebSocket may take. Default: 5 s.
     pub close_timeout: Duration,
-    /// How long a negotiated connection waits for its transport. Default: 15 s.
+    /// How long a negotiated connection waits for its transport, and one with stateful reconnect for its next WebSocket.
+    /// Default: 15 s.
     pub disconnect_timeout: Duration,
+    /// Lets clients that ask for stateful reconnect go on with another WebSocket after theirs was lost, without losing a
+    /// message. Default: false.
+    pub stateful_reconnect: bool,
+    /// Bytes of messages that a client with stateful reconnect has not acknowledged above which senders wait.
+    /// Default: 100,000.
+    pub stateful_reconnect_buffer_size: usize,
     /// The lowest version of negotiation accepted. Default: 0.
     pub minimum_negotiate_version: i32,
     /// The values of `Origin` that may open WebSockets; `None` for any, also for none at all. Browsers send the header, and
@@ -75,7 +82,9 @@ impl Default for HubOptions {
             transport_max_buffer_size: config.limits.max_outgoing_bytes,
             transport_send_timeout: config.send_timeout,
             close_timeout: config.close_timeout,
-            disconnect_timeout: Duration::from_secs(15),
+            disconnect_timeout: config.disconnect_timeout,
+            stateful_reconnect: false,
+            stateful_reconnect_buffer_size: config.stateful_reconnect_buffer_size,
             minimum_negotiate_version: 0,
             allowed_origins: None,
             close_on_authentication_expiration: false,
@@ -105,6 +114,8 @@ impl HubOptions {
         config.client_timeout_interval = self.client_timeout_interval;
         config.send_timeout = self.transport_send_timeout;
         config.close_timeout = self.close_timeout;
+        config.disconnect_timeout = self.disconnect_timeout;
+        config.stateful_reconnect_buffer_size = self.stateful_reconnect_buffer_size;
         config.limits = Limits {
             max_message_size: self.maximum_receive_message_size.unwrap_or(usize::MAX),
             max_outgoing_bytes: self.transport_max_buffer_size,
@@ -118,6 +129,7 @@ impl HubOptions {
         endpoint
             .transports
             .retain(|transport| self.transports.contains(transport));
+        endpoint.stateful_reconnect = self.stateful_reconnect;
         endpoint.minimum_negotiate_version = self.minimum_negotiate_version;
         endpoint
     }

@@ -15,12 +15,12 @@ use signalr_proto::server::{ConnectRequest, Endpoint, FreshIds, Route, ServerCon
 
 use crate::clients::Clients;
 use crate::connection::{Connection, lock};
-use crate::driver;
 use crate::error::BuildError;
 use crate::hub::{AnyHub, Hub, HubMethods, Served};
 use crate::options::HubOptions;
 use crate::registry::Registry;
 use crate::request::{HubRequest, User};
+use crate::serving;
 use crate::slots::{Slots, fresh_ids};
 
 /// How long [`HubServer::shutdown`] waits for clients to take their Close message.
@@ -189,9 +189,10 @@ impl HubServer {
         })
     }
 
-    /// Drops a connection without a word, as a broken network would. `false` when there is no such connection.
+    /// Drops a connection's WebSocket without a word, as a broken network would. With stateful reconnect the client may come
+    /// back. `false` when there is no such connection.
     pub fn cut(&self, connection_id: &str) -> bool {
-        self.with(connection_id, |connection| connection.cut.cancel())
+        self.with(connection_id, |connection| connection.cut.notify_one())
     }
 
     fn with(&self, connection_id: &str, act: impl FnOnce(&Connection)) -> bool {
@@ -217,7 +218,7 @@ impl HubServer {
                 .registry
                 .all()
                 .iter()
-                .for_each(|connection| connection.cut.cancel());
+                .for_each(|connection| connection.abort());
         }
     }
 
@@ -246,7 +247,9 @@ impl HubServer {
             .endpoint
             .negotiate(method, request.query(), fresh_ids());
         match negotiated.connection {
-            Some(ids) if !lock(&self.shared.slots).wait_for(&ids) => {
+            Some(ids)
+                if !lock(&self.shared.slots).wait_for(&ids, negotiated.stateful_reconnect) =>
+            {
                 status(StatusCode::SERVICE_UNAVAILABLE)
             }
             _ => negotiated.response,
@@ -276,23 +279,34 @@ impl HubServer {
         let accept = request.header(header::ACCEPT.as_str());
         let mut slots = lock(&self.shared.slots);
         let slot = slots.state(id.as_deref());
-        let ids = match self.shared.endpoint.route(&ConnectRequest {
+        let route = self.shared.endpoint.route(&ConnectRequest {
             method,
             upgrade,
             accept,
             slot,
-        }) {
+        });
+        let connection = slots.connection(id.as_deref());
+        let waiting = match route {
             Route::Respond(response) => return Err(response),
-            Route::Attach | Route::Resume => slots.attach(id.as_deref()),
-            Route::Open => Some(same_ids()),
+            Route::Resume => return resume(connection, user.as_ref()).map_err(status),
+            Route::Attach => slots.attach(id.as_deref()),
+            Route::Open => Some((same_ids(), false)),
         };
         drop(slots);
-        let ids = ids.ok_or_else(|| status(StatusCode::NOT_FOUND))?;
-        Ok(Accepted {
+        let (ids, stateful_reconnect) = waiting.ok_or_else(|| status(StatusCode::NOT_FOUND))?;
+        let ticket = Ticket {
             shared: Arc::clone(&self.shared),
-            ids,
-            user,
-            request,
+            token: ids.connection_token.clone(),
+        };
+        Ok(Accepted {
+            seat: Seat::New(Box::new(Newcomer {
+                shared: Arc::clone(&self.shared),
+                ids,
+                stateful_reconnect,
+                user,
+                request,
+                ticket,
+            })),
         })
     }
 
@@ -331,43 +345,88 @@ fn status(status: StatusCode) -> Response<Bytes> {
     response
 }
 
-/// A connection that may open its WebSocket now. Dropping it without doing so gives the connection up.
+/// Another WebSocket for a connection that goes on: of the same user only.
+fn resume(
+    connection: Option<Arc<Connection>>,
+    user: Option<&User>,
+) -> Result<Accepted, StatusCode> {
+    let connection = connection.ok_or(StatusCode::NOT_FOUND)?;
+    if connection.user_id() != user.map(User::id) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    Ok(Accepted {
+        seat: Seat::Taken(connection),
+    })
+}
+
+/// A connection that may open its WebSocket now. Dropping it without doing so gives a new connection up.
 #[must_use = "serve the WebSocket"]
 pub struct Accepted {
+    pub(crate) seat: Seat,
+}
+
+/// Whose WebSocket it is.
+pub(crate) enum Seat {
+    New(Box<Newcomer>),
+    /// Of a connection that has, or had, another one.
+    Taken(Arc<Connection>),
+}
+
+/// A connection that begins.
+pub(crate) struct Newcomer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) ids: FreshIds,
+    pub(crate) stateful_reconnect: bool,
     pub(crate) user: Option<User>,
     pub(crate) request: HubRequest,
+    pub(crate) ticket: Ticket,
+}
+
+/// A connection's place among the tokens, until it is dropped.
+pub(crate) struct Ticket {
+    shared: Arc<Shared>,
+    token: Box<str>,
+}
+
+impl Ticket {
+    /// The connection can be found by its token from now on.
+    pub(crate) fn name(&self, connection: &Arc<Connection>) {
+        lock(&self.shared.slots).name(&self.token, connection);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        lock(&self.shared.slots).remove(&self.token);
+    }
 }
 
 impl Accepted {
     /// The public id of the connection.
     #[must_use]
     pub fn connection_id(&self) -> &str {
-        &self.ids.connection_id
+        match &self.seat {
+            Seat::New(newcomer) => &newcomer.ids.connection_id,
+            Seat::Taken(connection) => &connection.id,
+        }
     }
 
-    /// Serves the WebSocket to its end. `outgoing` is closed by the message [`WsMessage::Close`].
+    /// Serves the WebSocket until it ends, or another one goes on with its connection. `outgoing` is closed by the message
+    /// [`WsMessage::Close`].
     pub async fn serve<I, O, E>(self, incoming: I, outgoing: O)
     where
         I: Stream<Item = Result<WsMessage, E>> + Send + Unpin,
         O: Sink<WsMessage, Error = E> + Send + Unpin,
         E: fmt::Display + Send,
     {
-        driver::serve(&self, incoming, outgoing).await;
-    }
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        lock(&self.shared.slots).remove(&self.ids.connection_token);
+        serving::serve(self, incoming, outgoing).await;
     }
 }
 
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted")
-            .field("connection_id", &self.ids.connection_id)
+            .field("connection_id", &self.connection_id())
             .finish_non_exhaustive()
     }
 }

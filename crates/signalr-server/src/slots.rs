@@ -1,18 +1,25 @@
 //! Connections that were negotiated, under their secret tokens.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use signalr_proto::server::{ConnectionSlot, FreshIds};
 use tokio::time::Instant;
+
+use crate::connection::Connection;
 
 /// Negotiations that may wait for their transport at one time. Each costs some hundred bytes.
 const MOST_WAITING: usize = 65_536;
 
 #[derive(Debug)]
 enum Slot {
-    Waiting { connection_id: Box<str> },
-    Attached,
+    Waiting {
+        connection_id: Box<str>,
+        stateful_reconnect: bool,
+    },
+    /// With the connection, if other WebSockets may take it over.
+    Attached(Option<Arc<Connection>>),
 }
 
 /// The table of tokens.
@@ -33,7 +40,7 @@ impl Slots {
     }
 
     /// Expects a connection under its token. `false` when too many are expected already.
-    pub(crate) fn wait_for(&mut self, ids: &FreshIds) -> bool {
+    pub(crate) fn wait_for(&mut self, ids: &FreshIds, stateful_reconnect: bool) -> bool {
         self.expire();
         if self.expiries.len() >= MOST_WAITING {
             return false;
@@ -42,6 +49,7 @@ impl Slots {
             ids.connection_token.clone(),
             Slot::Waiting {
                 connection_id: ids.connection_id.clone(),
+                stateful_reconnect,
             },
         );
         self.expiries
@@ -57,19 +65,48 @@ impl Slots {
         match self.slots.get(token) {
             None => ConnectionSlot::Unknown,
             Some(Slot::Waiting { .. }) => ConnectionSlot::Waiting,
-            Some(Slot::Attached) => ConnectionSlot::Attached,
+            Some(Slot::Attached(Some(connection))) if connection.machine().can_resume() => {
+                ConnectionSlot::Resumable
+            }
+            Some(Slot::Attached(_)) => ConnectionSlot::Attached,
         }
     }
 
-    /// Takes the connection that waits under this token.
-    pub(crate) fn attach(&mut self, token: Option<&str>) -> Option<FreshIds> {
+    /// The connection that other WebSockets may take over under this token.
+    pub(crate) fn connection(&self, token: Option<&str>) -> Option<Arc<Connection>> {
+        match self.slots.get(token?)? {
+            Slot::Attached(connection) => connection.clone(),
+            Slot::Waiting { .. } => None,
+        }
+    }
+
+    /// Other WebSockets may take this connection over under its token.
+    pub(crate) fn name(&mut self, token: &str, connection: &Arc<Connection>) {
+        if let Some(Slot::Attached(named)) = self.slots.get_mut(token) {
+            *named = Some(Arc::clone(connection));
+        }
+    }
+
+    /// Takes the connection that waits under this token. Tells too whether it was granted stateful reconnect.
+    pub(crate) fn attach(&mut self, token: Option<&str>) -> Option<(FreshIds, bool)> {
         let token = token?;
-        match std::mem::replace(self.slots.get_mut(token)?, Slot::Attached) {
-            Slot::Waiting { connection_id } => Some(FreshIds {
+        let slot = self.slots.get_mut(token)?;
+        match std::mem::replace(slot, Slot::Attached(None)) {
+            Slot::Waiting {
                 connection_id,
-                connection_token: token.into(),
-            }),
-            Slot::Attached => None,
+                stateful_reconnect,
+            } => {
+                let connection_token = token.into();
+                let ids = FreshIds {
+                    connection_id,
+                    connection_token,
+                };
+                Some((ids, stateful_reconnect))
+            }
+            attached @ Slot::Attached(_) => {
+                *slot = attached;
+                None
+            }
         }
     }
 
@@ -146,9 +183,9 @@ mod tests {
     async fn a_negotiated_connection_waits_for_its_transport_for_a_while() {
         let mut slots = Slots::new(Duration::from_secs(15));
         let (early, late) = (fresh_ids(), fresh_ids());
-        assert!(slots.wait_for(&early));
+        assert!(slots.wait_for(&early, false));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(slots.wait_for(&late));
+        assert!(slots.wait_for(&late, false));
         assert_eq!(
             slots.state(Some(&early.connection_token)),
             ConnectionSlot::Waiting

@@ -487,7 +487,9 @@ pub fn test_hubs() -> Result<(Router, World), BuildError> {
 type Row = (&'static str, Welcome, bool, fn(&mut HubOptions));
 
 const HUBS: &[Row] = &[
-    ("/hub", Welcome::Silent, false, |_| {}),
+    ("/hub", Welcome::Silent, false, |options| {
+        options.stateful_reconnect = true
+    }),
     ("/nostateful", Welcome::Silent, false, |_| {}),
     ("/detailed", Welcome::Silent, false, |options| {
         options.enable_detailed_errors = true

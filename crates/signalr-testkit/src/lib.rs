@@ -7,8 +7,11 @@
 )]
 
 pub mod client_property;
+#[cfg(feature = "fault-proxy")]
+pub mod fault_proxy;
 pub mod fuzz;
 pub mod script;
+pub mod simulator;
 
 #[cfg(feature = "hubs")]
 mod hub_types;

@@ -13,9 +13,6 @@ use signalr_testkit::hubs::test_hubs;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Scenarios of features that are still to come.
-const NOT_YET: &[&str] = &["resumes statefully, losing nothing"];
-
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The directory of the reference programs.
@@ -68,12 +65,8 @@ async fn passes(mut command: Command) {
         .lines()
         .filter(|line| line.starts_with("FAIL"))
         .collect();
-    let unexpected: Vec<&&str> = failed
-        .iter()
-        .filter(|line| !NOT_YET.iter().any(|scenario| line.contains(scenario)))
-        .collect();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(unexpected.is_empty(), "{unexpected:#?}\n{errors}");
+    assert!(failed.is_empty(), "{failed:#?}\n{errors}");
     assert!(
         report.lines().filter(|line| line.starts_with("ok")).count() > 40,
         "{report}\n{errors}"

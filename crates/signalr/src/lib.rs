@@ -47,7 +47,8 @@ pub use signalr_tokio as tokio;
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
     FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
-    ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, TlsOptions, Upload,
+    Proxy, ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, TlsOptions,
+    TransportKind, Upload,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "tokio")]

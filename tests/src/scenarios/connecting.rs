@@ -1,6 +1,6 @@
 //! Addresses, tokens, headers and negotiation.
 
-use signalr_client::{Error, Launch};
+use signalr_client::{Error, Launch, TransportKind};
 
 use crate::{Failure, Outcome, Session, ensure, ensure_eq};
 
@@ -22,7 +22,18 @@ async fn refusal<R: Launch>(
 }
 
 pub(super) async fn skips_negotiation<R: Launch>(session: Session<R>) -> Outcome {
-    let connection = session.builder("/hub").skip_negotiation(true).build()?;
+    let built = session.builder("/hub").skip_negotiation(true).build();
+    if session.transport() != TransportKind::WebSockets {
+        let refusal = built.err().map(|error| error.to_string());
+        ensure!(
+            refusal
+                .as_ref()
+                .is_some_and(|words| words.contains("WebSocket transport directly")),
+            "{refusal:?}"
+        );
+        return Ok(());
+    }
+    let connection = built?;
     connection.start().await?;
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     ensure_eq!(connection.connection_id(), None);
@@ -33,7 +44,14 @@ pub(super) async fn skips_negotiation<R: Launch>(session: Session<R>) -> Outcome
 pub(super) async fn a_hub_with_this_transport_alone_is_used<R: Launch>(
     session: Session<R>,
 ) -> Outcome {
-    let connection = session.connect("/websockets").await?;
+    let hub = format!("/{}", session.transport().name().to_lowercase());
+    let hub = if hub == "/serversentevents" {
+        "/sse"
+    } else {
+        &hub
+    };
+    let connection = session.connect(hub).await?;
+    ensure_eq!(connection.transport(), Some(session.transport()));
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     Ok(())
 }
@@ -51,6 +69,11 @@ pub(super) async fn a_redirect_is_followed<R: Launch>(session: Session<R>) -> Ou
 pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Launch>(
     session: Session<R>,
 ) -> Outcome {
+    let another = if session.transport() == TransportKind::WebSockets {
+        "/longpolling"
+    } else {
+        "/websockets"
+    };
     for (hub, words) in [
         ("/loop", "redirection limit of 100"),
         ("/refused", "This connection is not allowed."),
@@ -58,7 +81,7 @@ pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Launch>(
         ("/classic", "ASP.NET SignalR server"),
         ("/unavailable", "503"),
         ("/nowhere", "404"),
-        ("/sse", "none of the transports"),
+        (another, "is disabled by the client"),
     ] {
         let refusal = refusal(&session, hub, None).await?;
         ensure!(refusal.contains(words), "{hub}: {refusal}");
@@ -92,6 +115,9 @@ pub(super) async fn tokens_are_used_and_refused<R: Launch>(session: Session<R>) 
         return Err("connected without a token".into());
     };
     ensure!(error.to_string().contains("logged out"), "{error}");
+    if session.transport() != TransportKind::WebSockets {
+        return Ok(());
+    }
     let connection = session
         .builder("/auth")
         .token("dave")
@@ -116,5 +142,47 @@ pub(super) async fn headers_and_query_are_sent<R: Launch>(session: Session<R>) -
         connection.invoke::<String>("Header", ("X-Colour",)).await?,
         "blue"
     );
+    Ok(())
+}
+
+/// Without a wish of the user's the server's first transport is taken that can carry the messages.
+pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    for (hub, json, binary) in [
+        (
+            "/hub",
+            TransportKind::WebSockets,
+            Some(TransportKind::WebSockets),
+        ),
+        ("/sse", TransportKind::ServerSentEvents, None),
+        (
+            "/longpolling",
+            TransportKind::LongPolling,
+            Some(TransportKind::LongPolling),
+        ),
+    ] {
+        let connection = session.any_transport(hub).build()?;
+        let started = connection.start().await;
+        match if session.is_json() {
+            Some(json)
+        } else {
+            binary
+        } {
+            Some(expected) => {
+                started?;
+                ensure_eq!(connection.transport(), Some(expected));
+                ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+            }
+            None => {
+                let refusal = started
+                    .err()
+                    .map(|error| error.to_string())
+                    .unwrap_or_default();
+                ensure!(refusal.contains("does not support Binary"), "{refusal}");
+            }
+        }
+        connection.stop().await;
+    }
     Ok(())
 }

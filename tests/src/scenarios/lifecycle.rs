@@ -8,7 +8,7 @@ use futures_channel::mpsc;
 use futures_util::{FutureExt as _, StreamExt as _, future};
 use signalr_client::{
     CloseReason, ConnectionState, Error, HubConnection, Launch, LifecycleEvent, ReconnectPolicy,
-    RetryPolicy,
+    RetryPolicy, TransportKind,
 };
 
 use crate::{Outcome, Session, ensure, ensure_eq};
@@ -39,7 +39,7 @@ pub(super) async fn connects_has_an_id_and_stops<R: Launch>(session: Session<R>)
     );
     ensure_eq!(
         connection.invoke::<String>("Transport", ()).await?,
-        "WebSockets"
+        session.transport().name()
     );
     connection.stop().await;
     ensure_eq!(
@@ -267,13 +267,18 @@ pub(super) async fn a_message_over_the_servers_limit_ends_the_connection_and_its
 pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>) -> Outcome {
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);
+    let first_tokens = if session.transport() == TransportKind::WebSockets {
+        2
+    } else {
+        1
+    };
     let builder = session
         .builder("/expiring")
         .automatic_reconnect(ReconnectPolicy::standard());
     let connection = builder
         .access_token(move || {
-            // Negotiation and WebSocket of the first connection.
-            let first = count.fetch_add(1, Ordering::Relaxed) < 2;
+            // Negotiation of the first connection, and its WebSocket, which has a token of its own.
+            let first = count.fetch_add(1, Ordering::Relaxed) < first_tokens;
             async move { if first { "short" } else { "long" }.to_owned() }
         })
         .build()?;
@@ -293,6 +298,10 @@ pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>)
 }
 
 pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+    if session.transport() == TransportKind::LongPolling {
+        // The official server has nothing to cut there: the request it remembers is over.
+        return Ok(());
+    }
     let connection = session
         .builder("/nostateful")
         .automatic_reconnect(ReconnectPolicy::standard())
@@ -331,6 +340,10 @@ pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) 
 }
 
 pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> Outcome {
+    if session.transport() == TransportKind::LongPolling {
+        // The official server has nothing to cut there: the request it remembers is over.
+        return Ok(());
+    }
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);
     let policy = RetryPolicy::custom(move |context| {
@@ -367,6 +380,10 @@ pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> O
 pub(super) async fn a_lost_connection_without_policy_is_closed<R: Launch>(
     session: Session<R>,
 ) -> Outcome {
+    if session.transport() == TransportKind::LongPolling {
+        // The official server has nothing to cut there: the request it remembers is over.
+        return Ok(());
+    }
     let connection = session.connect("/nostateful").await?;
     let mut closed = closes(&connection);
     session
@@ -378,6 +395,122 @@ pub(super) async fn a_lost_connection_without_policy_is_closed<R: Launch>(
     let reason = session.soon(&mut closed).await?;
     ensure!(reason.is_some(), "no reason");
     ensure_eq!(connection.start().now_or_never(), None);
+    connection.stop().await;
+    Ok(())
+}
+
+/// Cut again and again, a stateful connection loses, doubles and reorders nothing, and nobody hears of it.
+pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    if session.transport() != TransportKind::WebSockets {
+        return Ok(());
+    }
+    let connection = session
+        .builder("/hub")
+        .stateful_reconnect(true)
+        .automatic_reconnect(ReconnectPolicy::standard())
+        .build()?;
+    let mut events = connection.events();
+    let (sender, mut heard) = mpsc::unbounded();
+    connection.on("Number", move |(number,): (i32,)| {
+        let _ = sender.unbounded_send(number);
+    });
+    connection.start().await?;
+    let id = connection.connection_id().ok_or("no id")?;
+    let slow = connection.invoke::<String>("Slow", (1500, "survived"));
+    for _ in 0..4 {
+        session.admin(&format!("cut/{id}")).await?;
+        let calls = (0..50).map(|number| connection.invoke::<i32>("Add", (number, 1)));
+        let calls = future::try_join_all(calls.collect::<Vec<_>>());
+        session.admin(&format!("send/{id}/Number/200")).await?;
+        for expected in 0..200 {
+            ensure_eq!(session.soon(&mut heard).await?, expected);
+        }
+        let sums = session.within(Duration::from_secs(8), calls).await??;
+        ensure_eq!(sums, (1..51).collect::<Vec<_>>());
+    }
+    ensure_eq!(slow.await?, "survived");
+    ensure_eq!(connection.connection_id(), Some(id));
+    let mut resumed = 0;
+    while let Some(Some(event)) = events.next().now_or_never() {
+        let expected = matches!(
+            event,
+            LifecycleEvent::Resumed
+                | LifecycleEvent::Connected { .. }
+                | LifecycleEvent::Resuming { .. }
+        );
+        ensure!(expected, "{event:?}");
+        resumed += i32::from(event == LifecycleEvent::Resumed);
+    }
+    ensure!(resumed >= 1, "nothing was cut");
+    connection.stop().await;
+    ensure!(
+        heard.next().now_or_never().is_none(),
+        "something came twice"
+    );
+    Ok(())
+}
+
+/// Between two connections calls wait, those that may be repeated are, and sends lie in the queue.
+pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    if session.transport() == TransportKind::LongPolling {
+        // The official server has nothing to cut there: the request it remembers is over.
+        return Ok(());
+    }
+    let connection = session
+        .builder("/nostateful")
+        .automatic_reconnect(vec![Duration::from_secs(3600)])
+        .offline_queue(10_000, Duration::from_secs(60))
+        .build()?;
+    let (sender, mut heard) = mpsc::unbounded();
+    connection.on("Mail", move |(text,): (String,)| {
+        let _ = sender.unbounded_send(text);
+    });
+    let mut states = connection.states();
+    ensure_eq!(states.next().await, Some(ConnectionState::Disconnected));
+    connection.start().await?;
+    session
+        .within(
+            Duration::from_secs(8),
+            connection.wait_until(ConnectionState::Connected),
+        )
+        .await??;
+    let lost = connection.invoke::<String>("Slow", (500, "once"));
+    let repeated = connection
+        .idempotent()
+        .invoke::<String>("Slow", (500, "twice"));
+    let id = connection.connection_id().ok_or("no id")?;
+    session.admin(&format!("cut/{id}")).await?;
+    session
+        .within(
+            Duration::from_secs(8),
+            connection.wait_until(ConnectionState::Reconnecting),
+        )
+        .await??;
+    ensure!(
+        matches!(lost.await, Err(Error::ConnectionLost(_))),
+        "a call outlived its connection"
+    );
+    ensure_eq!(
+        connection.invoke::<i32>("Add", (1, 2)).await,
+        Err(Error::NotConnected)
+    );
+    let waiting = connection.waiting().invoke::<i32>("Add", (1, 2));
+    connection.send("SendToCaller", ("Mail", "later")).await?;
+    // The delay is an hour; nobody wants to wait for that.
+    connection.retry_now();
+    ensure_eq!(session.within(Duration::from_secs(8), waiting).await??, 3);
+    ensure_eq!(
+        session.within(Duration::from_secs(8), repeated).await??,
+        "twice"
+    );
+    ensure_eq!(session.soon(&mut heard).await?, "later");
+    let stats = connection.stats();
+    ensure_eq!((stats.reconnects, stats.resumes), (1, 0));
+    ensure!(stats.round_trip.is_some(), "nothing was measured");
     connection.stop().await;
     Ok(())
 }

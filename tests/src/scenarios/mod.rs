@@ -73,6 +73,7 @@ pub(crate) fn all<R: Launch>() -> Vec<Scenario<R>> {
             types::every_simple_type_comes_back,
             types::a_record_of_every_type_comes_back;
         Redirects:
+            connecting::the_servers_favourite_is_taken_or_the_next_that_works,
             connecting::a_redirect_is_followed,
             connecting::bad_answers_to_negotiate_are_told_apart;
         Auth:
@@ -81,6 +82,8 @@ pub(crate) fn all<R: Launch>() -> Vec<Scenario<R>> {
             lifecycle::an_expired_token_is_replaced;
         Admin:
             lifecycle::a_cut_connection_comes_back,
+            lifecycle::calls_wait_and_are_repeated_over_a_cut,
+            lifecycle::a_stateful_connection_outlives_its_web_sockets,
             lifecycle::a_custom_policy_decides,
             lifecycle::a_lost_connection_without_policy_is_closed;
     }

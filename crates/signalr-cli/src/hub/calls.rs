@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use signalr::Arguments;
 
-use super::events::Event;
+use super::events::{Event, Printer};
 use super::explain::Explain;
 use super::session::{self, Session};
 use super::shown::{Shown, or_null};
@@ -62,7 +62,8 @@ fn run(
     let hub = builder.build().map_err(connect::build_failure)?;
     session::block_on(async {
         let (sender, news) = session::channel();
-        let session = Session::new(hub, options.server.output, false, explain, (&sender, news));
+        let printer = Printer::new(options.server.output, false);
+        let session = Session::new(hub, printer, explain, (&sender, news));
         let work = async {
             session.connect(&options.method).await?;
             call(&session, arguments).await

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use signalr::client::{NetTransport, TlsOptions};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use signalr::client::{NetOptions, NetTransport, Proxy, TlsOptions};
 use signalr::tokio::Tokio;
 use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy};
+
+use signalr_proto::UsageError;
 
 use crate::cli::{ConnectionOptions, ServerOptions};
 use crate::failure::Failure;
@@ -19,7 +22,10 @@ pub(crate) fn builder(
 ) -> Result<HubConnectionBuilder, Failure> {
     let mut builder = HubConnection::builder(url)
         .protocol(connection.protocol.into())
+        .transports(connection.transports.kinds()?)
+        .stateful_reconnect(connection.stateful)
         .danger_accept_invalid_certificates(server.insecure)
+        .proxy(proxy(server)?)
         .close_timeout(Duration::from_secs(2));
     for (name, value) in headers(server)? {
         builder = builder.header(name, value);
@@ -30,17 +36,34 @@ pub(crate) fn builder(
     if connection.reconnect {
         builder = builder.automatic_reconnect(ReconnectPolicy::standard());
     }
+    if connection.retry_start {
+        builder = builder.retry_start(ReconnectPolicy::standard());
+    }
     Ok(builder)
 }
 
 /// The network, for those who talk to it themselves.
 pub(crate) fn transport(server: &ServerOptions) -> Result<NetTransport<Tokio>, Failure> {
     let tls = TlsOptions::default().danger_accept_invalid_certificates(server.insecure);
-    NetTransport::with_tls(Tokio::default(), tls, Limits::CLIENT).map_err(build_failure)
+    let net = NetOptions::default()
+        .tls(tls)
+        .proxy(proxy(server)?)
+        .limits(Limits::CLIENT);
+    NetTransport::with_options(Tokio::default(), net).map_err(build_failure)
+}
+
+/// The proxy that the options name; without them, what the environment says.
+pub(crate) fn proxy(server: &ServerOptions) -> Result<Proxy, Failure> {
+    match server.proxy.as_deref() {
+        None => Ok(Proxy::from_environment()),
+        Some("none") => Ok(Proxy::none()),
+        // The address may hold a password, so no message repeats it.
+        Some(url) => Proxy::url(url).map_err(build_failure),
+    }
 }
 
 pub(crate) fn build_failure(error: BuildError) -> Failure {
-    if let BuildError::Usage(error) = error {
+    if matches!(error, BuildError::Usage(_) | BuildError::Proxy { .. }) {
         return Failure::usage(error.to_string());
     }
     Failure::failed(error.to_string())
@@ -92,6 +115,20 @@ pub(crate) fn headers(server: &ServerOptions) -> Result<Vec<(&str, &str)>, Failu
         .collect())
 }
 
+/// The same as HTTP wants them.
+pub(crate) fn header_map(server: &ServerOptions) -> Result<HeaderMap, Failure> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers(server)? {
+        let header = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let (name, value) =
+            header.ok_or_else(|| Failure::usage(UsageError::InvalidHeader.to_string()))?;
+        map.insert(name, value);
+    }
+    Ok(map)
+}
+
 /// The bound on connecting and calling.
 pub(crate) fn timeout(server: &ServerOptions) -> Result<Option<Duration>, Failure> {
     let Some(text) = &server.timeout else {
@@ -119,6 +156,7 @@ mod tests {
             token_file: None,
             timeout: timeout.map(str::to_owned),
             insecure: false,
+            proxy: None,
             output: Output::Pretty,
         }
     }

@@ -3,7 +3,7 @@
 use signalr::{Arguments, HubConnection};
 
 use super::connect;
-use super::events::Event;
+use super::events::{Event, Printer};
 use super::explain::Explain;
 use super::session::{self, News, Session, tell};
 use super::shown::arguments_text;
@@ -20,7 +20,8 @@ pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
     session::block_on(async {
         let (sender, news) = session::channel();
         let hub = hub(options, &sender)?;
-        let session = Session::new(hub, options.server.output, true, explain, (&sender, news));
+        let printer = Printer::new(options.server.output, true);
+        let session = Session::new(hub, printer, explain, (&sender, news));
         session
             .run(None, async {
                 match bound {
@@ -52,7 +53,7 @@ fn hub(options: &ListenArgs, news: &News) -> Result<HubConnection, Failure> {
 }
 
 /// A call as an event, or what is wrong with it.
-fn invocation(target: &str, arguments: &Arguments) -> Event {
+pub(crate) fn invocation(target: &str, arguments: &Arguments) -> Event {
     match arguments_text(arguments) {
         Ok(arguments) => Event::Invocation {
             target: target.to_owned(),
@@ -84,6 +85,11 @@ async fn follow(session: &Session, count: Option<u64>) -> Result<(), Failure> {
             Event::Connected { .. }
             | Event::Item(_)
             | Event::Result(_)
+            | Event::StreamEnded { .. }
+            | Event::State { .. }
+            | Event::Resuming { .. }
+            | Event::Resumed
+            | Event::Retrying { .. }
             | Event::Error(_)
             | Event::Reconnecting { .. }
             | Event::Reconnected { .. } => {}

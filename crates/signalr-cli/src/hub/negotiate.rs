@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use signalr::Limits;
 use signalr::client::{NetTransport, Transport};
 use signalr::tokio::Tokio;
@@ -45,10 +44,10 @@ pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
             () = tokio::time::sleep(bound) => Err(Failure::failed(format!("timed out: no answer within {} seconds", bound.as_secs_f64()))),
         }
     });
-    if let (Err(failure), cli::Output::Json) = (&outcome, options.server.output) {
-        if let Some(message) = failure.message() {
-            Printer::new(cli::Output::Json, false).print(&Event::Error(message.to_owned()))?;
-        }
+    if let (Err(failure), cli::Output::Json) = (&outcome, options.server.output)
+        && let Some(message) = failure.message()
+    {
+        Printer::new(cli::Output::Json, false).print(&Event::Error(message.to_owned()))?;
     }
     outcome
 }
@@ -60,7 +59,7 @@ fn request(
 ) -> Result<http::Request<Bytes>, Failure> {
     let usage = |error: UsageError| Failure::usage(error.to_string());
     let mut config = ClientConfig::new(&options.url).map_err(usage)?;
-    config.headers = headers(options)?;
+    config.headers = connect::header_map(&options.server)?;
     config.has_access_token = token.is_some();
     let now = Instant::ZERO;
     let mut machine = ClientConnection::new(config, 0);
@@ -79,19 +78,6 @@ fn request(
             Output::Wait(_) => return Err(Failure::usage("this address cannot be asked")),
         }
     }
-}
-
-fn headers(options: &NegotiateArgs) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in connect::headers(&options.server)? {
-        let header = HeaderName::try_from(name)
-            .ok()
-            .zip(HeaderValue::from_str(value).ok());
-        let (name, value) =
-            header.ok_or_else(|| Failure::usage(UsageError::InvalidHeader.to_string()))?;
-        headers.insert(name, value);
-    }
-    Ok(headers)
 }
 
 /// Sends the request and gives the body of the answer.

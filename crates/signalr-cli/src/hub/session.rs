@@ -1,10 +1,13 @@
 //! The life of a connection on the command line: interrupts, time limits, and a clean end whatever happens.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use signalr::HubConnection;
+use futures_util::{Stream, StreamExt as _};
+use signalr::{HubConnection, LifecycleEvent};
+use signalr_proto::TransportKind;
 use tokio::sync::mpsc;
 
 use super::events::{Event, Printer};
@@ -22,9 +25,11 @@ pub(crate) struct Session {
     pub(crate) explain: Explain,
     /// News from the connection, to be printed.
     pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
+    lifecycle: RefCell<Pin<Box<dyn Stream<Item = LifecycleEvent>>>>,
     /// What is being waited for, for the message when time runs out.
     stage: Cell<&'static str>,
-    output: Output,
+    /// Whether Ctrl-C ends everything.
+    pub(crate) heeds_interrupts: Cell<bool>,
 }
 
 /// Where handlers and callbacks put their events.
@@ -34,32 +39,54 @@ impl Session {
     /// A session for a connection that is not started yet. `news` and its sender come from [`channel`].
     pub(crate) fn new(
         hub: HubConnection,
-        output: Output,
-        chatty: bool,
+        printer: Printer,
         explain: Explain,
         (sender, news): (&News, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
         report_lifecycle(&hub, sender, explain);
         Self {
+            lifecycle: RefCell::new(Box::pin(hub.events())),
             hub,
-            printer: Printer::new(output, chatty),
+            printer,
             explain,
             news: RefCell::new(news),
             stage: Cell::new("connection"),
-            output,
+            heeds_interrupts: Cell::new(true),
         }
     }
 
     /// Connects and says so.
     pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
-        self.hub
-            .start()
-            .await
-            .map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        let started = self.start().await?;
+        started.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
         self.stage.set("answer");
         self.printer.print(&Event::Connected {
             id: self.hub.connection_id(),
+            transport: self.transport(),
         })
+    }
+
+    /// What the connection runs over, by its name on the wire.
+    pub(crate) fn transport(&self) -> Option<&'static str> {
+        self.hub.transport().map(TransportKind::name)
+    }
+
+    /// Connects, and says what is tried again.
+    async fn start(&self) -> Result<Result<(), signalr::Error>, Failure> {
+        let mut events = self.hub.events();
+        let mut starting = pin!(self.hub.start());
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.next() => {
+                    if let LifecycleEvent::StartRetry { reason, delay } = event {
+                        let error = self.explain.reason(&reason);
+                        self.printer.print(&Event::Retrying { error, delay })?;
+                    }
+                }
+                outcome = &mut starting => return Ok(outcome),
+            }
+        }
     }
 
     /// Runs `work` until it ends, the time is over or the user has enough; then stops the connection.
@@ -70,7 +97,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let outcome = tokio::select! {
             biased;
-            () = interrupted() => Err(Failure::Interrupted),
+            () = self.heeded_interrupt() => Err(Failure::Interrupted),
             outcome = work => outcome,
             () = elapsed(bound) => Err(self.out_of_time(bound.unwrap_or_default())),
         };
@@ -78,16 +105,35 @@ impl Session {
         outcome
     }
 
+    async fn heeded_interrupt(&self) {
+        loop {
+            interrupted().await;
+            if self.heeds_interrupts.get() {
+                return;
+            }
+        }
+    }
+
     /// Prints news while `work` goes on.
     pub(crate) async fn with_news(
         &self,
         work: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
+        self.showing_news(work, |event| self.printer.print(&event))
+            .await
+    }
+
+    /// Has news shown while `work` goes on.
+    pub(crate) async fn showing_news(
+        &self,
+        work: impl Future<Output = Result<(), Failure>>,
+        mut show: impl FnMut(Event) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
-                event = self.next_news() => self.printer.print(&event)?,
+                event = self.next_news() => show(event)?,
                 outcome = &mut work => return outcome,
             }
         }
@@ -95,10 +141,29 @@ impl Session {
 
     /// The next piece of news. The session itself keeps a sender alive through the callbacks of the connection.
     pub(crate) async fn next_news(&self) -> Event {
-        let next = std::future::poll_fn(|cx| self.news.borrow_mut().poll_recv(cx)).await;
-        match next {
+        let next = std::future::poll_fn(|cx| match self.news.borrow_mut().poll_recv(cx) {
+            Poll::Pending => self.poll_resumption(cx),
+            news => news,
+        });
+        match next.await {
             Some(event) => event,
             None => std::future::pending().await,
+        }
+    }
+
+    /// What becomes of a stateful connection whose WebSocket broke.
+    fn poll_resumption(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            match ready!(self.lifecycle.borrow_mut().poll_next_unpin(cx)) {
+                Some(LifecycleEvent::Resuming { reason }) => {
+                    let error = self.explain.reason(&reason);
+                    return Poll::Ready(Some(Event::Resuming { error }));
+                }
+                Some(LifecycleEvent::Resumed) => return Poll::Ready(Some(Event::Resumed)),
+                // The callbacks and `start` see to the others.
+                Some(_) => {}
+                None => return Poll::Pending,
+            }
         }
     }
 
@@ -111,10 +176,10 @@ impl Session {
     }
 
     async fn finish(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
-        if let (Err(failure), Output::Json) = (outcome, self.output) {
-            if let Some(message) = failure.message() {
-                self.printer.print(&Event::Error(message.to_owned()))?;
-            }
+        if let (Err(failure), Output::Json) = (outcome, self.printer.output())
+            && let Some(message) = failure.message()
+        {
+            self.printer.print(&Event::Error(message.to_owned()))?;
         }
         tokio::select! {
             biased;

@@ -84,6 +84,11 @@ impl Hub for TestHub {
 
 /// A server with `/open` for all and `/guarded` for who has the token `secret`. Lives as long as the test process.
 pub(crate) fn serve() -> (String, HubServer) {
+    serve_at(0)
+}
+
+/// The same at this port, which has `/hub` too.
+pub(crate) fn serve_at(port: u16) -> (String, HubServer) {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,8 +103,11 @@ pub(crate) fn serve() -> (String, HubServer) {
                 .unwrap();
             let app = axum::Router::new()
                 .merge(open.router("/open"))
+                .merge(open.router("/hub"))
                 .merge(guarded.router("/guarded"));
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+                .await
+                .unwrap();
             sender.send((listener.local_addr().unwrap(), open)).unwrap();
             axum::serve(listener, app).await.unwrap();
         });

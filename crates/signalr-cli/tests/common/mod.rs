@@ -59,6 +59,11 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("SIGNALR_TOKEN")
         .env_remove("RUST_LOG");
+    for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command
+            .env_remove(variable)
+            .env_remove(variable.to_uppercase());
+    }
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -130,11 +130,8 @@ where
         };
         let now = self.now;
         match news {
-            News::Sent => self.consult(|inner, wakers| {
-                inner.machine.handle_input(now, Input::Sent { op });
-                inner.sends.sent(inner.machine.sent_position(), wakers);
-            }),
-            News::Received(message) => self.consult(|inner, _| {
+            News::Sent => self.consult(|inner| inner.machine.handle_input(now, Input::Sent { op })),
+            News::Received(message) => self.consult(|inner| {
                 inner
                     .machine
                     .handle_input(now, Input::Received { op, message })
@@ -142,9 +139,7 @@ where
             News::Ended(cause) => {
                 tracing::debug!(%op, ?cause, "the WebSocket ended");
                 self.socket = None;
-                self.consult(|inner, _| {
-                    inner.machine.handle_input(now, Input::Ended { op, cause })
-                });
+                self.consult(|inner| inner.machine.handle_input(now, Input::Ended { op, cause }));
             }
         }
         self.carry_out(cx);

@@ -9,6 +9,7 @@ mod world;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -20,7 +21,7 @@ use signalr_proto::{CloseReason, Instant, OpId, WsMessage};
 use crate::error::Error;
 use crate::lifecycle::LifecycleEvent;
 use crate::policy::TokenFuture;
-use crate::shared::{Command, DriverState, Inner, Shared};
+use crate::shared::{Command, DriverState, Inner, RefreshAnswer, Shared};
 use crate::transport::Transport;
 use crate::upload::Pump;
 use dispatch::Dispatcher;
@@ -107,6 +108,7 @@ struct Engine<T: Transport, P, O, Z, S> {
     breathed: bool,
     starting: Option<oneshot::Sender<Result<(), Error>>>,
     stopping: Vec<oneshot::Sender<()>>,
+    refreshing: Vec<RefreshAnswer>,
     /// Kept from turn to turn for their allocations.
     outputs: Vec<Output>,
     wakers: Vec<Waker>,
@@ -145,6 +147,7 @@ where
             breathed: false,
             starting: None,
             stopping: Vec::new(),
+            refreshing: Vec::new(),
             outputs: Vec::new(),
             wakers: Vec::new(),
         }
@@ -271,6 +274,11 @@ where
                 inner.machine.stop(now);
                 self.stopping.push(answer);
             }
+            Command::RetryNow => inner.machine.retry_now(now),
+            Command::Refresh(answer) => match inner.machine.refresh_authentication(now) {
+                Ok(()) => self.refreshing.push(answer),
+                Err(error) => drop(answer.send(Err(Error::Usage(error)))),
+            },
         }
     }
 
@@ -302,12 +310,12 @@ where
 {
     /// Carries out everything the machine has decided.
     fn drain(&mut self, cx: &mut Context<'_>) {
-        self.consult(|_, _| {});
+        self.consult(|_| {});
         self.carry_out(cx);
     }
 
     /// Tells the machine something, and takes what it decides, in one go.
-    fn consult(&mut self, tell: impl FnOnce(&mut Inner, &mut Vec<Waker>)) {
+    fn consult(&mut self, tell: impl FnOnce(&mut Inner)) {
         let Self {
             shared,
             outputs,
@@ -316,8 +324,12 @@ where
         } = self;
         let mut inner = shared.lock();
         inner.now = self.now;
-        tell(&mut inner, wakers);
+        tell(&mut inner);
         self.deadline = collect(&mut inner, outputs, wakers);
+        let position = inner.machine.sent_position();
+        inner.sends.sent(position, wakers);
+        let state = inner.machine.state();
+        inner.watch.update(state, wakers);
         self.fed = false;
     }
 
@@ -340,7 +352,7 @@ where
             if !self.fed {
                 break;
             }
-            self.consult(|_, _| {});
+            self.consult(|_| {});
         }
         if !self.stopping.is_empty() && self.is_disconnected() {
             for answer in self.stopping.drain(..) {
@@ -371,9 +383,12 @@ where
                 }),
             },
             Action::NextRetryDelay { op, context } => {
-                let delay = self
-                    .shared
-                    .decider
+                let decider = if context.is_first_start {
+                    &self.shared.start_decider
+                } else {
+                    &self.shared.decider
+                };
+                let delay = decider
                     .as_ref()
                     .and_then(|decider| decider.decide(&context));
                 self.input(Input::RetryDelay { op, delay });
@@ -446,22 +461,45 @@ where
             Event::Reconnecting { reason } => {
                 tracing::info!(%reason, "connection lost, reconnecting");
                 self.lose(&reason);
-                self.shared
-                    .listeners
-                    .tell(&LifecycleEvent::Reconnecting { reason });
+                self.tell(&LifecycleEvent::Reconnecting { reason });
             }
             Event::Reconnected { connection_id } => {
                 tracing::info!(connection_id, "reconnected");
-                self.shared
-                    .listeners
-                    .tell(&LifecycleEvent::Reconnected { connection_id });
+                self.tell(&LifecycleEvent::Reconnected { connection_id });
+            }
+            Event::StartRetry { reason, delay } => {
+                tracing::info!(%reason, ?delay, "could not connect, trying again");
+                self.tell(&LifecycleEvent::StartRetry { reason, delay });
+            }
+            Event::Resuming { reason } => {
+                tracing::info!(%reason, "WebSocket lost, resuming");
+                self.tell(&LifecycleEvent::Resuming { reason });
+            }
+            Event::Resumed => {
+                tracing::info!("resumed");
+                self.tell(&LifecycleEvent::Resumed);
+            }
+            Event::AuthenticationRefreshed { lifetime } => {
+                tracing::debug!(?lifetime, "authentication refreshed");
+                self.refreshed(Ok(lifetime));
+                self.tell(&LifecycleEvent::AuthenticationRefreshed { lifetime });
+            }
+            Event::AuthenticationRefreshFailed { error } => {
+                tracing::warn!(%error, "authentication not refreshed");
+                self.refreshed(Err(Error::Refresh(error.clone())));
+                self.tell(&LifecycleEvent::AuthenticationRefreshFailed { error });
             }
             Event::Closed { reason } => {
                 tracing::info!(%reason, "connection closed");
                 self.lose(&reason);
-                self.shared
-                    .listeners
-                    .tell(&LifecycleEvent::Closed { reason });
+                self.tell(&LifecycleEvent::Closed { reason });
+            }
+            Event::Expired { messages } => {
+                tracing::warn!(
+                    messages,
+                    "messages waited too long for a connection and were dropped"
+                );
+                self.tell(&LifecycleEvent::Expired { messages });
             }
             // Delivered where they are collected.
             Event::Completion { .. } | Event::StreamItem { .. } => {}
@@ -475,9 +513,18 @@ where
             // Nobody listens when the future of `start` was dropped; the connection stands all the same.
             let _ = answer.send(Ok(()));
         }
-        self.shared
-            .listeners
-            .tell(&LifecycleEvent::Connected { connection_id });
+        self.tell(&LifecycleEvent::Connected { connection_id });
+    }
+
+    fn tell(&self, event: &LifecycleEvent) {
+        self.shared.listeners.tell(event);
+    }
+
+    fn refreshed(&mut self, outcome: Result<Option<Duration>, Error>) {
+        for answer in self.refreshing.drain(..) {
+            // Nobody listens when the future was dropped.
+            let _ = answer.send(outcome.clone());
+        }
     }
 
     fn start_failed(&mut self, reason: CloseReason) {
@@ -489,6 +536,7 @@ where
     }
 
     fn lose(&mut self, reason: &CloseReason) {
+        self.refreshed(Err(Error::ConnectionLost(reason.clone())));
         self.read_paused = false;
         self.shared.lock().lose(reason, &mut self.wakers);
         self.wake();

@@ -6,14 +6,31 @@ use http::{HeaderValue, Uri};
 use super::NetError;
 
 /// Scheme, host and port of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Address {
     secure: bool,
     authority: Authority,
     port: Option<u16>,
 }
 
+/// What two addresses share when a connection to one may serve the other, and credentials for one may go to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    secure: bool,
+    host: Box<str>,
+    port: u16,
+}
+
 impl Address {
+    /// A host, in brackets if it is an IPv6 address, that need not be a server: a proxy.
+    pub(super) const fn new(secure: bool, authority: Authority, port: u16) -> Self {
+        Self {
+            secure,
+            authority,
+            port: Some(port),
+        }
+    }
+
     pub(super) fn of(uri: &Uri) -> Result<Self, NetError> {
         let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
         let authority = uri
@@ -38,6 +55,19 @@ impl Address {
         host.strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host)
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            secure: self.secure,
+            host: self.host().to_ascii_lowercase().into(),
+            port: self.port(),
+        }
+    }
+
+    /// Host and port, always both.
+    pub(super) fn target(&self) -> String {
+        format!("{}:{}", self.authority.host(), self.port())
     }
 
     pub(super) fn port(&self) -> u16 {

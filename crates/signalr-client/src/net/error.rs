@@ -2,8 +2,6 @@
 
 use signalr_proto::EndCause;
 
-use super::address::Address;
-
 /// Why a request or a WebSocket failed. `Display` names host and port, but no path, query or header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", Words(.cause))]
@@ -50,11 +48,9 @@ impl NetError {
         }
     }
 
-    pub(super) fn connect(address: &Address, error: &std::io::Error) -> Self {
-        Self::failed(format!(
-            "could not connect to {}: {error}",
-            address.authority()
-        ))
+    /// `who` is a server's host and port, or a proxy.
+    pub(super) fn connect(who: &str, error: &std::io::Error) -> Self {
+        Self::failed(format!("could not connect to {who}: {error}"))
     }
 
     pub(super) fn tls(detail: &str) -> Self {

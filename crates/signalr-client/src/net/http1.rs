@@ -1,22 +1,26 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! HTTP/1.1 requests, one after the other on a connection.
 
-use core::future::Future;
+use core::convert::Infallible;
+use core::error::Error as _;
+use core::future::Future as _;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream;
 use futures_util::future::{Either, select};
-use http::header;
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::{self, Connection};
+use http::uri::Scheme;
+use http::{HeaderValue, Uri, header};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::ReadBufCursor;
 
 use super::NetError;
-use super::address::Address;
+use super::address::{Address, Origin};
+use super::pool::Pool;
 use super::stream::NetStream;
 
 /// Bytes read from the socket at a time.
@@ -58,32 +62,117 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Io<S> {
     }
 }
 
-/// What moves the bytes of one connection.
-type Driving<S> = Pin<Box<Connection<Io<S>, Full<Bytes>>>>;
+/// A request's body in pieces: hyper copies what it is given at once, and a connection keeps that memory while it idles.
+pub(super) struct Pieces(Bytes);
 
-/// The body of an answer; reading it drives the connection it comes on.
+/// Bytes of a piece.
+const PIECE: usize = 16 << 10;
+
+impl Pieces {
+    pub(super) const fn none() -> Self {
+        Self(Bytes::new())
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let most = self.0.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.0.split_to(most)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.0.len()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A request as it stands on the wire.
+pub(super) type Wire = http::Request<Pieces>;
+
+/// The largest head of an answer, and about as much is gathered before it is written.
+const MAX_HEAD: usize = 64 << 10;
+
+/// A connection, and how it is asked.
+pub(super) struct Live<S: AsyncRead + AsyncWrite + Unpin> {
+    sender: SendRequest<Pieces>,
+    connection: Connection<Io<S>, Pieces>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
+    pub(super) async fn over(stream: NetStream<S>, who: &str) -> Result<Box<Self>, NetError> {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(Io(stream))
+            .await
+            .map_err(|error| http_error(who, &error))?;
+        Ok(Box::new(Self { sender, connection }))
+    }
+}
+
+/// Where a connection goes when its answer is read.
+pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin> {
+    pub(super) pool: Arc<Pool<S>>,
+    pub(super) origin: Origin,
+}
+
+/// The body of an answer; reading it drives the connection it comes on. Read to its end, it leaves the connection to the next
+/// request; dropped before, it closes it.
 pub struct NetBody<S: AsyncRead + AsyncWrite + Unpin> {
     /// Gone once the connection ended: what it had read is in `incoming`.
-    connection: Option<Driving<S>>,
+    live: Option<Box<Live<S>>>,
+    home: Home<S>,
     incoming: Incoming,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> NetBody<S> {
+    /// Moves bytes.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        let ended = self
+            .live
+            .as_mut()
+            .is_some_and(|live| Pin::new(&mut live.connection).poll(cx).is_ready());
+        if ended {
+            // An error shows in the body, too, if it concerns it.
+            self.live = None;
+        }
+    }
+
+    /// The answer is read: if nothing of it or of the request is left, and the server said nothing else, the connection is free.
+    fn release(&mut self) {
+        if let Some(live) = self.live.take().filter(|live| live.sender.is_ready()) {
+            self.home.pool.put(self.home.origin.clone(), live);
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetBody<S> {
     type Item = Result<Bytes, NetError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let ended = self
-            .connection
-            .as_mut()
-            .is_some_and(|connection| connection.as_mut().poll(cx).is_ready());
-        if ended {
-            // An error shows in the body, too, if it concerns it.
-            self.connection = None;
-        }
+        self.drive(cx);
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => None,
-                Some(Err(error)) => Some(Err(NetError::because("the answer broke off", &error))),
+                None => {
+                    self.drive(cx);
+                    self.release();
+                    None
+                }
+                Some(Err(error)) => {
+                    self.live = None;
+                    Some(Err(NetError::because("the answer broke off", &error)))
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) => Some(Ok(bytes)),
                     Err(_trailers) => continue,
@@ -99,44 +188,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin> core::fmt::Debug for NetBody<S> {
     }
 }
 
-/// Sends the request and waits for the head of the answer.
-pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: NetStream<S>,
-    address: &Address,
-    request: http::Request<Bytes>,
-) -> Result<http::Response<NetBody<S>>, NetError> {
-    let request = in_origin_form(address, request)?;
-    let (mut sender, connection) = http1::handshake(Io(stream))
-        .await
-        .map_err(|error| http_error(address, &error))?;
-    let connection = Box::pin(connection);
-    let answer = pin!(sender.send_request(request));
-    let (connection, answer) = match select(connection, answer).await {
-        Either::Right((answer, connection)) => (Some(connection), answer),
-        Either::Left((_, answer)) => (None, answer.await),
-    };
-    let (head, incoming) = answer
-        .map_err(|error| http_error(address, &error))?
-        .into_parts();
-    Ok(http::Response::from_parts(
-        head,
-        NetBody {
-            connection,
-            incoming,
-        },
-    ))
+/// Why there is no answer.
+pub(super) struct Unanswered {
+    pub(super) error: NetError,
+    /// The request, if nothing of it was written: it may be sent again elsewhere.
+    pub(super) request: Option<Box<Wire>>,
 }
 
-/// Sends the request and, if the answer is 101, gives back the stream with what was read of it beyond the answer. With any
+/// Sends the request and waits for the head of the answer.
+pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    mut live: Box<Live<S>>,
+    who: &str,
+    request: Wire,
+    home: Home<S>,
+) -> Result<http::Response<NetBody<S>>, Unanswered> {
+    let mut answer = pin!(live.sender.try_send_request(request));
+    let answered = match select(&mut live.connection, answer.as_mut()).await {
+        Either::Right((answer, _)) => Some(answer),
+        Either::Left(_) => None,
+    };
+    let (answer, live) = match answered {
+        Some(answer) => (answer, Some(live)),
+        None => {
+            // Only then the connection gives back what it did not send.
+            drop(live);
+            (answer.await, None)
+        }
+    };
+    let answer = answer.map_err(|mut error| Unanswered {
+        request: error.take_message().map(Box::new),
+        error: http_error(who, &error.into_error()),
+    })?;
+    Ok(answer.map(|incoming| {
+        let mut body = NetBody {
+            live,
+            home,
+            incoming,
+        };
+        if body.incoming.is_end_stream() {
+            // Nobody need read what is not there.
+            body.release();
+        }
+        body
+    }))
+}
+
+/// What was read beyond an answer, and the stream.
+type Upgraded<S> = Option<(NetStream<S>, Bytes)>;
+
+/// Sends the request on a connection of its own and, if the answer is 101, or 200 to `CONNECT`, gives back the stream. With any
 /// other answer nothing but its head counts.
 pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
-    address: &Address,
-    request: http::Request<()>,
-) -> Result<(http::response::Parts, Option<(NetStream<S>, Bytes)>), NetError> {
-    let failed = |error| http_error(address, &error);
-    let request = in_origin_form(address, request.map(|()| Bytes::new()))?;
-    let (mut sender, connection) = http1::handshake(Io(stream)).await.map_err(failed)?;
+    who: &str,
+    request: Wire,
+) -> Result<(http::response::Parts, Upgraded<S>), NetError> {
+    let failed = |error| http_error(who, &error);
+    let is_connect = request.method() == http::Method::CONNECT;
+    let Live {
+        mut sender,
+        connection,
+    } = *Live::over(stream, who).await?;
     let ended = pin!(connection.without_shutdown());
     let answer = pin!(sender.send_request(request));
     let (answer, ended) = match select(ended, answer).await {
@@ -144,7 +256,9 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         Either::Left((parts, answer)) => (answer.await, Either::Left(parts)),
     };
     let (head, _) = answer.map_err(failed)?.into_parts();
-    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+    let switched = head.status == http::StatusCode::SWITCHING_PROTOCOLS
+        || (is_connect && head.status.is_success());
+    if !switched {
         return Ok((head, None));
     }
     let parts = match ended {
@@ -155,11 +269,11 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     Ok((head, Some((parts.io.0, parts.read_buf))))
 }
 
-/// The request as it stands on the wire: path and query, with the host as a header.
-fn in_origin_form(
+/// A request for the server: path and query, with the host as a header.
+pub(super) fn in_origin_form(
     address: &Address,
     request: http::Request<Bytes>,
-) -> Result<http::Request<Full<Bytes>>, NetError> {
+) -> Result<Wire, NetError> {
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = path
@@ -168,21 +282,40 @@ fn in_origin_form(
     if !head.headers.contains_key(header::HOST) {
         head.headers.insert(header::HOST, address.host_header()?);
     }
-    Ok(http::Request::from_parts(head, Full::new(body)))
+    Ok(http::Request::from_parts(head, Pieces(body)))
 }
 
-fn http_error(address: &Address, error: &hyper::Error) -> NetError {
-    if error.is_parse() {
-        return NetError::failed(format!("{} does not speak HTTP/1.1", address.authority()));
+/// A request for a proxy that is to pass it on: the whole address, without user name and password.
+pub(super) fn in_absolute_form(
+    address: &Address,
+    request: http::Request<Bytes>,
+    credentials: Option<&HeaderValue>,
+) -> Result<Wire, NetError> {
+    let mut request = in_origin_form(address, request)?;
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(address.authority())
+        .path_and_query(request.uri().to_string())
+        .build();
+    *request.uri_mut() = uri.map_err(|_| NetError::failed("the address is not valid in HTTP"))?;
+    if let Some(credentials) = credentials {
+        let headers = request.headers_mut();
+        headers.insert(header::PROXY_AUTHORIZATION, credentials.clone());
     }
-    if error.is_incomplete_message() {
-        return NetError::failed(format!(
-            "{} closed the connection without an answer",
-            address.authority()
-        ));
+    Ok(request)
+}
+
+fn http_error(who: &str, error: &hyper::Error) -> NetError {
+    // The server spoke before it was asked.
+    let unasked = error.is_canceled()
+        && error
+            .source()
+            .is_some_and(|source| source.is::<hyper::Error>());
+    if error.is_parse() || unasked {
+        return NetError::failed(format!("{who} does not speak HTTP/1.1"));
     }
-    NetError::because(
-        &format!("the request to {} failed", address.authority()),
-        error,
-    )
+    if error.is_incomplete_message() || error.is_canceled() {
+        return NetError::failed(format!("{who} closed the connection without an answer"));
+    }
+    NetError::because(&format!("the request to {who} failed"), error)
 }

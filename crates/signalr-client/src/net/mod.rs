@@ -1,122 +1,104 @@
 //! HTTP/1.1, WebSockets and TLS over any runtime's sockets.
 
 mod address;
+mod cookies;
 mod error;
 mod http1;
+mod options;
+mod pool;
+mod proxy;
+mod redirect;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+mod tunnel;
 mod web_socket;
 
+pub use cookies::{CookieJar, Cookies, NoCookies};
 pub use error::NetError;
 pub use http1::NetBody;
+pub use options::{NetOptions, TlsOptions};
+pub use proxy::Proxy;
 pub use web_socket::NetWebSocket;
 
+use core::future::Future;
+use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::{HeaderMap, StatusCode, Uri};
 use signalr_proto::{EndCause, Instant, Limits};
 
 use crate::error::BuildError;
 use crate::transport::{Runtime, Transport};
 use address::Address;
+use http1::{Home, Live, Unanswered, Wire};
+use pool::Pool;
+use proxy::{Kind, Rules, Server};
 use stream::NetStream;
 
-/// Which servers are trusted over https and wss.
+/// The [`Transport`] over sockets, for everything that one connection to a hub needs. Clones share what follows.
 ///
-/// A [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options; these are for a [`NetTransport`] that you make
-/// yourself, for instance to wrap it in a [`Transport`] of your own.
-///
-/// ```
-/// use signalr_client::{BuildError, Limits, NetTransport, Runtime, TlsOptions};
-///
-/// fn transport<R: Runtime>(runtime: R, authority: Vec<u8>) -> Result<NetTransport<R>, BuildError> {
-///     let tls = TlsOptions::default().add_root_certificate(authority).only_added_root_certificates(true);
-///     NetTransport::with_tls(runtime, tls, Limits::CLIENT)
-/// }
-/// ```
-#[derive(Clone, Default)]
-#[must_use = "options do nothing by themselves: make a transport with them"]
-pub struct TlsOptions {
-    roots: Vec<Vec<u8>>,
-    only_added: bool,
-    accept_invalid: bool,
-}
-
-impl TlsOptions {
-    /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
-    pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
-        self.roots.push(certificate.into());
-        self
-    }
-
-    /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
-    pub const fn only_added_root_certificates(mut self, only: bool) -> Self {
-        self.only_added = only;
-        self
-    }
-
-    /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
-    /// token included. For tests. Default: false.
-    pub const fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.accept_invalid = accept;
-        self
-    }
-}
-
-impl core::fmt::Debug for TlsOptions {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("TlsOptions")
-            .field("roots", &self.roots.len())
-            .field("only_added", &self.only_added)
-            .field("accept_invalid", &self.accept_invalid)
-            .finish()
-    }
-}
-
-/// The [`Transport`] over sockets: each request has a connection of its own.
-///
-/// User names and passwords in addresses are not sent. Proxies are not used.
-pub struct NetTransport<R> {
+/// - Connections are kept and used again: at most 4 idle ones, for at most 30 s, and none to a server whose WebSocket was opened.
+///   A request on a connection that turns out to be closed goes to another one, unless any of it was already written.
+/// - Redirects are followed, at most 10: 307 and 308 for all methods, 301, 302 and 303 for GET; never from https to http, and
+///   to another origin only without credentials. Those of a WebSocket's opening are not.
+/// - [`Cookies`] are kept. [`Proxy`] servers are used.
+/// - User names and passwords in addresses of servers are not sent.
+pub struct NetTransport<R: Runtime> {
     inner: Arc<Inner<R>>,
 }
 
-struct Inner<R> {
+struct Inner<R: Runtime> {
     runtime: R,
     epoch: std::time::Instant,
     limits: Limits,
+    proxies: Rules,
+    /// How long a proxy may take.
+    patience: Duration,
+    cookies: Arc<dyn Cookies>,
+    pool: Arc<Pool<R::Stream>>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
 
 impl<R: Runtime> NetTransport<R> {
-    /// A transport that trusts what the compiled-in features say.
+    /// A transport with the default options.
     ///
     /// # Errors
     /// [`BuildError::Tls`] when TLS cannot be set up.
     pub fn new(runtime: R, limits: Limits) -> Result<Self, BuildError> {
-        Self::with_tls(runtime, TlsOptions::default(), limits)
+        Self::with_options(runtime, NetOptions::default().limits(limits))
     }
 
-    /// A transport that trusts what `options` say. Without TLS compiled in they do nothing, and https addresses fail.
+    /// A transport that trusts what `tls` says. Without TLS compiled in it does nothing, and https addresses fail.
     ///
     /// # Errors
     /// [`BuildError::Tls`] when an added certificate cannot be read.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::needless_pass_by_value, reason = "with TLS they are kept")
-    )]
-    pub fn with_tls(runtime: R, options: TlsOptions, limits: Limits) -> Result<Self, BuildError> {
-        #[cfg(not(feature = "tls"))]
-        let _ = options;
+    pub fn with_tls(runtime: R, tls: TlsOptions, limits: Limits) -> Result<Self, BuildError> {
+        Self::with_options(runtime, NetOptions::default().tls(tls).limits(limits))
+    }
+
+    /// A transport with these options. The environment is read now, if a proxy is to be found there.
+    ///
+    /// # Errors
+    /// [`BuildError::Tls`] when an added certificate cannot be read.
+    pub fn with_options(runtime: R, options: NetOptions) -> Result<Self, BuildError> {
+        let patience = options.patience();
+        let cookies = options.cookies;
         Ok(Self {
             inner: Arc::new(Inner {
                 runtime,
                 epoch: std::time::Instant::now(),
-                limits,
+                limits: options.limits,
+                proxies: options.proxy.into_rules(),
+                patience,
+                cookies: cookies.unwrap_or_else(|| Arc::new(CookieJar::default())),
+                pool: Arc::new(Pool::new()),
                 #[cfg(feature = "tls")]
-                tls: tls::Tls::new(options)?,
+                tls: tls::Tls::new(options.tls)?,
             }),
         })
     }
@@ -140,15 +122,60 @@ impl<R: Runtime> NetTransport<R> {
         })
     }
 
-    async fn connect(&self, address: &Address) -> Result<NetStream<R::Stream>, NetError> {
-        let connecting = self.inner.runtime.connect(address.host(), address.port());
-        let stream = connecting
-            .await
-            .map_err(|error| NetError::connect(address, &error))?;
+    /// A stream to the server, through its proxy if it has one, with TLS if it wants it.
+    async fn connect(
+        &self,
+        address: &Address,
+        proxy: Option<&Server>,
+    ) -> Result<NetStream<R::Stream>, NetError> {
+        let stream = match proxy {
+            Some(proxy) => {
+                let tunnel = async {
+                    let stream = self.reach(proxy).await?;
+                    tunnel::open(stream, proxy, address).await
+                };
+                self.patiently(proxy, tunnel).await?
+            }
+            None => self.plain(address, &address.authority()).await?,
+        };
         if address.is_secure() {
             self.wrap(address, stream).await
         } else {
-            Ok(NetStream::Plain(stream))
+            Ok(stream)
+        }
+    }
+
+    /// A stream to the proxy itself.
+    async fn reach(&self, proxy: &Server) -> Result<NetStream<R::Stream>, NetError> {
+        tracing::debug!(%proxy, "connecting");
+        let stream = self.plain(proxy.address(), &proxy.to_string()).await?;
+        if proxy.address().is_secure() {
+            self.wrap(proxy.address(), stream).await
+        } else {
+            Ok(stream)
+        }
+    }
+
+    async fn plain(&self, address: &Address, who: &str) -> Result<NetStream<R::Stream>, NetError> {
+        let connecting = self.inner.runtime.connect(address.host(), address.port());
+        let stream = connecting.await;
+        stream
+            .map(NetStream::Plain)
+            .map_err(|error| NetError::connect(who, &error))
+    }
+
+    /// Waits for a proxy for as long as one may wait.
+    async fn patiently<T>(
+        &self,
+        proxy: &Server,
+        work: impl Future<Output = Result<T, NetError>>,
+    ) -> Result<T, NetError> {
+        let patience = self.inner.patience;
+        match select(pin!(work), pin!(self.inner.runtime.sleep(patience))).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                Err(proxy.failed(format_args!("did not answer within {patience:?}")))
+            }
         }
     }
 
@@ -156,7 +183,7 @@ impl<R: Runtime> NetTransport<R> {
     async fn wrap(
         &self,
         address: &Address,
-        stream: R::Stream,
+        stream: NetStream<R::Stream>,
     ) -> Result<NetStream<R::Stream>, NetError> {
         self.inner
             .tls
@@ -166,8 +193,99 @@ impl<R: Runtime> NetTransport<R> {
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn wrap(&self, _: &Address, _: R::Stream) -> Result<NetStream<R::Stream>, NetError> {
+    async fn wrap(
+        &self,
+        _: &Address,
+        _: NetStream<R::Stream>,
+    ) -> Result<NetStream<R::Stream>, NetError> {
         Err(NetError::tls(NO_TLS))
+    }
+
+    /// Sends a request and waits for the head of its answer, whatever that is.
+    async fn exchange(
+        &self,
+        mut request: http::Request<Bytes>,
+    ) -> Result<http::Response<NetBody<R::Stream>>, NetError> {
+        let uri = request.uri().clone();
+        let address = Address::of(&uri)?;
+        self.attach_cookies(&uri, request.headers_mut());
+        let proxy = self.inner.proxies.find(&address)?;
+        let forwarding = proxy.filter(|proxy| !address.is_secure() && proxy.kind() == Kind::Http);
+        let answer = match forwarding {
+            Some(proxy) => self.ask_proxy(&address, proxy, request).await?,
+            None => self.ask(&address, proxy, request).await?,
+        };
+        self.keep_cookies(&uri, answer.headers());
+        Ok(answer)
+    }
+
+    /// Asks the server itself.
+    async fn ask(
+        &self,
+        address: &Address,
+        proxy: Option<&Server>,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<NetBody<R::Stream>>, NetError> {
+        let who = address.authority();
+        let request = http1::in_origin_form(address, request)?;
+        let fresh = || self.connect(address, proxy);
+        self.send(address, &who, request, fresh).await
+    }
+
+    /// Asks a proxy that passes requests on.
+    async fn ask_proxy(
+        &self,
+        address: &Address,
+        proxy: &Server,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<NetBody<R::Stream>>, NetError> {
+        let who = proxy.to_string();
+        let request = http1::in_absolute_form(address, request, proxy.basic())?;
+        let fresh = || self.patiently(proxy, self.reach(proxy));
+        let answer = self.send(address, &who, request, fresh).await?;
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy.wants_credentials(proxy.basic().is_some()));
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request on a connection that is there and turns out to be alive, or else on a fresh one.
+    async fn send<F>(
+        &self,
+        address: &Address,
+        who: &str,
+        mut request: Wire,
+        fresh: impl FnOnce() -> F,
+    ) -> Result<http::Response<NetBody<R::Stream>>, NetError>
+    where
+        F: Future<Output = Result<NetStream<R::Stream>, NetError>>,
+    {
+        let home = || Home {
+            pool: Arc::clone(&self.inner.pool),
+            origin: address.origin(),
+        };
+        while let Some(live) = self.inner.pool.take(&address.origin()) {
+            match http1::send(live, who, request, home()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered {
+                    request: Some(unsent),
+                    ..
+                }) => request = *unsent,
+                // The server may have acted on it: whether to ask again is not for the network to say.
+                Err(Unanswered { error, .. }) => return Err(error),
+            }
+        }
+        let live = Live::over(fresh().await?, who).await?;
+        let answer = http1::send(live, who, request, home()).await;
+        answer.map_err(|unanswered| unanswered.error)
+    }
+
+    fn attach_cookies(&self, uri: &Uri, headers: &mut HeaderMap) {
+        cookies::attach(&*self.inner.cookies, uri, headers);
+    }
+
+    fn keep_cookies(&self, uri: &Uri, headers: &HeaderMap) {
+        cookies::keep(&*self.inner.cookies, uri, headers);
     }
 }
 
@@ -181,23 +299,39 @@ impl<R: Runtime> Transport for NetTransport<R> {
 
     async fn request(
         &self,
-        request: http::Request<Bytes>,
+        mut request: http::Request<Bytes>,
     ) -> Result<http::Response<Self::Body>, NetError> {
-        let address = Address::of(request.uri())?;
-        let stream = self.connect(&address).await?;
-        http1::exchange(stream, &address, request).await
+        for _ in 0..redirect::MOST {
+            let answer = self.exchange(request.clone()).await?;
+            let Some(next) = redirect::next(&request, &answer) else {
+                return Ok(answer);
+            };
+            tracing::debug!(status = answer.status().as_u16(), "redirected");
+            request = next;
+        }
+        self.exchange(request).await
     }
 
     async fn open_web_socket(
         &self,
-        request: http::Request<()>,
+        mut request: http::Request<()>,
     ) -> Result<Self::WebSocket, NetError> {
-        let address = Address::of(request.uri())?;
-        let stream = self.connect(&address).await?;
-        web_socket::open(stream, &address, request, &self.inner.limits).await
+        let uri = request.uri().clone();
+        let address = Address::of(&uri)?;
+        self.attach_cookies(&uri, request.headers_mut());
+        let proxy = self.inner.proxies.find(&address)?;
+        let stream = self.connect(&address, proxy).await?;
+        let opening = web_socket::ask(stream, &address, request).await?;
+        self.keep_cookies(&uri, opening.headers());
+        let socket = opening.finish(&address, &self.inner.limits).await?;
+        // Whoever has a WebSocket makes no requests.
+        self.inner.pool.close(&address.origin());
+        Ok(socket)
     }
 
     async fn sleep_until(&self, deadline: Instant) {
+        // Nobody else comes by regularly.
+        self.inner.pool.prune();
         self.inner.runtime.sleep(deadline.since(self.now())).await;
     }
 
@@ -210,7 +344,7 @@ impl<R: Runtime> Transport for NetTransport<R> {
     }
 }
 
-impl<R> Clone for NetTransport<R> {
+impl<R: Runtime> Clone for NetTransport<R> {
     fn clone(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
@@ -218,11 +352,12 @@ impl<R> Clone for NetTransport<R> {
     }
 }
 
-impl<R> core::fmt::Debug for NetTransport<R> {
+impl<R: Runtime> core::fmt::Debug for NetTransport<R> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let up = Duration::from_secs(self.inner.epoch.elapsed().as_secs());
         f.debug_struct("NetTransport")
             .field("up", &up)
+            .field("idle", &self.inner.pool.len())
             .finish_non_exhaustive()
     }
 }

@@ -6,12 +6,12 @@ use std::io;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// Bytes to and from a server.
+/// Bytes to and from a server, or a proxy. There may be TLS in TLS: a server's in that of a proxy.
 #[derive(Debug)]
 pub(super) enum NetStream<S> {
     Plain(S),
     #[cfg(feature = "tls")]
-    Tls(Box<futures_rustls::client::TlsStream<S>>),
+    Tls(Box<futures_rustls::client::TlsStream<Self>>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for NetStream<S> {

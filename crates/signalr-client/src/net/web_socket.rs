@@ -48,37 +48,63 @@ fn config(limits: &Limits) -> WebSocketConfig {
         .max_frame_size(Some(largest))
 }
 
-/// The WebSocket handshake.
-pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+/// An answer to the first request of a WebSocket.
+pub(super) struct Opening<S> {
+    key: String,
+    head: http::response::Parts,
+    upgraded: Option<(NetStream<S>, Bytes)>,
+}
+
+/// Asks for a WebSocket.
+pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
     address: &Address,
     request: http::Request<()>,
-    limits: &Limits,
-) -> Result<NetWebSocket<S>, NetError> {
+) -> Result<Opening<S>, NetError> {
     let key = generate_key();
-    let request = upgrade_request(address, request, &key)?;
-    let (head, upgraded) = http1::upgrade(stream, address, request).await?;
-    let Some((stream, read)) = upgraded else {
-        return Err(NetError::refused(head.status.as_u16()));
-    };
-    if !is_accepted(&head.headers, &key) {
-        return Err(NetError::failed(format!(
-            "{} did not open a WebSocket as RFC 6455 wants it",
-            address.authority()
-        )));
-    }
-    let config = Some(config(limits));
-    // Bytes right behind the answer are rare. A socket that begins with some never gets its full read buffer, which costs
-    // it a second read for most messages, so it is made only when there are any.
-    let stream = if read.is_empty() {
-        WebSocketStream::from_raw_socket(stream, Role::Client, config).await
-    } else {
-        WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config).await
-    };
-    Ok(NetWebSocket {
-        stream,
-        closed: None,
+    let request = upgrade_request(request, &key)?;
+    let request = http1::in_origin_form(address, request.map(|()| Bytes::new()))?;
+    let (head, upgraded) = http1::upgrade(stream, &address.authority(), request).await?;
+    Ok(Opening {
+        key,
+        head,
+        upgraded,
     })
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
+    pub(super) const fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The WebSocket, if the answer is as it must be.
+    pub(super) async fn finish(
+        self,
+        address: &Address,
+        limits: &Limits,
+    ) -> Result<NetWebSocket<S>, NetError> {
+        let Some((stream, read)) = self.upgraded else {
+            return Err(NetError::refused(self.head.status.as_u16()));
+        };
+        if !is_accepted(&self.head.headers, &self.key) {
+            return Err(NetError::failed(format!(
+                "{} did not open a WebSocket as RFC 6455 wants it",
+                address.authority()
+            )));
+        }
+        let config = Some(config(limits));
+        // Bytes right behind the answer are rare. A socket that begins with some never gets its full read buffer, which
+        // costs it a second read for most messages, so it is made only when there are any.
+        let stream = if read.is_empty() {
+            WebSocketStream::from_raw_socket(stream, Role::Client, config).await
+        } else {
+            WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config).await
+        };
+        Ok(NetWebSocket {
+            stream,
+            closed: None,
+        })
+    }
 }
 
 /// Whether the server answers to this key, and insists on nothing that was not offered.
@@ -100,16 +126,9 @@ fn is_accepted(headers: &HeaderMap, key: &str) -> bool {
 }
 
 /// Adds what RFC 6455 wants of the first request.
-fn upgrade_request(
-    address: &Address,
-    request: http::Request<()>,
-    key: &str,
-) -> Result<http::Request<()>, NetError> {
+fn upgrade_request(request: http::Request<()>, key: &str) -> Result<http::Request<()>, NetError> {
     let (mut head, body) = request.into_parts();
     let headers = &mut head.headers;
-    if !headers.contains_key(header::HOST) {
-        headers.insert(header::HOST, address.host_header()?);
-    }
     headers.insert(
         header::CONNECTION,
         http::HeaderValue::from_static("Upgrade"),

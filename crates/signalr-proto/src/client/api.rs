@@ -83,6 +83,18 @@ impl Call {
     }
 }
 
+/// What becomes of a call that meets no connection, or loses the one it was made on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// Waits while the connection is being made, for the first time or again, instead of failing. Not for calls with upload
+    /// streams.
+    pub wait: bool,
+    /// Is made again, under the same id, when the connection is lost before the answer came and there is another one. The server
+    /// may carry it out twice. Only for calls with one answer and without upload streams.
+    pub repeat: bool,
+}
+
 /// Something that happened to the machine. The driver reports it with the time it happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -313,6 +325,11 @@ pub enum Event {
     },
     /// The connection has its new WebSocket, and nothing was lost. The public id stays.
     Resumed,
+    /// Messages of the offline queue were too old to be sent, and were dropped.
+    Expired {
+        /// How many.
+        messages: usize,
+    },
     /// The server took a new access token (`TR-84`).
     AuthenticationRefreshed {
         /// How long it lives, if the server says so.

@@ -54,6 +54,10 @@ pub struct ClientConfig {
     pub reconnect: ReconnectPolicy,
     /// What to do when the first start fails. Default: nothing, as in the official clients.
     pub retry_start: ReconnectPolicy,
+    /// What becomes of calls that are made while there is no connection but one is being made. Default: they fail.
+    pub while_reconnecting: WhileReconnecting,
+    /// Keeps messages without an answer that are sent meanwhile, although calls fail. Default: none.
+    pub offline_queue: Option<OfflineQueue>,
     /// Asks for stateful reconnect, and keeps up to this many bytes that the server has not acknowledged. Default: none, which
     /// means that the feature is off unless the address says `useStatefulReconnect=true`.
     pub stateful_reconnect: Option<usize>,
@@ -85,6 +89,8 @@ impl ClientConfig {
             close_timeout: Duration::from_secs(5),
             reconnect: ReconnectPolicy::Never,
             retry_start: ReconnectPolicy::Never,
+            while_reconnecting: WhileReconnecting::Fail,
+            offline_queue: None,
             stateful_reconnect: None,
             limits: Limits::CLIENT,
         })
@@ -177,6 +183,28 @@ impl ReconnectPolicy {
             max_attempts: None,
         }
     }
+}
+
+/// What becomes of calls that are made while the connection is being made, for the first time or again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhileReconnecting {
+    /// They fail at once (`CB-23`).
+    #[default]
+    Fail,
+    /// They wait for the connection, and fail when there will be none. At most
+    /// [`Limits::max_outgoing_bytes`] wait.
+    Wait,
+}
+
+/// Bounds of the messages that wait for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a queue has a size and an age")]
+pub struct OfflineQueue {
+    /// Their size; further ones are refused with [`SendError::Full`](crate::SendError::Full).
+    pub max_bytes: usize,
+    /// Their age; older ones are dropped, which [`Event::Expired`](super::Event::Expired) tells.
+    pub max_age: Duration,
 }
 
 /// What a custom reconnect policy decides by.

@@ -6,7 +6,7 @@ use super::ClientConnection;
 use super::api::Event;
 use super::link::Link;
 use super::refresh::Refresh;
-use super::state::{Attempt, Course, Grant, Session, State, Step};
+use super::state::{Attempt, Course, Grant, Session, State, Step, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;
@@ -34,6 +34,7 @@ impl ClientConnection {
         let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
         self.enter(Step::Handshaking(link, grant, decoder), course);
         let protocol = self.config.protocol;
+        self.stats.shaking_hands(self.now);
         self.outbox
             .write_control(|out| handshake::encode_request(out, protocol, version));
     }
@@ -85,17 +86,14 @@ impl ClientConnection {
             refresh_at: None,
             stateful: stateful.flatten(),
         }));
+        // The send that carried the handshake may still wait for its answer, which nothing else would miss.
+        let post = self.timers.get(Timer::Post);
         self.timers.clear();
-        // The request that carried the handshake may still be under way.
-        if self
-            .state
-            .http_mut()
-            .is_some_and(|link| link.post.is_some())
-        {
-            self.arm_post();
-        }
+        self.timers.set(Timer::Post, post);
         self.begin_keep_alive();
         self.schedule_refresh(lifetime, offered);
+        self.send_parked();
+        self.stats.established(self.now, !is_new);
         self.tell(if is_new {
             Event::Connected { connection_id }
         } else {

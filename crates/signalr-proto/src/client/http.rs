@@ -58,6 +58,7 @@ impl ClientConnection {
         }
         let op = self.ops.next();
         let batch = self.outbox.next_batch(op)?;
+        self.stats.public.bytes_sent += batch.len() as u64;
         let request = link.post(op, batch).ok()?;
         self.arm_post();
         Some(Action::Request {

@@ -89,6 +89,19 @@ impl Invocations {
         }
     }
 
+    /// The call that was made last, if it is open.
+    pub(super) fn latest(&self) -> Option<InvocationId> {
+        let (id, entry) = self.entries.last_key_value()?;
+        matches!(
+            entry,
+            Entry::Pending {
+                kind: Kind::Call,
+                ..
+            }
+        )
+        .then_some(InvocationId(*id))
+    }
+
     pub(super) fn is_upload_open(&self, stream: InvocationId) -> bool {
         matches!(self.entries.get(&stream.0), Some(Entry::Upload))
     }
@@ -153,19 +166,26 @@ impl Invocations {
         Match::Cancelled
     }
 
-    /// Forgets everything and tells which calls have to be told, in the order they were made (`CB-63`).
-    pub(super) fn fail_all(
+    /// Forgets everything but the calls that stay, and tells which have to be told, in the order they were made (`CB-63`).
+    pub(super) fn fail(
         &mut self,
         reason: &CloseReason,
-    ) -> impl Iterator<Item = (InvocationId, CallError)> + use<> {
+        stays: impl Fn(u64) -> bool,
+    ) -> Vec<(InvocationId, CallError)> {
         let entries = core::mem::take(&mut self.entries);
-        self.pending = 0;
         self.cancelled = 0;
         let reason = reason.clone();
         let pending = entries
             .into_iter()
             .filter(|(_, entry)| matches!(entry, Entry::Pending { .. }));
-        pending.map(move |(id, _)| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
+        let (staying, failed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            pending.partition(|(id, _)| stays(*id));
+        self.pending = staying.len();
+        self.entries = staying;
+        failed
+            .into_keys()
+            .map(|id| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
+            .collect()
     }
 
     /// Takes a pending call out, with its uploads: nobody reads them any more (`CB-42`).

@@ -27,7 +27,10 @@ impl ClientConnection {
                 let Attempt { step, course } = *attempt;
                 match step {
                     Step::Handshaking(link, ..) => self.abandon(link),
-                    step => step.ops().for_each(|op| self.abort(op)),
+                    step @ (Step::NegotiateToken(_)
+                    | Step::Negotiate(_)
+                    | Step::SocketToken(..)
+                    | Step::Opening(..)) => step.ops().for_each(|op| self.abort(op)),
                 }
                 self.end(was_established(course.outage), CloseReason::Stopped);
             }
@@ -48,6 +51,7 @@ impl ClientConnection {
     fn begin_stopping(&mut self, mut session: Box<Session>) {
         self.abort_refresh(&mut session);
         self.fail_pending(&CloseReason::Stopped);
+        self.fail_parked(&CloseReason::Stopped);
         let protocol = self.config.protocol;
         self.outbox
             .write_control(|out| protocol.encode_close(out, None, false));
@@ -125,16 +129,6 @@ impl ClientConnection {
         self.act(Action::Abort { op });
     }
 
-    /// Tells every pending call, before anything else is told (`CB-63`).
-    fn fail_pending(&mut self, reason: &CloseReason) {
-        for (invocation_id, error) in self.invocations.fail_all(reason) {
-            self.tell(Event::Completion {
-                invocation_id,
-                outcome: Err(error),
-            });
-        }
-    }
-
     /// Back to the beginning, with the last event of this life.
     fn end(&mut self, was_established: bool, reason: CloseReason) {
         self.timers.clear();
@@ -142,6 +136,7 @@ impl ClientConnection {
         self.incoming.clear();
         self.read_paused = false;
         self.state = State::Disconnected;
+        self.fail_parked(&reason);
         self.tell(if was_established {
             Event::Closed { reason }
         } else {
@@ -382,8 +377,7 @@ impl ClientConnection {
         self.keeps_alive = !self.state.is_polling();
         self.listen();
         if self.keeps_alive {
-            let protocol = self.config.protocol;
-            self.write_control(|out| protocol.encode_ping(out));
+            self.send_ping();
         } else {
             self.arm_poll();
         }
@@ -394,6 +388,11 @@ impl ClientConnection {
         if self.outbox.has_waiting() {
             return self.spoke();
         }
+        self.send_ping();
+    }
+
+    fn send_ping(&mut self) {
+        self.stats.public.pings_sent += 1;
         let protocol = self.config.protocol;
         self.write_control(|out| protocol.encode_ping(out));
     }

@@ -12,15 +12,19 @@ mod incoming;
 mod invocations;
 mod lifetime;
 mod link;
+mod parked;
 mod receive;
 mod refresh;
 mod resume;
 mod state;
+mod stats;
 
 pub use api::{
-    Action, Call, CallError, ConnectionState, Event, Ignored, Input, InvocationId, Output, ReplyTo,
+    Action, Call, CallError, CallOptions, ConnectionState, Event, Ignored, Input, InvocationId,
+    Output, ReplyTo,
 };
-pub use config::{ClientConfig, ReconnectPolicy, RetryContext};
+pub use config::{ClientConfig, OfflineQueue, ReconnectPolicy, RetryContext, WhileReconnecting};
+pub use stats::Stats;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,7 +44,9 @@ use crate::transport::{OpId, OpIds};
 use incoming::Incoming;
 use invocations::{IdText, Invocations, Kind};
 use link::{Link, Part};
+use parked::Parked;
 use state::{State, Timer};
+use stats::Counters;
 
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {
@@ -61,6 +67,9 @@ pub struct ClientConnection {
     /// The latest time seen.
     now: Instant,
     read_paused: bool,
+    /// Messages that wait for a connection or may have to be repeated on the next.
+    parked: Option<Box<Parked>>,
+    stats: Box<Counters>,
     /// Whether the transport needs pings and a server timeout.
     keeps_alive: bool,
 }
@@ -86,6 +95,8 @@ impl ClientConnection {
             epoch: 0,
             now: Instant::ZERO,
             read_paused: false,
+            parked: None,
+            stats: Box::default(),
             keeps_alive: true,
         }
     }
@@ -135,6 +146,12 @@ impl ClientConnection {
         self.incoming.bytes()
     }
 
+    /// What has happened since the machine was made.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats.public
+    }
+
     /// Which timer the deadline of [`Output::Wait`] belongs to; for logs.
     #[must_use]
     pub fn wait_reason(&self) -> &'static str {
@@ -174,7 +191,27 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, Some(Kind::Call), target, arguments)
+        self.call_with(
+            now,
+            Some(Kind::Call),
+            target,
+            arguments,
+            CallOptions::default(),
+        )
+    }
+
+    /// [`invoke`](Self::invoke) with options.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written and no id was used.
+    pub fn invoke_with<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+        options: CallOptions,
+    ) -> Result<Call, SendError> {
+        self.call_with(now, Some(Kind::Call), target, arguments, options)
     }
 
     /// Calls a method and expects a stream: [`Event::StreamItem`]s, then [`Event::Completion`].
@@ -189,7 +226,27 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, Some(Kind::Stream), target, arguments)
+        self.call_with(
+            now,
+            Some(Kind::Stream),
+            target,
+            arguments,
+            CallOptions::default(),
+        )
+    }
+
+    /// [`stream`](Self::stream) with options.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written and no id was used.
+    pub fn stream_with<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+        options: CallOptions,
+    ) -> Result<Call, SendError> {
+        self.call_with(now, Some(Kind::Stream), target, arguments, options)
     }
 
     /// Calls a method without expecting an answer.
@@ -204,17 +261,30 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, None, target, arguments)
+        self.call_with(now, None, target, arguments, CallOptions::default())
     }
 
-    fn call<A: HubArguments + ?Sized>(
+    /// [`send`](Self::send) with options.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was written and no id was used.
+    pub fn send_with<A: HubArguments + ?Sized>(
         &mut self,
         now: Instant,
+        target: &str,
+        arguments: &A,
+        options: CallOptions,
+    ) -> Result<Call, SendError> {
+        self.call_with(now, None, target, arguments, options)
+    }
+
+    /// Writes a call to the connection that there is.
+    fn call<A: HubArguments + ?Sized>(
+        &mut self,
         kind: Option<Kind>,
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.active(now)?;
         if target.is_empty() {
             return Err(SendError::EmptyTarget);
         }
@@ -322,6 +392,7 @@ impl ClientConnection {
     pub fn cancel(&mut self, now: Instant, id: InvocationId) {
         self.advance(now);
         self.outputs.retain(|output| !output.is_about(id));
+        self.unpark(id);
         if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
             self.outbox.write_always(|out| {
@@ -342,6 +413,7 @@ impl ClientConnection {
 
     /// Something was written: the next ping can wait (`CB-12`).
     fn spoke(&mut self) {
+        self.stats.public.messages_sent += 1;
         let deadline = self
             .keeps_alive
             .then(|| self.now.after(self.config.keep_alive_interval));
@@ -406,6 +478,7 @@ impl ClientConnection {
             return self.next_post();
         };
         let batch = self.outbox.next_batch(socket.op)?;
+        self.stats.public.bytes_sent += batch.len() as u64;
         Some(Action::Send {
             op: socket.op,
             message: socket.message(batch),

@@ -32,7 +32,8 @@ impl ClientConnection {
         if bytes.is_empty() {
             return;
         }
-        match self.take_attempt_if(|state| matches!(state, State::Connecting(_))) {
+        let shaking = |state: &State| matches!(state, State::Connecting(attempt) if matches!(attempt.step, Step::Handshaking(..)));
+        match self.take_attempt_if(shaking) {
             Some(attempt) => self.handle_handshake_bytes(attempt, bytes),
             None => {
                 self.listen();
@@ -67,6 +68,7 @@ impl ClientConnection {
         if bytes.is_empty() {
             return;
         }
+        self.stats.public.bytes_received += bytes.len() as u64;
         self.incoming.push(bytes);
         let (waiting, limit) = (self.incoming.bytes(), self.config.limits.max_incoming_bytes);
         // A single message may be larger than what may wait.
@@ -110,6 +112,7 @@ impl ClientConnection {
     }
 
     fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
+        self.stats.public.messages_received += 1;
         if !self.admit(message.as_ref()) {
             return None;
         }
@@ -143,10 +146,14 @@ impl ClientConnection {
                 outcome,
                 ..
             }) => match self.invocations.complete(&invocation_id, outcome) {
-                Match::For(invocation_id, outcome) => Some(Event::Completion {
-                    invocation_id,
-                    outcome,
-                }),
+                Match::For(invocation_id, outcome) => {
+                    self.unpark(invocation_id);
+                    self.stats.answered(self.now, invocation_id);
+                    Some(Event::Completion {
+                        invocation_id,
+                        outcome,
+                    })
+                }
                 Match::Cancelled => None,
                 Match::Unknown => Some(Event::Ignored(Ignored::Completion { invocation_id })),
             },
@@ -157,7 +164,10 @@ impl ClientConnection {
                 self.closed_by_server(error.as_deref(), allow_reconnect);
                 None
             }
-            Some(HubMessage::Ping) => None,
+            Some(HubMessage::Ping) => {
+                self.stats.public.pings_received += 1;
+                None
+            }
             // Without stateful reconnect these two mean nothing.
             Some(HubMessage::Ack { sequence_id }) => self
                 .outbox
@@ -189,6 +199,9 @@ impl ClientConnection {
         if self.outbox.sent(op) {
             self.tell(Event::Writable);
         }
+        if self.stats.wants_probe() && !self.outbox.has_waiting() {
+            self.stats.probe(self.now, self.invocations.latest());
+        }
     }
 
     /// A request, a question or a socket is over.
@@ -219,7 +232,9 @@ impl ClientConnection {
                     code: 1000 | 1005 | 1006,
                     ..
                 } => CloseReason::HandshakeEnded,
-                cause => cause.into(),
+                cause @ (EndCause::WebSocketClose { .. }
+                | EndCause::Refused { .. }
+                | EndCause::Failed { .. }) => cause.into(),
             }),
             State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
                 self.resume_failed()

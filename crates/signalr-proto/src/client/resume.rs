@@ -126,6 +126,7 @@ impl ClientConnection {
             .resume(|out, id| protocol.encode_sequence(out, id));
         self.schedule_ack();
         self.spoke();
+        self.stats.public.resumes += 1;
         self.tell(Event::Resumed);
     }
 

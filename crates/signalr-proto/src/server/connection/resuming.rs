@@ -1,5 +1,8 @@
 //! Stateful reconnect: how a connection outlives its WebSocket (`transports`, section 11).
 
+use bytes::Bytes;
+
+use super::reading::pull;
 use super::{ServerConnection, State, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::{HubMessage, Role};
@@ -92,21 +95,27 @@ impl ServerConnection {
     /// What the old WebSocket brought and nobody has looked at yet. The client will say it again, as it was not acknowledged;
     /// only Acks count, for not every client repeats those.
     fn forget_unread(&mut self) {
-        if let State::Open(decoder) = &mut self.state {
-            while let Ok(Some(frame)) =
-                super::reading::pull(&mut self.incoming, &mut self.incoming_bytes, |bytes| {
-                    decoder.decode(bytes)
-                })
+        while let Some(frame) = self.unread_frame() {
+            if let Ok(Some(HubMessage::Ack { sequence_id })) =
+                self.protocol.decode(Role::Server, &frame)
             {
-                if let Ok(Some(HubMessage::Ack { sequence_id })) =
-                    self.protocol.decode(Role::Server, &frame)
-                {
-                    self.outbox.acknowledge(sequence_id);
-                }
+                self.acknowledged(sequence_id);
             }
+        }
+        if let State::Open(decoder) = &mut self.state {
             *decoder = FrameDecoder::new(self.protocol, self.config.limits.max_message_size);
         }
         self.forget_incoming();
+    }
+
+    fn unread_frame(&mut self) -> Option<Bytes> {
+        let State::Open(decoder) = &mut self.state else {
+            return None;
+        };
+        let decode = |bytes: &mut Bytes| decoder.decode(bytes);
+        pull(&mut self.incoming, &mut self.incoming_bytes, decode)
+            .ok()
+            .flatten()
     }
 
     pub(super) fn acknowledged(&mut self, sequence_id: u64) {

@@ -231,6 +231,20 @@ fn what_was_not_read_is_left_to_the_replay_but_acks_count() {
 }
 
 #[test]
+fn writers_hear_of_the_room_that_an_ack_among_the_unread_makes() {
+    let mut test = stateful_with(ServerConfig {
+        stateful_reconnect_buffer_size: 10,
+        ..config()
+    });
+    test.say("a");
+    assert!(test.machine.send(test.now, "b", &()).is_err());
+    test.input(ServerInput::ReadPaused);
+    test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
+    assert!(test.attach());
+    assert_eq!(test.events, [ServerEvent::Writable, ServerEvent::Resumed]);
+}
+
+#[test]
 fn what_was_read_goes_on_to_be_handed_out_without_a_web_socket() {
     let mut test = stateful();
     test.input(ServerInput::ReadPaused);

@@ -1,0 +1,82 @@
+//! The state of a connection, for those who wait for it.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+
+use futures_util::Stream;
+use signalr_proto::client::ConnectionState;
+
+use crate::shared::{DriverState, Shared};
+
+/// The state that was told last, and who wants to hear of the next.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    told: ConnectionState,
+    waiting: Vec<Waker>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            told: ConnectionState::Disconnected,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl Watch {
+    /// The machine was told something: whoever waits hears of another state.
+    pub(crate) fn update(&mut self, state: ConnectionState, wakers: &mut Vec<Waker>) {
+        if self.told != state {
+            self.told = state;
+            wakers.append(&mut self.waiting);
+        }
+    }
+
+    pub(crate) fn end(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.append(&mut self.waiting);
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+    }
+}
+
+/// The states of a connection: what [`HubConnection::states`](crate::HubConnection::states) returns. It does not keep the
+/// connection.
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct States {
+    shared: Arc<Shared>,
+    seen: Option<ConnectionState>,
+}
+
+impl States {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, seen: None }
+    }
+}
+
+impl Stream for States {
+    type Item = ConnectionState;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let state = {
+            let mut inner = self.shared.lock();
+            let state = inner.machine.state();
+            if self.seen == Some(state) {
+                if matches!(inner.driver, DriverState::Gone) {
+                    return Poll::Ready(None);
+                }
+                inner.watch.wait(cx);
+                return Poll::Pending;
+            }
+            state
+        };
+        self.seen = Some(state);
+        Poll::Ready(Some(state))
+    }
+}

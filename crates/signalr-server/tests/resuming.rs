@@ -1,0 +1,211 @@
+//! Stateful reconnect: connections that outlive their WebSockets.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use signalr_server::HubRequest;
+use signalr_testkit::memory::MemoryClient;
+use support::{SECOND, Test, call, result, soon};
+
+const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
+
+fn stateful() -> Test {
+    Test::new(|options| options.stateful_reconnect = true)
+}
+
+fn hear(number: u32) -> Option<String> {
+    Some(format!(
+        r#"{{"type":1,"target":"Hear","arguments":[{number}]}}"#
+    ))
+}
+
+/// Negotiates, and returns the query for WebSockets.
+async fn negotiate(test: &Test, query: &str) -> String {
+    let query = format!("negotiateVersion=1&useStatefulReconnect=true&{query}");
+    let request = HubRequest::new("/hub/negotiate", &query, HeaderMap::new());
+    let response = test.server.negotiate(&Method::POST, request).await;
+    token(response.body())
+}
+
+fn token(body: &Bytes) -> String {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(body["useStatefulReconnect"], true);
+    format!("id={}", body["connectionToken"].as_str().unwrap())
+}
+
+async fn open(test: &Test, query: &str) -> Result<MemoryClient, StatusCode> {
+    MemoryClient::open(&test.server, query).await
+}
+
+async fn connect(test: &Test, query: &str) -> MemoryClient {
+    let mut client = open(test, query).await.unwrap();
+    client
+        .send(b"{\"protocol\":\"json\",\"version\":2}\x1e")
+        .await;
+    assert_eq!(soon(client.record()).await.as_deref(), Some("{}"));
+    client
+}
+
+async fn tell(test: &Test, client: &str, number: u32) {
+    let client = test.server.clients().client(client);
+    client.send("Hear", (number,)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let mut client = connect(&test, &query).await;
+    let id = client.id().to_owned();
+    client.send_records(&[&call(1, "Wait", "")]).await;
+    for round in 0..3 {
+        tell(&test, &id, round * 2).await;
+        assert_eq!(soon(client.message()).await, hear(round * 2));
+        assert!(test.server.cut(&id));
+        assert_eq!(soon(client.message()).await, None);
+        tell(&test, &id, round * 2 + 1).await;
+        client = open(&test, &query).await.unwrap();
+        client.send_records(&[SEQUENCE, &call(1, "Wait", "")]).await;
+        assert_eq!(soon(client.message()).await.as_deref(), Some(SEQUENCE));
+        for number in 0..round * 2 + 2 {
+            assert_eq!(soon(client.message()).await, hear(number));
+        }
+    }
+    test.gate.add_permits(1);
+    let ack = Some(r#"{"type":8,"sequenceId":1}"#.to_owned());
+    let mut last = [soon(client.message()).await, soon(client.message()).await];
+    last.sort();
+    assert_eq!(last, [result(1, "1"), ack]);
+    assert_eq!(test.notes(), ["connected"]);
+    assert_eq!(test.server.connection_count(), 1);
+    client.close().await;
+    soon(client.gone()).await;
+    assert_eq!(test.notes(), ["connected", "disconnected: the client left"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_web_socket_takes_over_from_one_that_still_seems_to_stand() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let mut first = connect(&test, &query).await;
+    let id = first.id().to_owned();
+    tell(&test, &id, 1).await;
+    assert_eq!(soon(first.message()).await, hear(1));
+    let mut second = open(&test, &query).await.unwrap();
+    assert_eq!(second.id(), id);
+    assert_eq!(soon(second.message()).await.as_deref(), Some(SEQUENCE));
+    assert_eq!(soon(second.message()).await, hear(1));
+    assert_eq!(soon(first.message()).await, None);
+    soon(first.gone()).await;
+    second
+        .send_records(&[SEQUENCE, &call(1, "Add", "1,2")])
+        .await;
+    assert_eq!(soon(second.message()).await, result(1, "3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_come_back_is_forgotten_after_the_disconnect_timeout() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let client = connect(&test, &query).await;
+    let left = tokio::time::Instant::now();
+    soon(client.gone()).await;
+    assert_eq!(left.elapsed().as_secs(), 15);
+    assert_eq!(test.notes(), ["connected", "disconnected: the client left"]);
+    let refused = open(&test, &query).await.map(|_| ());
+    assert_eq!(refused, Err(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_same_user_may_take_a_connection_over() {
+    let test = stateful();
+    let query = negotiate(&test, "user=alice").await;
+    let mut client = connect(&test, &format!("{query}&user=alice")).await;
+    for other in [query.clone(), format!("{query}&user=eve")] {
+        let refused = open(&test, &other).await.map(|_| ());
+        assert_eq!(refused, Err(StatusCode::FORBIDDEN));
+    }
+    client.send_records(&[&call(1, "Add", "1,2")]).await;
+    assert_eq!(soon(client.message()).await, result(1, "3"));
+    assert!(open(&test, &format!("{query}&user=alice")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_version_1_cannot_be_taken_over() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let mut client = MemoryClient::connect(&test.server, &query).await;
+    let refused = open(&test, &query).await.map(|_| ());
+    assert_eq!(refused, Err(StatusCode::CONFLICT));
+    test.server.cut(client.id());
+    assert_eq!(soon(client.message()).await, None);
+    soon(client.gone()).await;
+    assert_eq!(
+        test.notes(),
+        ["connected", "disconnected: the connection was cut"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heir_that_leaves_at_once_costs_nothing() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let client = connect(&test, &query).await;
+    for _ in 0..5 {
+        drop(open(&test, &query).await.unwrap());
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    let mut last = open(&test, &query).await.unwrap();
+    assert_eq!(soon(last.message()).await.as_deref(), Some(SEQUENCE));
+    last.send_records(&[SEQUENCE, &call(1, "Add", "1,2")]).await;
+    assert_eq!(soon(last.message()).await, result(1, "3"));
+    assert_eq!(test.notes(), ["connected"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_those_who_may_come_back() {
+    let test = stateful();
+    let query = negotiate(&test, "").await;
+    let client = connect(&test, &query).await;
+    test.server.cut(client.id());
+    tokio::time::sleep(SECOND).await;
+    let begun = tokio::time::Instant::now();
+    soon(test.server.shutdown()).await;
+    assert!(begun.elapsed() < SECOND);
+    soon(client.gone()).await;
+    assert_eq!(
+        test.notes(),
+        [
+            "connected",
+            "disconnected: the server closed the connection"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_wait_while_too_much_is_not_acknowledged_and_are_let_go_when_the_client_is_gone() {
+    let test = Test::new(|options| {
+        options.stateful_reconnect = true;
+        options.stateful_reconnect_buffer_size = 10;
+    });
+    let query = negotiate(&test, "").await;
+    let mut client = connect(&test, &query).await;
+    let id = client.id().to_owned();
+    tell(&test, &id, 1).await;
+    let early = tokio::time::timeout(5 * SECOND, tell(&test, &id, 2)).await;
+    assert!(early.is_err(), "the second message does not wait");
+    client.send_records(&[r#"{"type":8,"sequenceId":1}"#]).await;
+    soon(tell(&test, &id, 3)).await;
+    assert_eq!(soon(client.message()).await, hear(1));
+    assert_eq!(soon(client.message()).await, hear(3));
+    test.server.cut(&id);
+    let group = test.server.clients().client(&id);
+    let _ = soon(group.send("Hear", (4,))).await;
+}

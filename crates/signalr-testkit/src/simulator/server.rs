@@ -1,0 +1,315 @@
+//! The server: its endpoint, its machines, and their application.
+
+use std::collections::{HashSet, VecDeque};
+
+use http::{Method, Request, Response};
+use signalr_proto::codec::CompletionOutcome;
+use signalr_proto::server::{
+    ConnectRequest, ConnectionSlot, Endpoint, FreshIds, Route, ServerAction, ServerConfig,
+    ServerConnection, ServerEvent, ServerInput, ServerOutput,
+};
+use signalr_proto::{Instant, SendError};
+
+use super::Plan;
+use super::random::Random;
+
+/// A call of the client that has not come to its end.
+#[derive(Debug)]
+struct Open {
+    id: String,
+    /// Items still to come, for a stream.
+    items: Option<u64>,
+}
+
+/// The server's side of one logical connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// None before a WebSocket opened it.
+    pub(super) machine: Option<ServerConnection>,
+    pub(super) deadline: Option<Instant>,
+    /// The WebSocket that is attached.
+    pub(super) link: Option<usize>,
+    /// Every numbered message the application sent, with the call it answers.
+    pub(super) said: Vec<Option<u64>>,
+    /// The numbers that the client may not have heard yet begin here.
+    pub(super) heard_by_client: u64,
+    /// Numbered messages that came from the client.
+    pub(super) heard: u64,
+    stateful: bool,
+    open: VecDeque<Open>,
+    asked: u64,
+    questions: HashSet<String>,
+    turned_away: bool,
+    greeted: bool,
+    pub(super) over: bool,
+}
+
+/// What the rest of the world has to do for a connection.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Act(ServerAction),
+    Greet,
+    Resumed,
+}
+
+impl Connection {
+    fn new(stateful: bool) -> Self {
+        Self {
+            machine: None,
+            deadline: None,
+            link: None,
+            said: Vec::new(),
+            heard_by_client: 0,
+            heard: 0,
+            stateful,
+            open: VecDeque::new(),
+            asked: 0,
+            questions: HashSet::new(),
+            turned_away: false,
+            greeted: false,
+            over: false,
+        }
+    }
+
+    pub(super) fn input(&mut self, now: Instant, input: ServerInput) {
+        if let Some(machine) = &mut self.machine {
+            machine.handle_input(now, input);
+        }
+    }
+
+    /// Polls the machine until it waits.
+    pub(super) fn poll(&mut self) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        while let Some(machine) = &mut self.machine {
+            match machine.poll_output() {
+                ServerOutput::Action(action) => wishes.push(Wish::Act(action)),
+                ServerOutput::Event(event) => wishes.extend(self.hear(event)),
+                ServerOutput::Wait(deadline) => {
+                    self.deadline = deadline;
+                    break;
+                }
+            }
+        }
+        wishes
+    }
+
+    fn hear(&mut self, event: ServerEvent) -> Option<Wish> {
+        assert!(!self.over, "something after the end: {event:?}");
+        match event {
+            ServerEvent::Handshaken { .. } => return Some(Wish::Greet),
+            ServerEvent::Invocation {
+                streaming,
+                invocation,
+            } => {
+                let (number,) = invocation
+                    .arguments
+                    .decode::<(u64,)>()
+                    .expect("the arguments are one number");
+                self.count(number);
+                if let Some(id) = invocation.invocation_id {
+                    self.open.push_back(Open {
+                        id: id.to_string(),
+                        items: streaming.then_some(number % 4),
+                    });
+                }
+            }
+            ServerEvent::Completion { id, outcome } => {
+                assert!(self.questions.remove(&*id), "an answer to no question");
+                let signalr_proto::codec::Outcome::Result(result) = outcome else {
+                    panic!("an answer without a result");
+                };
+                self.count(result.decode().expect("the result is a number"));
+            }
+            ServerEvent::Cancel { invocation_id } => {
+                self.open.retain(|open| *open.id != *invocation_id);
+            }
+            ServerEvent::Writable => self.turned_away = false,
+            ServerEvent::Detached { .. } => self.link = None,
+            ServerEvent::Resumed => return Some(Wish::Resumed),
+            ServerEvent::Closed { .. } => self.over = true,
+            other => panic!("unexpected: {other:?}"),
+        }
+        None
+    }
+
+    fn count(&mut self, number: u64) {
+        assert_eq!(
+            number, self.heard,
+            "a message of the client is missing or comes twice"
+        );
+        self.heard += 1;
+    }
+
+    pub(super) fn greet(&mut self, now: Instant) {
+        self.greeted = true;
+        if let Some(machine) = &mut self.machine {
+            machine.accept(now);
+        }
+    }
+
+    /// The application does something at random.
+    pub(super) fn act(&mut self, now: Instant, random: &mut Random) {
+        let number = self.said.len() as u64;
+        if self.turned_away {
+            return;
+        }
+        let Some(machine) = self.machine.as_mut().filter(|machine| machine.is_open()) else {
+            return;
+        };
+        let told = match random.below(8) {
+            0..=2 => machine.send(now, "hear", &(number,)),
+            3 => {
+                let id = format!("q{}", self.asked);
+                let told = machine.ask(now, &id, "ask", &(number,));
+                if told.is_ok() {
+                    self.asked += 1;
+                    self.questions.insert(id);
+                }
+                told
+            }
+            _ => return self.answer(now),
+        };
+        self.note(told, None);
+    }
+
+    /// Goes on with the answer to a call.
+    pub(super) fn answer(&mut self, now: Instant) {
+        if self.turned_away {
+            return;
+        }
+        let Some(machine) = self.machine.as_mut().filter(|machine| machine.is_open()) else {
+            return;
+        };
+        let Some(mut open) = self.open.pop_front() else {
+            return;
+        };
+        let number = self.said.len() as u64;
+        let call = open.id.parse().expect("ids of calls are numbers");
+        let (told, more, numbered) = match &mut open.items {
+            None => {
+                let result = CompletionOutcome::Result(&number);
+                (machine.complete(now, &open.id, result), false, true)
+            }
+            Some(0) => {
+                let end = CompletionOutcome::<()>::Void;
+                (machine.complete(now, &open.id, end), false, false)
+            }
+            Some(left) => {
+                let told = machine.stream_item(now, &open.id, &number);
+                *left -= u64::from(told.is_ok());
+                (told, true, true)
+            }
+        };
+        if more || told.is_err() {
+            self.open.push_front(open);
+        }
+        if numbered || told.is_err() {
+            self.note(told, Some(call));
+        }
+    }
+
+    fn note(&mut self, told: Result<(), SendError>, call: Option<u64>) {
+        match told {
+            Ok(()) => self.said.push(call),
+            Err(SendError::Full { .. }) => self.turned_away = true,
+            // The transport has ended, and the machine has yet to say so.
+            Err(SendError::NotConnected) => {}
+            Err(error) => panic!("refused: {error}"),
+        }
+    }
+
+    /// Whether everything that was begun has come to its end.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.questions.is_empty() && !self.turned_away && self.greeted
+    }
+}
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct ServerSide {
+    endpoint: Endpoint,
+    config: ServerConfig,
+    pub(super) connections: Vec<Connection>,
+}
+
+/// What becomes of a request for a WebSocket.
+pub(super) enum Upgrade {
+    /// It is open for this connection.
+    Open(usize),
+    Refused(u16),
+}
+
+impl ServerSide {
+    pub(super) fn new(plan: &Plan, random: &mut Random) -> Self {
+        let mut endpoint = Endpoint::default();
+        endpoint.stateful_reconnect = plan.stateful;
+        let mut config = ServerConfig::default();
+        config.keep_alive_interval = std::time::Duration::from_secs(random.of(&[5, 15]));
+        config.limits.max_outgoing_bytes = random.of(&[300, 64 << 10]);
+        config.stateful_reconnect_buffer_size = random.of(&[200, 2000, 100_000]);
+        Self {
+            endpoint,
+            config,
+            connections: Vec::new(),
+        }
+    }
+
+    pub(super) fn negotiate(&mut self, request: &Request<bytes::Bytes>) -> Response<bytes::Bytes> {
+        let name = self.connections.len().to_string();
+        let ids = FreshIds {
+            connection_id: format!("id-{name}").into(),
+            connection_token: name.into(),
+        };
+        let query = request.uri().query().unwrap_or_default();
+        let negotiated = self.endpoint.negotiate(request.method(), query, ids);
+        assert!(negotiated.connection.is_some(), "negotiation is refused");
+        self.connections
+            .push(Connection::new(negotiated.stateful_reconnect));
+        negotiated.response
+    }
+
+    /// The connection of this public id.
+    pub(super) fn index(connection_id: &str) -> usize {
+        let number = connection_id.strip_prefix("id-");
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("the id is one of ours")
+    }
+
+    pub(super) fn upgrade(&mut self, now: Instant, request: &Request<()>) -> Upgrade {
+        let query = request.uri().query().unwrap_or_default();
+        let index: Option<usize> = ConnectRequest::id(query).and_then(|id| id.parse().ok());
+        let connection = index.and_then(|index| self.connections.get_mut(index));
+        let slot = connection.as_deref().map_or(ConnectionSlot::Unknown, slot);
+        let route = self.endpoint.route(&ConnectRequest {
+            method: &Method::GET,
+            upgrade: true,
+            accept: None,
+            slot,
+        });
+        match (route, connection, index) {
+            (Route::Attach, Some(connection), Some(index)) => {
+                let mut config = self.config.clone();
+                config.stateful_reconnect = connection.stateful;
+                connection.machine = Some(ServerConnection::new(config, now));
+                Upgrade::Open(index)
+            }
+            (Route::Resume, Some(connection), Some(index)) => {
+                let machine = connection.machine.as_mut();
+                assert!(machine.is_some_and(|machine| machine.attach(now)));
+                Upgrade::Open(index)
+            }
+            (Route::Respond(response), ..) => Upgrade::Refused(response.status().as_u16()),
+            (route, ..) => panic!("unexpected: {route:?}"),
+        }
+    }
+}
+
+fn slot(connection: &Connection) -> ConnectionSlot {
+    match &connection.machine {
+        None => ConnectionSlot::Waiting,
+        Some(_) if connection.over => ConnectionSlot::Unknown,
+        Some(machine) if machine.can_resume() => ConnectionSlot::Resumable,
+        Some(_) => ConnectionSlot::Attached,
+    }
+}

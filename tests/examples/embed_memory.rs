@@ -1,0 +1,150 @@
+//! A client and a server in one thread, without a network and without a clock: an hour passes in a moment.
+//!
+//! Time jumps from deadline to deadline, and a second run is the same.
+
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
+
+use std::time::Duration;
+
+use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
+use signalr_proto::codec::CompletionOutcome;
+use signalr_proto::server::{
+    Endpoint, FreshIds, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
+    ServerOutput,
+};
+use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) fn main() -> Result<(), Failure> {
+    let first = World::run()?;
+    first.iter().for_each(|line| println!("{line}"));
+    assert_eq!(first, World::run()?, "the second run was another");
+    println!("the second run was the same");
+    Ok(())
+}
+
+struct World {
+    now: Instant,
+    client: ClientConnection,
+    server: ServerConnection,
+    socket: Option<OpId>,
+    log: Vec<String>,
+}
+
+impl World {
+    fn run() -> Result<Vec<String>, Failure> {
+        let mut world = Self {
+            now: Instant::ZERO,
+            client: ClientConnection::new(ClientConfig::new("http://nowhere/hub")?, 1),
+            server: ServerConnection::new(ServerConfig::default(), Instant::ZERO),
+            socket: None,
+            log: Vec::new(),
+        };
+        world.client.start(world.now)?;
+        let end = Instant(Duration::from_secs(3600));
+        while world.now < end {
+            world.now = world.settle()?.map_or(end, |deadline| deadline.min(end));
+            world.client.handle_input(world.now, Input::Timeout);
+            world.server.handle_input(world.now, ServerInput::Timeout);
+        }
+        world.say("an hour later".into());
+        world.client.stop(end);
+        world.settle()?;
+        Ok(world.log)
+    }
+
+    fn say(&mut self, what: String) {
+        self.log.push(format!("{:?} {what}", self.now.0));
+    }
+
+    fn settle(&mut self) -> Result<Option<Instant>, Failure> {
+        loop {
+            let client = match self.client.poll_output() {
+                Output::Action(action) => {
+                    self.act(action)?;
+                    continue;
+                }
+                Output::Event(event) => {
+                    self.say(format!("client: {event:?}"));
+                    if let Event::Connected { .. } = event {
+                        self.client.invoke(self.now, "Greet", &("world",))?;
+                    }
+                    continue;
+                }
+                Output::Wait(deadline) => deadline,
+            };
+            match self.server.poll_output() {
+                ServerOutput::Action(action) => self.serve(action),
+                ServerOutput::Event(event) => self.answer(event)?,
+                ServerOutput::Wait(server) => {
+                    return Ok([client, server].into_iter().flatten().min());
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Failure> {
+        let cause = EndCause::Clean;
+        let input = match action {
+            Action::Request { op, request, .. } => {
+                let ids = FreshIds {
+                    connection_id: "public".into(),
+                    connection_token: "secret".into(),
+                };
+                let query = request.uri().query().unwrap_or_default();
+                let response = Endpoint::default()
+                    .negotiate(request.method(), query, ids)
+                    .response;
+                Input::Response { op, response }
+            }
+            Action::OpenWebSocket { op, .. } => {
+                self.socket = Some(op);
+                Input::Opened { op }
+            }
+            Action::Send { op, message } => {
+                let heard = match message {
+                    WsMessage::Close(_) => ServerInput::Ended { cause },
+                    WsMessage::Text(bytes) | WsMessage::Binary(bytes) => {
+                        ServerInput::Received { bytes }
+                    }
+                };
+                self.server.handle_input(self.now, heard);
+                Input::Sent { op }
+            }
+            other => return Err(format!("cannot do {other:?}").into()),
+        };
+        self.client.handle_input(self.now, input);
+        Ok(())
+    }
+
+    fn serve(&mut self, action: ServerAction) {
+        let message = match action {
+            ServerAction::Send { message } => {
+                self.server.handle_input(self.now, ServerInput::Sent);
+                message
+            }
+            _ => WsMessage::Close(1000),
+        };
+        let op = self.socket;
+        let input = op.map_or(Input::Timeout, |op| Input::Received { op, message });
+        self.client.handle_input(self.now, input);
+    }
+
+    fn answer(&mut self, event: ServerEvent) -> Result<(), Failure> {
+        self.say(format!("server: {event:?}"));
+        match event {
+            ServerEvent::Handshaken { .. } => self.server.accept(self.now),
+            ServerEvent::Invocation { invocation, .. } => {
+                let (name,): (String,) = invocation.arguments.decode()?;
+                let id = invocation.invocation_id.unwrap_or_default();
+                let hello = format!("hello, {name}");
+                self.server
+                    .complete(self.now, &id, CompletionOutcome::Result(&hello))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

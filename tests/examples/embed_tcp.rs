@@ -1,0 +1,150 @@
+//! SignalR over a bare TCP connection: no HTTP, no WebSockets, no async, nothing but the standard library and two threads.
+//!
+//! Hub messages say themselves where they end, so a transport only has to carry bytes in order.
+
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
+
+use std::io::ErrorKind::{TimedOut, WouldBlock};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
+use signalr_proto::codec::CompletionOutcome;
+use signalr_proto::server::{
+    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput,
+};
+use signalr_proto::{EndCause, Instant, WsMessage};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) fn main() -> Result<(), Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let server = std::thread::spawn(move || serve(Link::new(listener.accept()?.0)));
+    call(address)?;
+    server.join().map_err(|_| "the server panicked")?
+}
+
+struct Link {
+    stream: TcpStream,
+    epoch: std::time::Instant,
+}
+
+impl Link {
+    fn new(stream: TcpStream) -> Self {
+        let epoch = std::time::Instant::now();
+        Self { stream, epoch }
+    }
+
+    fn now(&self) -> Instant {
+        Instant(self.epoch.elapsed())
+    }
+
+    /// Close frames have no place here: the end of the connection is the end.
+    fn write(&mut self, message: &WsMessage) -> io::Result<()> {
+        match message {
+            WsMessage::Text(bytes) | WsMessage::Binary(bytes) => self.stream.write_all(bytes),
+            WsMessage::Close(_) => self.stream.shutdown(Shutdown::Both),
+        }
+    }
+
+    /// Some bytes, none at the end, `None` when the deadline came first.
+    fn read(&mut self, deadline: Option<Instant>) -> io::Result<Option<Bytes>> {
+        let now = self.now();
+        let wait = deadline.map(|deadline| deadline.since(now).max(Duration::from_millis(1)));
+        self.stream.set_read_timeout(wait)?;
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(count) => Ok(Some(buffer.into_iter().take(count).collect())),
+            Err(error) if [WouldBlock, TimedOut].contains(&error.kind()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The client's driver and application.
+fn call(address: SocketAddr) -> Result<(), Failure> {
+    let mut config = ClientConfig::new("http://calculator/")?;
+    config.skip_negotiation = true;
+    let mut machine = ClientConnection::new(config, 1);
+    machine.start(Instant::ZERO)?;
+    let Output::Action(Action::OpenWebSocket { op, .. }) = machine.poll_output() else {
+        return Err("the client wants something else".into());
+    };
+    let mut link = Link::new(TcpStream::connect(address)?);
+    machine.handle_input(link.now(), Input::Opened { op });
+    loop {
+        match machine.poll_output() {
+            Output::Action(Action::Send { op, message }) => {
+                link.write(&message)?;
+                machine.handle_input(link.now(), Input::Sent { op });
+            }
+            Output::Action(Action::Abort { .. }) => link.stream.shutdown(Shutdown::Both)?,
+            Output::Action(action) => return Err(format!("cannot do {action:?}").into()),
+            Output::Event(Event::Connected { .. }) => {
+                println!("client: connected, asking for 20 + 22");
+                machine.invoke(link.now(), "Add", &(20, 22))?;
+            }
+            Output::Event(Event::Completion { outcome, .. }) => {
+                let sum: i32 = outcome?.ok_or("no sum")?.decode()?;
+                println!("client: it is {sum}, goodbye");
+                machine.stop(link.now());
+            }
+            Output::Event(Event::Closed { reason }) => {
+                println!("client: {reason}");
+                return Ok(());
+            }
+            Output::Event(event) => println!("client: {event:?}"),
+            Output::Wait(deadline) => {
+                let cause = EndCause::Clean;
+                let input = match link.read(deadline)?.map(WsMessage::Binary) {
+                    Some(WsMessage::Binary(end)) if end.is_empty() => Input::Ended { op, cause },
+                    Some(message) => Input::Received { op, message },
+                    None => Input::Timeout,
+                };
+                machine.handle_input(link.now(), input);
+            }
+        }
+    }
+}
+
+/// The server's driver and application, for one client.
+fn serve(mut link: Link) -> Result<(), Failure> {
+    let mut machine = ServerConnection::new(ServerConfig::default(), link.now());
+    loop {
+        match machine.poll_output() {
+            ServerOutput::Action(ServerAction::Send { message }) => {
+                link.write(&message)?;
+                machine.handle_input(link.now(), ServerInput::Sent);
+            }
+            ServerOutput::Action(_) => link.stream.shutdown(Shutdown::Both)?,
+            ServerOutput::Event(ServerEvent::Handshaken { protocol }) => {
+                println!("server: a client that speaks {}", protocol.name());
+                machine.accept(link.now());
+            }
+            ServerOutput::Event(ServerEvent::Invocation { invocation, .. }) => {
+                println!("server: asked for {}", invocation.target);
+                let (a, b): (i32, i32) = invocation.arguments.decode()?;
+                let id = invocation.invocation_id.unwrap_or_default();
+                machine.complete(link.now(), &id, CompletionOutcome::Result(&(a + b)))?;
+            }
+            ServerOutput::Event(ServerEvent::Closed { reason }) => {
+                println!("server: {reason}");
+                return Ok(());
+            }
+            ServerOutput::Event(event) => println!("server: {event:?}"),
+            ServerOutput::Wait(deadline) => {
+                let cause = EndCause::Clean;
+                let input = match link.read(deadline)? {
+                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { cause },
+                    Some(bytes) => ServerInput::Received { bytes },
+                    None => ServerInput::Timeout,
+                };
+                machine.handle_input(link.now(), input);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! SignalR over a Unix domain socket, on smol: a stream of numbers from a server to a client.
+//!
+//! Reading with a deadline is the only thing that is async here; the rest is the loop of every driver.
+
+#![cfg(unix)]
+#![allow(clippy::print_stdout, reason = "prints what happens")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it handles what it needs")]
+
+use core::future::pending;
+use std::io;
+use std::net::Shutdown;
+
+use bytes::Bytes;
+use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
+use signalr_proto::codec::CompletionOutcome;
+use signalr_proto::server::{
+    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput,
+};
+use signalr_proto::{EndCause, Instant, Protocol, WsMessage};
+use smol::future::or;
+use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use smol::net::unix::UnixStream;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) fn main() -> Result<(), Failure> {
+    smol::block_on(async {
+        let (near, far) = UnixStream::pair()?;
+        let server = smol::spawn(serve(far));
+        call(near).await?;
+        server.await
+    })
+}
+
+/// Some bytes, none at the end, `None` when the deadline came first.
+async fn hear(
+    stream: &mut UnixStream,
+    epoch: std::time::Instant,
+    deadline: Option<Instant>,
+) -> io::Result<Option<Bytes>> {
+    let mut buffer = [0; 4096];
+    let read = async {
+        let count = stream.read(&mut buffer).await?;
+        Ok(Some(buffer.into_iter().take(count).collect()))
+    };
+    let time = async {
+        match deadline {
+            Some(deadline) => drop(smol::Timer::at(epoch + deadline.0).await),
+            None => pending().await,
+        }
+        Ok(None)
+    };
+    or(read, time).await
+}
+
+async fn write(stream: &mut UnixStream, message: WsMessage) -> io::Result<()> {
+    match message {
+        WsMessage::Text(bytes) | WsMessage::Binary(bytes) => stream.write_all(&bytes).await,
+        WsMessage::Close(_) => stream.shutdown(Shutdown::Both),
+    }
+}
+
+async fn call(mut stream: UnixStream) -> Result<(), Failure> {
+    let epoch = std::time::Instant::now();
+    let now = || Instant(epoch.elapsed());
+    let mut config = ClientConfig::new("http://counter/")?;
+    config.skip_negotiation = true;
+    config.protocol = Protocol::MessagePack;
+    let mut machine = ClientConnection::new(config, 1);
+    machine.start(now())?;
+    let mut socket = None;
+    loop {
+        match machine.poll_output() {
+            Output::Action(Action::OpenWebSocket { op, .. }) => {
+                socket = Some(op);
+                machine.handle_input(now(), Input::Opened { op });
+            }
+            Output::Action(Action::Send { op, message }) => {
+                write(&mut stream, message).await?;
+                machine.handle_input(now(), Input::Sent { op });
+            }
+            Output::Action(_) => stream.shutdown(Shutdown::Both)?,
+            Output::Event(Event::Connected { .. }) => {
+                machine.stream(now(), "Count", &(3,))?;
+            }
+            Output::Event(Event::StreamItem { item, .. }) => {
+                println!("client: {}", item.decode::<u32>()?);
+            }
+            Output::Event(Event::Completion { outcome, .. }) => {
+                println!("client: the stream is over, {outcome:?}");
+                machine.stop(now());
+            }
+            Output::Event(Event::Closed { reason }) => {
+                println!("client: {reason}");
+                return Ok(());
+            }
+            Output::Event(event) => println!("client: {event:?}"),
+            Output::Wait(deadline) => {
+                let op = socket.ok_or("there is no socket to wait for")?;
+                let cause = EndCause::Clean;
+                let heard = hear(&mut stream, epoch, deadline).await?;
+                let input = match heard.map(WsMessage::Binary) {
+                    Some(WsMessage::Binary(end)) if end.is_empty() => Input::Ended { op, cause },
+                    Some(message) => Input::Received { op, message },
+                    None => Input::Timeout,
+                };
+                machine.handle_input(now(), input);
+            }
+        }
+    }
+}
+
+async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
+    let epoch = std::time::Instant::now();
+    let now = || Instant(epoch.elapsed());
+    let mut machine = ServerConnection::new(ServerConfig::default(), now());
+    loop {
+        match machine.poll_output() {
+            ServerOutput::Action(ServerAction::Send { message }) => {
+                write(&mut stream, message).await?;
+                machine.handle_input(now(), ServerInput::Sent);
+            }
+            ServerOutput::Action(_) => stream.shutdown(Shutdown::Both)?,
+            ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(now()),
+            ServerOutput::Event(ServerEvent::Invocation { invocation, .. }) => {
+                let id = invocation.invocation_id.unwrap_or_default();
+                let (count,): (u32,) = invocation.arguments.decode()?;
+                println!("server: counting to {count}");
+                for number in 1..=count {
+                    machine.stream_item(now(), &id, &number)?;
+                }
+                machine.complete(now(), &id, CompletionOutcome::<()>::Void)?;
+            }
+            ServerOutput::Event(ServerEvent::Closed { reason }) => {
+                println!("server: {reason}");
+                return Ok(());
+            }
+            ServerOutput::Event(event) => println!("server: {event:?}"),
+            ServerOutput::Wait(deadline) => {
+                let cause = EndCause::Clean;
+                let input = match hear(&mut stream, epoch, deadline).await? {
+                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { cause },
+                    Some(bytes) => ServerInput::Received { bytes },
+                    None => ServerInput::Timeout,
+                };
+                machine.handle_input(now(), input);
+            }
+        }
+    }
+}
