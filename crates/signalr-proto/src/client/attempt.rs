@@ -26,6 +26,7 @@ impl ClientConnection {
             cached: None,
             foreign: false,
             requests: 0,
+            offered: self.now,
         };
         let course = Course {
             outage,
@@ -173,6 +174,7 @@ impl ClientConnection {
         if offer.stateful_reconnect && !self.config.asks_for_stateful_reconnect() {
             return self.negotiate_failed(course, NegotiateError::UnsolicitedStatefulReconnect);
         }
+        course.route.offered = self.now;
         if let Some(token) = offer.access_token.take() {
             course.route.token = Some(token);
             course.route.cached = None;

@@ -74,6 +74,7 @@ impl ClientConnection {
         let connection_id = grant.as_ref().map(|offer| offer.connection_id.clone());
         let is_new = course.outage.is_none_or(|outage| outage.first);
         let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);
+        let offered = course.route.offered;
         let stateful = is_stateful(&link, &grant).then(|| self.begin_stateful());
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::Connected(Box::new(Session {
@@ -82,6 +83,7 @@ impl ClientConnection {
             frames: FrameDecoder::new(self.config.protocol, self.config.limits.max_message_size),
             route: course.route,
             refresh: Refresh::Idle,
+            refresh_at: None,
             stateful: stateful.flatten(),
         }));
         // The send that carried the handshake may still wait for its answer, which nothing else would miss.
@@ -89,7 +91,7 @@ impl ClientConnection {
         self.timers.clear();
         self.timers.set(Timer::Post, post);
         self.begin_keep_alive();
-        self.schedule_refresh(lifetime);
+        self.schedule_refresh(lifetime, offered);
         self.send_parked();
         self.stats.established(self.now, !is_new);
         self.tell(if is_new {

@@ -83,7 +83,7 @@ impl ClientConnection {
     ) {
         match self.state.part(op) {
             Some(Part::Receiving) => self.handle_received_head(op, status, headers),
-            Some(Part::Post) => self.handle_posted(status),
+            Some(Part::Post) => self.handle_posted(op, status),
             Some(Part::Delete) => self.handle_deleted(),
             Some(Part::Socket | Part::Question) | None => {}
         }
@@ -115,7 +115,7 @@ impl ClientConnection {
                 link.ended = true;
                 return self.link_ended(EndCause::Clean);
             }
-            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving) => return self.abort(op),
+            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving, op) => return,
             _ => CloseReason::RequestRefused {
                 request,
                 status: status.as_u16(),
@@ -128,8 +128,8 @@ impl ClientConnection {
         self.link_failed(problem);
     }
 
-    fn handle_posted(&mut self, status: StatusCode) {
-        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post) {
+    fn handle_posted(&mut self, op: OpId, status: StatusCode) {
+        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post, op) {
             return;
         }
         self.timers.set(Timer::Post, None);
@@ -219,13 +219,6 @@ impl ClientConnection {
             let Some(link) = self.state.http_mut().filter(|link| link.is_reading()) else {
                 return;
             };
-            // The body of a refusal says nothing to us.
-            if link
-                .receiving
-                .is_none_or(|exchange| exchange.stage != Stage::Reading)
-            {
-                return;
-            }
             let data = match &mut link.down {
                 Down::Polls => {
                     self.bytes_of_poll_come();
@@ -287,12 +280,15 @@ impl ClientConnection {
     }
 
     /// What to do about a 401. `true` when something is done (`TR-76`).
-    fn remedy(&mut self, part: Part) -> bool {
-        let Some(link) = self.state.http_mut() else {
+    fn remedy(&mut self, part: Part, op: OpId) -> bool {
+        let Some(remedy) = self.state.http_mut().and_then(|link| link.refused(part)) else {
             return false;
         };
-        match link.refused(part) {
-            Remedy::None => return false,
+        if part == Part::Receiving {
+            // Nobody wants the rest of the answer.
+            self.abort(op);
+        }
+        match remedy {
             Remedy::Wait => {}
             Remedy::Repeat => self.repeat(part),
             Remedy::Ask => {

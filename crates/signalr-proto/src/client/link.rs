@@ -127,8 +127,6 @@ pub(super) enum Remedy {
     Wait,
     /// There is a newer token already.
     Repeat,
-    /// None: the status stands.
-    None,
 }
 
 impl Link {
@@ -266,22 +264,19 @@ impl HttpLink {
         self.requests.post(body)
     }
 
-    /// A request was answered with 401 (`TR-76`).
-    pub(super) fn refused(&mut self, part: Part) -> Remedy {
+    /// A request was answered with 401 (`TR-76`). Nothing when the status stands.
+    pub(super) fn refused(&mut self, part: Part) -> Option<Remedy> {
         let (generation, renewable) = (self.generation, self.renewable);
         let asked = self.question.is_some();
-        let Some(exchange) = self.exchange_mut(part) else {
-            return Remedy::None;
-        };
-        if !renewable || exchange.retried {
-            return Remedy::None;
-        }
+        let exchange = self
+            .exchange_mut(part)
+            .filter(|exchange| renewable && !exchange.retried)?;
         exchange.stage = Stage::Refused;
-        match (exchange.generation == generation, asked) {
+        Some(match (exchange.generation == generation, asked) {
             (false, _) => Remedy::Repeat,
             (true, true) => Remedy::Wait,
             (true, false) => Remedy::Ask,
-        }
+        })
     }
 
     /// Whether this side was refused and waits to be repeated.

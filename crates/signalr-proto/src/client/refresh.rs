@@ -86,7 +86,7 @@ impl ClientConnection {
     }
 
     /// The next automatic refresh: some time before the token expires, or at half its life when that is shorter (`TR-86`).
-    pub(super) fn schedule_refresh(&mut self, lifetime: Option<Duration>) {
+    pub(super) fn schedule_refresh(&mut self, lifetime: Option<Duration>, since: Instant) {
         let delay = self
             .config
             .refresh_before_expiration
@@ -95,18 +95,24 @@ impl ClientConnection {
                 let early = lifetime.saturating_sub(lead);
                 if early.is_zero() { lifetime / 2 } else { early }.max(SOONEST)
             });
-        self.timers
-            .set(Timer::Refresh, delay.map(|delay| self.now.after(delay)));
+        let moment = delay.map(|delay| since.after(delay));
+        if let Some(session) = self.session_mut() {
+            session.refresh_at = moment;
+            self.timers.set(Timer::Refresh, moment);
+        }
     }
 
     /// The scheduled moment, or the end of our patience.
     pub(super) fn refresh_timer(&mut self) {
-        let Some(op) = self.session_mut().map(|session| session.refresh.op()) else {
+        let Some(session) = self.session_mut() else {
             return;
         };
-        match op {
-            // What cannot be refreshed was not scheduled by anything that matters.
-            None => drop(self.refresh_authentication(self.now)),
+        match session.refresh.op() {
+            None => {
+                session.refresh_at = None;
+                // What cannot be refreshed was not scheduled by anything that matters.
+                let _ = self.refresh_authentication(self.now);
+            }
             Some(op) => {
                 self.abort(op);
                 let timeout = self.config.request_timeout;
@@ -158,7 +164,7 @@ impl ClientConnection {
                 let token = answer.access_token.unwrap_or(token);
                 session.route.cached = Some(token.clone());
                 self.adopt_token(Some(token));
-                self.schedule_refresh(answer.lifetime);
+                self.schedule_refresh(answer.lifetime, self.now);
                 self.tell(Event::AuthenticationRefreshed {
                     lifetime: answer.lifetime,
                 });
@@ -194,8 +200,10 @@ impl ClientConnection {
     fn refresh_failed(&mut self, error: RefreshError) {
         if let Some(session) = self.session_mut() {
             session.refresh = Refresh::Idle;
+            // What the application tried in between does not cancel what is to come.
+            let moment = session.refresh_at;
+            self.timers.set(Timer::Refresh, moment);
         }
-        self.timers.set(Timer::Refresh, None);
         self.tell(Event::AuthenticationRefreshFailed { error });
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Route {
     pub(super) foreign: bool,
     /// Negotiate requests made.
     pub(super) requests: u32,
+    /// When the server made its offer: the life of the access token counts from then.
+    pub(super) offered: Instant,
 }
 
 /// How far an attempt has come.
@@ -126,6 +128,8 @@ pub(super) struct Session {
     pub(super) frames: FrameDecoder,
     pub(super) route: Route,
     pub(super) refresh: Refresh,
+    /// When the access token is to be refreshed next.
+    pub(super) refresh_at: Option<Instant>,
     /// With stateful reconnect only.
     pub(super) stateful: Option<Box<Stateful>>,
 }
