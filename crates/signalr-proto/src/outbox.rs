@@ -227,13 +227,14 @@ impl Outbox {
         writable
     }
 
-    /// Forgets everything, replay included: the connection is gone.
+    /// Forgets everything, replay included: the connection is gone. What was not taken by now never will be, so the position
+    /// stays where it is until something later is taken.
     pub(crate) fn clear(&mut self) {
         let limit = self.limit;
-        let written = self.written;
+        let (written, taken) = (self.written, self.taken);
         *self = Self {
             written,
-            taken: written,
+            taken,
             ..Self::new(limit)
         };
     }

@@ -227,7 +227,7 @@ fn check_negotiate(case: &Case) {
         assert_eq!(uri(&script), again, "{name}");
     } else {
         let token = body["connectionToken"].as_str();
-        let id = token.or(body["connectionId"].as_str()).unwrap();
+        let id = token.or_else(|| body["connectionId"].as_str()).unwrap();
         assert_eq!(uri(&script), format!("ws://host/hub?id={id}"), "{name}");
     }
     if body["useStatefulReconnect"] == true {

@@ -538,8 +538,6 @@ where
     fn lose(&mut self, reason: &CloseReason) {
         self.refreshed(Err(Error::ConnectionLost(reason.clone())));
         self.read_paused = false;
-        self.shared.lock().lose(reason, &mut self.wakers);
-        self.wake();
         // What could not be answered will not be.
         self.dispatcher.retry();
         self.unpolled = true;
@@ -578,7 +576,18 @@ fn collect(
                 );
                 inner.item(invocation_id, item, wakers);
             }
-            output @ (Output::Event(_) | Output::Action(_)) => outputs.push(output),
+            output @ (Output::Event(_) | Output::Action(_)) => {
+                if let Output::Event(
+                    Event::Reconnecting { reason }
+                    | Event::Closed { reason }
+                    | Event::StartFailed { reason },
+                ) = &output
+                {
+                    // Before anything is told of what the next connection takes.
+                    inner.lose(reason, wakers);
+                }
+                outputs.push(output);
+            }
         }
     }
 }
