@@ -12,8 +12,10 @@ use signalr_proto::transport::negotiate::TransportKind;
 use signalr_proto::{CloseReason, EndCause, Instant, OpId, WsMessage};
 
 mod requests;
+mod words;
 
-pub use requests::{OpenRequest, Wish, offer, offer_with};
+pub use requests::{OpenRequest, Wish, granted, offer, offer_with};
+pub use words::Words;
 
 /// An answer to negotiate that offers WebSockets; the public id is `id`, the token `token`.
 pub const OFFER: &str = concat!(
@@ -227,12 +229,14 @@ impl Script {
     /// Ends the socket.
     pub fn end(&mut self, cause: EndCause) {
         let op = self.socket.take().expect("a WebSocket is open");
+        self.in_flight = self.in_flight.filter(|flying| *flying != op);
         self.input(Input::Ended { op, cause });
     }
 
     /// Lets the client receive a close frame.
     pub fn receive_close(&mut self, code: u16) {
         let op = self.socket.take().expect("a WebSocket is open");
+        self.in_flight = self.in_flight.filter(|flying| *flying != op);
         self.input(Input::Received {
             op,
             message: WsMessage::Close(code),

@@ -34,7 +34,8 @@ impl ClientConnection {
                 }
                 self.end(was_established(course.outage), CloseReason::Stopped);
             }
-            State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
+            State::Connected(mut session) if matches!(session.link, Link::Lost(_)) => {
+                self.abort_refresh(&mut session);
                 self.fail_pending(&CloseReason::Stopped);
                 self.drop_link(session.link, true);
                 self.end(true, CloseReason::Stopped);
@@ -383,10 +384,10 @@ impl ClientConnection {
         }
     }
 
-    /// A ping, unless something waits to be sent anyway: behind a stuck transport pings must not pile up.
+    /// A ping, unless something waits to be sent anyway: behind a stuck transport, or without one, pings must not pile up.
     fn ping(&mut self) {
-        if self.outbox.has_waiting() {
-            return self.spoke();
+        if self.outbox.has_waiting() || self.outbox.is_held() {
+            return self.put_ping_off();
         }
         self.send_ping();
     }

@@ -414,6 +414,10 @@ impl ClientConnection {
     /// Something was written: the next ping can wait (`CB-12`).
     fn spoke(&mut self) {
         self.stats.public.messages_sent += 1;
+        self.put_ping_off();
+    }
+
+    fn put_ping_off(&mut self) {
         let deadline = self
             .keeps_alive
             .then(|| self.now.after(self.config.keep_alive_interval));

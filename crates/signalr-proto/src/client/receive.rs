@@ -14,7 +14,7 @@ use crate::transport::{EndCause, OpId, WsMessage};
 
 impl ClientConnection {
     pub(super) fn handle_received(&mut self, op: OpId, message: WsMessage) {
-        if self.state.part(op) != Some(Part::Socket) || self.is_opening() {
+        if self.state.part(op) != Some(Part::Socket) || !self.is_open() {
             return;
         }
         match WebSocket::bytes(message) {
@@ -25,6 +25,11 @@ impl ClientConnection {
 
     fn is_opening(&self) -> bool {
         matches!(&self.state, State::Connecting(attempt) if matches!(attempt.step, Step::Opening(..)))
+    }
+
+    /// Whether the socket stands: nothing can come from one that is being opened.
+    fn is_open(&self) -> bool {
+        !self.is_opening() && !matches!(self.state.link(), Some(Link::Lost(_)))
     }
 
     /// Bytes of the stream, whatever transport brought them.
@@ -113,13 +118,13 @@ impl ClientConnection {
 
     fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
         self.stats.public.messages_received += 1;
-        if !self.admit(message.as_ref()) {
-            return None;
-        }
         if matches!(self.state, State::Stopping(_)) {
             if matches!(message, Some(HubMessage::Close { .. })) {
                 self.finish_stopping(false);
             }
+            return None;
+        }
+        if !self.admit(message.as_ref()) {
             return None;
         }
         match message {

@@ -194,6 +194,10 @@ impl ClientConnection {
         else {
             return;
         };
+        // Without a socket it is said when there is one again.
+        if self.outbox.is_held() {
+            return;
+        }
         if let Some(id) = stateful.inbound.take_ack() {
             let protocol = self.config.protocol;
             self.write_control(|out| protocol.encode_ack(out, id));

@@ -113,6 +113,12 @@ pub fn offer_with(kinds: &[TransportKind], change: impl FnOnce(&mut Offer)) -> S
     String::from_utf8(body.into()).expect("JSON is text")
 }
 
+/// As [`offer`], with stateful reconnect granted.
+#[must_use]
+pub fn granted(kinds: &[TransportKind]) -> String {
+    offer_with(kinds, |offer| offer.stateful_reconnect = true)
+}
+
 /// Looking at requests.
 impl Script {
     /// The request of this kind that is under way.
