@@ -287,3 +287,19 @@ fn the_machine_counts_what_it_does() {
     come_back(&mut script);
     assert_eq!(script.client.stats().reconnects, 1);
 }
+
+#[test]
+fn a_repeatable_call_that_failed_is_not_made_again() {
+    let mut script = Script::connected(reconnecting);
+    script
+        .client
+        .invoke_with(script.now, "A", &(), idempotent())
+        .unwrap();
+    script.poll();
+    script.receive_json(r#"{"type":2,"invocationId":"1","item":1}"#);
+    assert_eq!(completions(&script), [(1, false)]);
+    cut(&mut script);
+    script.clear();
+    come_back(&mut script);
+    assert!(!text(&script).contains("\"A\""));
+}

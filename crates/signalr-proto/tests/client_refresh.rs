@@ -159,7 +159,12 @@ fn a_refused_send_is_repeated_byte_for_byte_and_arrives_once() {
         let mut script = connected(kind, None, never);
         script.send("A");
         let first = script.wish(Wish::Post).text().to_owned();
+        let op = script.wish(Wish::Post).op;
+        let before = script.client.sent_position();
         script.answer(Wish::Post, 401, "");
+        // It has had its answer: a second one is nobody's.
+        script.respond(op, 200, "");
+        assert_eq!(script.client.sent_position(), before);
         // What is written meanwhile waits for its turn.
         script.send("B");
         assert_eq!(script.find(Wish::Post).map(|open| open.op), None);

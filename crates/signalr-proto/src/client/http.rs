@@ -242,9 +242,6 @@ impl ClientConnection {
         match part {
             Part::Receiving => {
                 let stage = link.receiving.map(|exchange| exchange.stage);
-                if stage == Some(Stage::Refused) {
-                    return;
-                }
                 let answered = stage == Some(Stage::Reading) && cause == EndCause::Clean;
                 link.receiving = None;
                 if answered && link.is_polling() {

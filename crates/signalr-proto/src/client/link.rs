@@ -107,6 +107,11 @@ impl Exchange {
         }
     }
 
+    /// Its name, unless the token was refused: then it has had its answer.
+    fn under_way(self) -> Option<OpId> {
+        (self.stage != Stage::Refused).then_some(self.op)
+    }
+
     /// Sent again, with the present token. Only once.
     const fn repeated(self, op: OpId, generation: u32) -> Self {
         Self {
@@ -163,10 +168,10 @@ impl Link {
             Self::WebSocket(socket) => [Some(socket.op), None, None, None],
             Self::Lost(lost) => [Some(lost.op), None, None, None],
             Self::Http(link) => [
-                link.receiving
-                    .filter(|exchange| exchange.stage != Stage::Refused)
-                    .map(|exchange| exchange.op),
-                link.post.as_ref().map(|post| post.exchange.op),
+                link.receiving.and_then(Exchange::under_way),
+                link.post
+                    .as_ref()
+                    .and_then(|post| post.exchange.under_way()),
                 link.question,
                 link.delete,
             ],
@@ -216,13 +221,10 @@ impl HttpLink {
     }
 
     fn part(&self, op: OpId) -> Option<Part> {
-        if self.receiving.is_some_and(|exchange| exchange.op == op) {
+        let post = self.post.as_ref().map(|post| post.exchange);
+        if self.receiving.and_then(Exchange::under_way) == Some(op) {
             Some(Part::Receiving)
-        } else if self
-            .post
-            .as_ref()
-            .is_some_and(|post| post.exchange.op == op)
-        {
+        } else if post.and_then(Exchange::under_way) == Some(op) {
             Some(Part::Post)
         } else if self.question == Some(op) {
             Some(Part::Question)

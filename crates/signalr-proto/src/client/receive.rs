@@ -139,10 +139,13 @@ impl ClientConnection {
                     invocation_id,
                     item,
                 }),
-                Match::For(invocation_id, Err(error)) => Some(Event::Completion {
-                    invocation_id,
-                    outcome: Err(error),
-                }),
+                Match::For(invocation_id, Err(error)) => {
+                    self.unpark(invocation_id);
+                    Some(Event::Completion {
+                        invocation_id,
+                        outcome: Err(error),
+                    })
+                }
                 Match::Cancelled => None,
                 Match::Unknown => Some(Event::Ignored(Ignored::StreamItem { invocation_id })),
             },
