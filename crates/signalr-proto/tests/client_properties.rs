@@ -17,8 +17,9 @@ proptest! {
 
     /// As above, but the beginning leads to a connection, so that more happens on one.
     #[test]
-    fn any_operations_on_a_connection_keep_every_rule(flags in any::<u8>(), data in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let mut operations = vec![flags, 0, 1, 14, 1];
+    fn any_operations_on_a_connection_keep_every_rule(flags in any::<[u8; 3]>(), data in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let [flags, more, how] = flags;
+        let mut operations = vec![flags, more, 0, 1, 22, how, 1];
         operations.extend(data);
         client_property::check(&operations);
     }

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};
+use signalr_proto::transport::negotiate::AccessToken;
 use signalr_proto::transport::negotiate::TransportKind::{
     self, LongPolling, ServerSentEvents, WebSockets,
 };
@@ -510,6 +511,27 @@ fn a_token_that_the_server_gives_back_replaces_the_one_that_was_sent() {
     script.answer(Wish::Refresh, 200, r#"{"accessToken":"three"}"#);
     script.send("A");
     assert_eq!(bearer(&script, Wish::Post), Some("Bearer three"));
+}
+
+#[test]
+fn a_refresh_that_is_quicker_than_the_answer_to_a_refusal_takes_its_place() {
+    let mut script = connected(LongPolling, None, never);
+    refresh(&mut script).unwrap();
+    script.token("two");
+    script.send("A");
+    script.answer(Wish::Post, 401, "");
+    let late = script.questions.clone();
+    assert_eq!(late.len(), 1);
+    script.answer(Wish::Refresh, 200, "{}");
+    assert_eq!(bearer(&script, Wish::Post), Some("Bearer two"));
+    assert_eq!(script.questions, []);
+    // An older token does not replace it.
+    for op in late {
+        let token = Ok(AccessToken::new("old"));
+        script.input(Input::AccessToken { op, token });
+    }
+    script.answer_poll(b"");
+    assert_eq!(bearer(&script, Wish::Poll), Some("Bearer two"));
 }
 
 #[test]

@@ -1,21 +1,25 @@
 //! What must hold for a client machine whatever its driver, its application and its server do, in any order.
 //!
-//! The bytes of a fuzzer (or of proptest) are read as a list of operations; a small obvious model runs beside the machine.
+//! The bytes of a fuzzer (or of proptest) are read as a list of operations; a small obvious model runs beside the machine: the
+//! calls that must be answered, and the world outside with everything that is under way.
 
-use std::collections::BTreeSet;
+mod server;
+mod world;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{
-    Action, ClientConfig, ClientConnection, ConnectionState, Event, Input, InvocationId, Output,
-    ReconnectPolicy, ReplyTo,
+    Action, CallOptions, ClientConfig, ClientConnection, ConnectionState, Event, Input,
+    InvocationId, OfflineQueue, Output, ReconnectPolicy, ReplyTo, WhileReconnecting,
 };
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
-use signalr_proto::transport::negotiate::AccessToken;
-use signalr_proto::{EncodeError, EndCause, Instant, Limits, OpId, Protocol, WsMessage};
+use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
+use signalr_proto::{EncodeError, Instant, Limits, Protocol, WsMessage};
 
-use crate::script::OFFER;
+use world::{Kind, World};
 
 /// Limits small enough to be met.
 const LIMITS: Limits = {
@@ -30,6 +34,9 @@ const LIMITS: Limits = {
 
 /// The longest message that an operation below writes.
 const LARGEST_WRITE: usize = 200;
+
+/// Unacknowledged bytes of a stateful connection beyond which calls are refused.
+const REPLAY: usize = 200;
 
 /// Runs the operations twice and checks every rule, the equality of both traces among them.
 ///
@@ -75,20 +82,80 @@ impl HubArguments for Streams {
     }
 }
 
+/// A call that must get its completion.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Whether it went out on the present connection.
+    sent: bool,
+    /// Whether it may go out on the next one too.
+    repeats: bool,
+}
+
 struct Run {
     client: ClientConnection,
     now: Instant,
     trace: String,
-    /// The ops that were asked for last, to be answered (rightly or not).
-    ops: Vec<OpId>,
+    /// Actions and events so far.
+    outputs: usize,
+    world: World,
     replies: Vec<ReplyTo>,
-    /// The model: calls that must get their completion.
-    open: BTreeSet<InvocationId>,
+    open: BTreeMap<InvocationId, Open>,
     streams: Vec<InvocationId>,
-    in_flight: bool,
+    paused: bool,
+    /// When the present connection was last heard of, and when it began to stop.
+    heard: Instant,
+    stopping: Option<Instant>,
     /// Starts whose end was not told yet. More than one when a new start came before the end of the last was polled.
     lives: usize,
     deadline: Option<Instant>,
+}
+
+fn policy(how: u8) -> ReconnectPolicy {
+    match how % 4 {
+        0 => ReconnectPolicy::Never,
+        1 => ReconnectPolicy::standard(),
+        2 => ReconnectPolicy::unlimited(),
+        _ => ReconnectPolicy::Ask,
+    }
+}
+
+fn config(bits: &mut Bits<'_>) -> ClientConfig {
+    let (flags, more) = (bits.byte(), bits.byte());
+    let mut config = ClientConfig::new("http://host/hub").expect("the address is valid");
+    config.limits = LIMITS;
+    if flags & 1 != 0 {
+        config.protocol = Protocol::MessagePack;
+    }
+    config.has_access_token = flags & 4 != 0;
+    config.stateful_reconnect = (flags & 8 == 0).then_some(REPLAY);
+    config.reconnect = policy(flags >> 6);
+    config.retry_start = policy(flags >> 4);
+    config.transports = match more & 7 {
+        0 => vec![TransportKind::LongPolling],
+        1 => vec![TransportKind::ServerSentEvents, TransportKind::LongPolling],
+        2 => vec![TransportKind::WebSockets],
+        _ => vec![],
+    };
+    config.skip_negotiation = flags & 2 == 0 && more & 7 > 1 && more & 16 != 0;
+    if more & 32 != 0 {
+        config.while_reconnecting = WhileReconnecting::Wait;
+    }
+    config.offline_queue = (more & 64 != 0).then_some(OfflineQueue {
+        max_bytes: 100,
+        max_age: Duration::from_secs(20),
+    });
+    config
+}
+
+/// Tells how it came to a broken rule.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines: Vec<_> = self.trace.lines().collect();
+            let last = lines.get(lines.len().saturating_sub(60)..);
+            eprintln!("{}", last.unwrap_or_default().join("\n"));
+        }
+    }
 }
 
 impl Run {
@@ -100,60 +167,44 @@ impl Run {
             run.check_bounds();
         }
         run.finish();
-        run.trace
+        core::mem::take(&mut run.trace)
     }
 
     fn new(bits: &mut Bits<'_>) -> Self {
-        let flags = bits.byte();
-        let mut config = ClientConfig::new("http://host/hub").expect("the address is valid");
-        config.limits = LIMITS;
-        config.protocol = if flags & 1 == 0 {
-            Protocol::Json
-        } else {
-            Protocol::MessagePack
-        };
-        config.skip_negotiation = flags & 2 == 0;
-        config.has_access_token = flags & 4 != 0;
-        config.reconnect = match flags >> 6 {
-            0 => ReconnectPolicy::Never,
-            1 => ReconnectPolicy::standard(),
-            2 => ReconnectPolicy::unlimited(),
-            _ => ReconnectPolicy::Ask,
-        };
         Self {
-            client: ClientConnection::new(config, 3),
+            client: ClientConnection::new(config(bits), 3),
             now: Instant::ZERO,
             trace: String::new(),
-            ops: Vec::new(),
+            outputs: 0,
+            world: World::default(),
             replies: Vec::new(),
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             streams: Vec::new(),
-            in_flight: false,
+            paused: false,
+            heard: Instant::ZERO,
+            stopping: None,
             lives: 0,
             deadline: None,
         }
     }
 
     fn step(&mut self, bits: &mut Bits<'_>) {
-        match bits.byte() % 16 {
+        match bits.byte() % 24 {
             0 => self.start(),
-            1 => self.call(bits.byte()),
-            2 => self.upload(bits.byte()),
-            3 => self.answer_server(bits.byte()),
-            4 => self.cancel(bits.byte()),
-            5 => self.advance(bits.byte()),
-            6 => self.respond(bits),
-            7 => self.receive_anything(bits),
-            8 | 9 => self.receive_sense(bits.byte()),
-            10 => self.sent(bits.byte()),
-            11 => self.end(bits.byte()),
-            12 => self.answer_question(bits.byte()),
-            13 => self.input(if bits.byte() & 1 == 0 {
-                Input::ReadPaused
-            } else {
-                Input::ReadResumed
-            }),
-            14 => self.play_server(),
+            1 | 2 => self.call(bits.byte()),
+            3 => self.upload(bits.byte()),
+            4 => self.answer_server(bits.byte()),
+            5 => self.cancel(bits.byte()),
+            6 => self.advance(bits.byte()),
+            7 => self.news_of_the_past(bits),
+            8 => self.receive_anything(bits),
+            9..=11 => self.receive_sense(bits.byte()),
+            12 => self.misfortune(bits),
+            13 => self.answer_question(bits.byte()),
+            14 => self.pause(bits.byte()),
+            15 => self.command(bits.byte()),
+            16..=21 => self.help(bits.byte()),
+            22 => self.play_server(bits.byte()),
             _ => self.poll(usize::from(bits.byte() % 4)),
         }
         if bits.byte() & 3 != 0 {
@@ -161,6 +212,22 @@ impl Run {
         }
     }
 
+    /// A stop and some patience end everything.
+    fn finish(&mut self) {
+        self.poll_all();
+        self.client.stop(self.now);
+        self.poll_all();
+        self.now = self.now.after(Duration::from_secs(5));
+        self.input(Input::Timeout);
+        self.poll_all();
+        assert_eq!(self.client.state(), ConnectionState::Disconnected);
+        self.expect_no_open_calls();
+        assert_eq!((self.lives, self.deadline), (0, None));
+    }
+}
+
+/// What the application does.
+impl Run {
     fn start(&mut self) {
         let idle = self.client.state() == ConnectionState::Disconnected;
         assert_eq!(self.client.start(self.now).is_ok(), idle);
@@ -168,27 +235,39 @@ impl Run {
     }
 
     fn call(&mut self, how: u8) {
+        // What waits must not be confused with what an event, not yet polled, told of.
+        self.poll_all();
+        let mut options = CallOptions::default();
+        options.wait = how & 4 != 0;
+        options.repeat = how & 8 != 0;
         let arguments = Streams(usize::from(how >> 6));
+        let (client, now) = (&mut self.client, self.now);
         let call = match how % 4 {
-            0 => self.client.send(self.now, "Send", &arguments),
-            1 => self.client.stream(self.now, "Stream", &arguments),
-            2 => self.client.invoke(self.now, "Invoke", &arguments),
-            _ => return self.client.stop(self.now),
+            0 => client.send_with(now, "Send", &arguments, options),
+            1 => client.stream_with(now, "Stream", &arguments, options),
+            _ => client.invoke_with(now, "Invoke", &arguments, options),
         };
         let Ok(call) = call else { return };
-        assert_eq!(self.client.state(), ConnectionState::Connected);
+        let state = self.client.state();
+        let (idle, stopping) = (
+            ConnectionState::Disconnected,
+            ConnectionState::Disconnecting,
+        );
+        assert!(state != idle && state != stopping, "a call without hope");
         self.streams.extend(call.streams());
         if how % 4 != 0 {
-            assert!(self.open.insert(call.id()), "an id was used twice");
+            let open = Open {
+                sent: state == ConnectionState::Connected,
+                repeats: options.repeat,
+            };
+            let twice = self.open.insert(call.id(), open);
+            assert!(twice.is_none(), "an id was used twice");
         }
     }
 
     fn upload(&mut self, how: u8) {
-        let Some(stream) = self
-            .streams
-            .get(usize::from(how >> 1) % self.streams.len().max(1))
-            .copied()
-        else {
+        let index = usize::from(how >> 1) % self.streams.len().max(1);
+        let Some(stream) = self.streams.get(index).copied() else {
             return;
         };
         let _ = if how & 1 == 0 {
@@ -211,12 +290,8 @@ impl Run {
     }
 
     fn cancel(&mut self, how: u8) {
-        let Some(id) = self
-            .open
-            .iter()
-            .nth(usize::from(how) % self.open.len().max(1))
-            .copied()
-        else {
+        let index = usize::from(how) % self.open.len().max(1);
+        let Some(id) = self.open.keys().nth(index).copied() else {
             return;
         };
         self.open.remove(&id);
@@ -224,191 +299,126 @@ impl Run {
         self.client.cancel(self.now, id);
     }
 
+    fn command(&mut self, how: u8) {
+        match how % 4 {
+            0 => self.client.stop(self.now),
+            1 => self.client.retry_now(self.now),
+            _ => {
+                let _ = self.client.refresh_authentication(self.now);
+            }
+        }
+    }
+
+    fn pause(&mut self, how: u8) {
+        self.paused = how & 1 == 0;
+        self.input(if self.paused {
+            Input::ReadPaused
+        } else {
+            Input::ReadResumed
+        });
+        self.heard = self.now;
+    }
+
+    fn answer_question(&mut self, how: u8) {
+        self.poll_all();
+        let is_question = |kind| matches!(kind, Kind::Token | Kind::Delay);
+        let Some(one) = self.world.find(is_question) else {
+            return;
+        };
+        let op = one.op;
+        let token = match how % 4 {
+            0 => Ok(None),
+            1 => Err("no".into()),
+            _ => Ok(AccessToken::new("token")),
+        };
+        let delay = (how & 1 == 0).then_some(Duration::from_millis(u64::from(how)));
+        self.input(if one.kind == Kind::Token {
+            Input::AccessToken { op, token }
+        } else {
+            Input::RetryDelay { op, delay }
+        });
+    }
+}
+
+/// What the clock and the network do.
+impl Run {
     fn advance(&mut self, how: u8) {
         self.poll_all();
         let Some(deadline) = self.deadline.filter(|_| how & 1 == 0) else {
-            self.now = self.now.after(Duration::from_millis(u64::from(how) * 100));
-            return self.input(Input::Timeout);
+            self.now = self.now.after(Duration::from_millis(u64::from(how) * 500));
+            self.input(Input::Timeout);
+            self.poll_all();
+            return self.check_patience();
         };
         self.now = self.now.max(deadline);
-        let before = self.trace.len();
+        let before = self.outputs;
         self.input(Input::Timeout);
         self.poll_all();
         let moved = self.deadline.is_none_or(|next| next > deadline);
         assert!(
-            moved || self.trace.len() > before,
+            moved || self.outputs > before,
             "the deadline stands still: {}",
             self.client.wait_reason()
         );
+        self.check_patience();
     }
 
-    fn op(&self, how: u8) -> Option<OpId> {
-        self.ops
-            .get(usize::from(how) % self.ops.len().max(1))
-            .copied()
-    }
-
-    fn respond(&mut self, bits: &mut Bits<'_>) {
+    /// What is said of something that is over has no effect.
+    fn news_of_the_past(&mut self, bits: &mut Bits<'_>) {
+        self.poll_all();
         let how = bits.byte();
-        let Some(op) = self.op(how) else { return };
-        let body = if how & 1 == 0 {
-            Bytes::from_static(OFFER.as_bytes())
-        } else {
-            bits.take(usize::from(how))
+        let Some(op) = self.world.name(how).filter(|op| self.world.is_over(*op)) else {
+            return;
         };
-        let status = if how & 2 == 0 { 200 } else { 404 };
-        let response = http::Response::builder()
-            .status(status)
-            .body(body)
-            .expect("the status is valid");
-        self.input(Input::Response { op, response });
+        let how = bits.byte();
+        let bytes = bits.take(usize::from(how));
+        let before = (self.outputs, self.deadline, self.client.state());
+        self.input(world::any_news(op, how, bytes));
+        self.poll_all();
+        let after = (self.outputs, self.deadline, self.client.state());
+        assert_eq!(before, after, "{op} is over");
+    }
+
+    /// Anything happens to something that is under way, whether it fits or not.
+    fn misfortune(&mut self, bits: &mut Bits<'_>) {
+        self.poll_all();
+        let how = bits.byte();
+        let index = usize::from(how) % self.world.all().len().max(1);
+        let Some(one) = self.world.all().get(index).copied() else {
+            return;
+        };
+        let how = bits.byte();
+        let bytes = bits.take(usize::from(how >> 5));
+        self.input(world::any_news(one.op, how, bytes));
     }
 
     fn receive_anything(&mut self, bits: &mut Bits<'_>) {
+        self.poll_all();
         let how = bits.byte();
         let bytes = bits.take(usize::from(how));
-        self.receive(how, WsMessage::Binary(bytes));
-    }
-
-    fn receive(&mut self, how: u8, message: WsMessage) {
-        let op = if how >= 250 {
-            self.op(how)
-        } else {
-            self.ops.last().copied()
-        };
-        if let Some(op) = op {
-            self.input(Input::Received { op, message });
-        }
-    }
-
-    /// Messages that mean something, cut in two now and then.
-    fn receive_sense(&mut self, how: u8) {
-        const JSON: [&str; 8] = [
-            "{}\u{1e}",
-            "{\"type\":6}\u{1e}{\"type\":3,\"invocationId\":\"1\",\"result\":1}\u{1e}",
-            "{\"type\":1,\"target\":\"a\",\"arguments\":[1]}\u{1e}{\"type\":3,\"invocationId\":\"2\",\"error\":\"no\"}\u{1e}",
-            "{\"type\":1,\"invocationId\":\"s1\",\"target\":\"q\",\"arguments\":[]}\u{1e}",
-            "{\"type\":2,\"invocationId\":\"1\",\"item\":1}\u{1e}{\"type\":2,\"invocationId\":\"3\",\"item\":1}\u{1e}",
-            "{\"type\":7,\"allowReconnect\":true}\u{1e}",
-            "{\"type\":7}\u{1e}",
-            "{\"error\":\"no\"}\u{1e}",
-        ];
-        const MESSAGE_PACK: [&[u8]; 8] = [
-            b"{}\x1e",
-            b"\x02\x91\x06\x07\x95\x03\x80\xa11\x03\x01",
-            b"\x09\x96\x01\x80\xc0\xa1a\x91\x01\x90",
-            b"\x0a\x96\x01\x80\xa2s1\xa1q\x90\x90",
-            b"\x06\x94\x02\x80\xa11\x01",
-            b"\x04\x93\x07\xc0\xc3",
-            b"\x04\x93\x07\xc0\xc2",
-            b"{\"error\":\"no\"}\x1e",
-        ];
-        let index = usize::from(how % 8);
-        let json = JSON.get(index).map(|text| text.as_bytes());
-        let text = if self.client.config().protocol == Protocol::Json {
-            json
-        } else {
-            MESSAGE_PACK.get(index).copied()
-        };
-        let bytes = Bytes::from_static(text.unwrap_or_default());
-        let cut = if how & 8 == 0 {
-            bytes.len()
-        } else {
-            usize::from(how >> 4).min(bytes.len())
-        };
-        self.receive(0, WsMessage::Text(bytes.slice(..cut)));
-        self.receive(0, WsMessage::Text(bytes.slice(cut..)));
-    }
-
-    fn sent(&mut self, how: u8) {
-        if let Some(op) = if how & 1 == 0 {
-            self.ops.last().copied()
-        } else {
-            self.op(how)
-        } {
-            if self.ops.last() == Some(&op) {
-                self.in_flight = false;
-            }
-            self.input(Input::Sent { op });
-        }
-    }
-
-    fn end(&mut self, how: u8) {
-        let cause = match how % 4 {
-            0 => EndCause::Clean,
-            1 => EndCause::WebSocketClose {
-                code: 1000 + u16::from(how >> 4),
-                reason: "why".into(),
-            },
-            2 => EndCause::Refused { status: 404 },
-            _ => EndCause::Failed {
-                detail: "broken".into(),
-            },
-        };
-        if let Some(op) = if how & 4 == 0 {
-            self.ops.last().copied()
-        } else {
-            self.op(how)
-        } {
-            self.input(Input::Ended { op, cause });
-        }
-    }
-
-    fn answer_question(&mut self, how: u8) {
-        let Some(op) = self.op(how) else { return };
-        self.input(match how % 4 {
-            0 => Input::AccessToken {
-                op,
-                token: Ok(AccessToken::new("token")),
-            },
-            1 => Input::AccessToken {
-                op,
-                token: Err("no".into()),
-            },
-            2 => Input::RetryDelay {
-                op,
-                delay: Some(Duration::from_secs(1)),
-            },
-            _ => Input::RetryDelay { op, delay: None },
-        });
-    }
-
-    /// Answers the latest wish as a good server and driver would.
-    fn play_server(&mut self) {
-        self.poll_all();
-        let Some(op) = self.ops.last().copied() else {
-            return;
-        };
-        self.input(Input::AccessToken {
-            op,
-            token: Ok(None),
-        });
-        let response = http::Response::new(Bytes::from_static(OFFER.as_bytes()));
-        self.poll_all();
-        if let Some(op) = self.ops.last().copied() {
-            self.input(Input::Response { op, response });
-        }
-        self.poll_all();
-        if let Some(op) = self.ops.last().copied() {
-            self.input(Input::AccessToken {
-                op,
-                token: Ok(None),
-            });
-        }
-        self.poll_all();
-        if let Some(op) = self.ops.last().copied() {
-            self.input(Input::Opened { op });
-            self.poll_all();
-            self.in_flight = false;
-            self.input(Input::Sent { op });
-            self.receive_sense(0);
-        }
+        self.deliver(bytes, how);
     }
 
     fn input(&mut self, input: Input) {
+        let _ = writeln!(self.trace, "{:?} < {input:?}", self.now);
+        self.world.told(self.now, &input);
+        let said = match &input {
+            Input::Chunk { bytes, .. } => !bytes.is_empty(),
+            Input::Received { message, .. } => match message {
+                WsMessage::Text(bytes) | WsMessage::Binary(bytes) => !bytes.is_empty(),
+                WsMessage::Close(_) => false,
+            },
+            _ => false,
+        };
+        if said {
+            self.heard = self.now;
+        }
         self.client.handle_input(self.now, input);
     }
+}
 
+/// What the machine does.
+impl Run {
     fn poll_all(&mut self) {
         self.poll(10_000);
     }
@@ -418,11 +428,7 @@ impl Run {
             match self.client.poll_output() {
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
-                    assert!(
-                        self.lives > 0 || deadline.is_none(),
-                        "a deadline after the end"
-                    );
-                    return;
+                    return self.check_rest();
                 }
                 Output::Action(action) => self.note_action(&action),
                 Output::Event(event) => self.note_event(event),
@@ -432,48 +438,44 @@ impl Run {
     }
 
     fn note_action(&mut self, action: &Action) {
-        let _ = writeln!(self.trace, "{action:?}");
-        match action {
-            Action::Request { op, .. }
-            | Action::OpenWebSocket { op, .. }
-            | Action::GetAccessToken { op }
-            | Action::NextRetryDelay { op, .. } => {
-                assert!(self.lives > 0, "a wish after the end");
-                assert!(!self.ops.contains(op), "an op was used twice");
-                self.ops.push(*op);
-                self.in_flight = false;
-            }
-            Action::Send {
-                message: WsMessage::Close(_),
-                ..
-            }
-            | Action::Abort { .. } => self.in_flight = false,
+        self.outputs += 1;
+        let bytes = match action {
             Action::Send {
                 message: WsMessage::Text(bytes) | WsMessage::Binary(bytes),
                 ..
-            } => {
-                assert!(!self.in_flight, "two sends in flight");
-                let _ = writeln!(self.trace, "{bytes:?}");
-                self.in_flight = true;
-            }
-            _ => {}
-        }
+            } => Some(bytes),
+            Action::Request { request, .. } => Some(request.body()),
+            _ => None,
+        };
+        let _ = writeln!(self.trace, "{action:?} {bytes:?}");
+        assert!(self.lives > 0, "a wish after the end");
+        self.world.note(self.now, action);
     }
 
     fn note_event(&mut self, event: Event) {
+        self.outputs += 1;
         let _ = writeln!(self.trace, "{event:?}");
         assert!(self.lives > 0, "an event after the end: {event:?}");
         match event {
             Event::Completion { invocation_id, .. } => assert!(
-                self.open.remove(&invocation_id),
+                self.open.remove(&invocation_id).is_some(),
                 "a completion for nothing: {invocation_id}"
             ),
             Event::StreamItem { invocation_id, .. } => assert!(
-                self.open.contains(&invocation_id),
+                self.open.contains_key(&invocation_id),
                 "an item for nothing: {invocation_id}"
             ),
             Event::Invocation { reply_to, .. } => self.replies.extend(reply_to),
-            Event::Reconnecting { .. } => self.expect_no_open_calls(),
+            Event::Connected { .. } | Event::Reconnected { .. } => {
+                self.heard = self.now;
+                self.open.values_mut().for_each(|open| open.sent = true);
+            }
+            Event::Reconnecting { .. } => {
+                for (id, open) in &mut self.open {
+                    assert!(!open.sent || open.repeats, "{id} was left unresolved");
+                    open.sent = false;
+                }
+            }
             Event::Closed { .. } | Event::StartFailed { .. } => {
                 self.expect_no_open_calls();
                 self.lives -= 1;
@@ -481,14 +483,55 @@ impl Run {
             _ => {}
         }
     }
+}
 
-    /// Calls made between the loss and its event could not have been accepted, so none may be open.
+/// Rules.
+impl Run {
+    /// What must hold whenever there is nothing more to do.
+    fn check_rest(&mut self) {
+        let state = self.client.state();
+        if state == ConnectionState::Disconnecting {
+            self.stopping.get_or_insert(self.now);
+        } else {
+            self.stopping = None;
+        }
+        if self.lives == 0 {
+            assert_eq!(state, ConnectionState::Disconnected);
+            assert_eq!(self.deadline, None, "a deadline after the end");
+            self.world.check_nothing_left();
+        } else if self.deadline.is_none() {
+            // Only the application is waited for: its policy, or its slowness.
+            let thinks = self.world.find(|kind| kind == Kind::Delay).is_some();
+            assert!(
+                thinks || self.is_polling() && self.paused,
+                "{state:?} waits for ever: {:?}",
+                self.world
+            );
+        }
+    }
+
+    fn is_polling(&self) -> bool {
+        self.client.transport() == Some(TransportKind::LongPolling)
+    }
+
+    /// What waits has its time, and no longer.
+    fn check_patience(&self) {
+        self.world.check_patience(self.now, self.paused);
+        let silence = self.now.since(self.heard);
+        let state = self.client.state();
+        if state == ConnectionState::Connected && !self.is_polling() && !self.paused {
+            assert!(silence <= Duration::from_secs(30), "silent for {silence:?}");
+        }
+        if state == ConnectionState::Disconnecting {
+            let since = self.stopping.expect("the stop was seen");
+            let lasts = self.now.since(since);
+            assert!(lasts <= Duration::from_secs(5), "stopping for {lasts:?}");
+        }
+    }
+
     fn expect_no_open_calls(&self) {
-        assert!(
-            self.open.is_empty(),
-            "calls were left unresolved: {:?}",
-            self.open
-        );
+        let open: Vec<_> = self.open.keys().collect();
+        assert!(open.is_empty(), "calls were left unresolved: {open:?}");
     }
 
     fn check_bounds(&self) {
@@ -497,25 +540,13 @@ impl Run {
             "incoming: {}",
             self.client.incoming_bytes()
         );
-        let outgoing =
-            LIMITS.max_outgoing_bytes + LARGEST_WRITE + 40 * LIMITS.max_pending_invocations;
+        // What is accepted, once over the limit, and again when it is repeated; and what is never refused: a cancellation for
+        // each call, and what waited for the connection.
+        let outgoing = 3 * (LIMITS.max_outgoing_bytes + REPLAY + LARGEST_WRITE);
         assert!(
-            self.client.outgoing_bytes() <= outgoing.max(4096),
+            self.client.outgoing_bytes() <= outgoing,
             "outgoing: {}",
             self.client.outgoing_bytes()
         );
-    }
-
-    /// A stop and some patience end everything.
-    fn finish(&mut self) {
-        self.poll_all();
-        self.client.stop(self.now);
-        self.poll_all();
-        self.now = self.now.after(Duration::from_secs(5));
-        self.input(Input::Timeout);
-        self.poll_all();
-        assert_eq!(self.client.state(), ConnectionState::Disconnected);
-        self.expect_no_open_calls();
-        assert_eq!((self.lives, self.deadline), (0, None));
     }
 }

@@ -323,6 +323,10 @@ impl ClientConnection {
         };
         link.requests.set_token(token);
         link.generation += 1;
+        // A refresh may have been quicker than the answer to a refusal, which nobody needs any more.
+        if let Some(op) = link.question.take() {
+            self.abort(op);
+        }
         for part in [Part::Receiving, Part::Post] {
             if self
                 .state
@@ -368,7 +372,7 @@ impl ClientConnection {
             State::Connecting(attempt) if matches!(attempt.step, Step::Opening(..)) => {
                 self.opening_failed(reason, true)
             }
-            State::Connecting(_) => self.handshake_failed(reason),
+            State::Connecting(_) => self.handshake_failed(reason, true),
             State::Connected(_) | State::Stopping(_) => {
                 self.drain_incoming();
                 self.connection_lost(reason, true);

@@ -188,11 +188,10 @@ impl ClientConnection {
     }
 
     /// What is left of a transport. `abort` when it is we who give it up.
-    fn drop_link(&mut self, link: Link, abort: bool) {
+    pub(super) fn drop_link(&mut self, link: Link, abort: bool) {
         match link {
-            Link::WebSocket(_) if !abort => {}
-            Link::WebSocket(socket) => self.abort(socket.op),
-            link @ (Link::Http(_) | Link::Lost(_)) => self.abandon(link),
+            Link::WebSocket(_) | Link::Lost(_) if !abort => {}
+            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => self.abandon(link),
         }
     }
 
@@ -339,7 +338,7 @@ impl ClientConnection {
 
     fn handle_timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Connect if matches!(self.state, State::Connected(_)) => self.resume_failed(),
+            Timer::Connect if matches!(self.state, State::Connected(_)) => self.resume_failed(true),
             Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout {
                 timeout: self.config.connect_timeout,
             }),

@@ -234,18 +234,21 @@ impl ClientConnection {
     pub(super) fn link_ended(&mut self, cause: EndCause) {
         match &self.state {
             State::Connecting(_) if self.is_opening() => self.opening_failed(cause.into(), false),
-            State::Connecting(_) => self.handshake_failed(match cause {
-                EndCause::Clean
-                | EndCause::WebSocketClose {
-                    code: 1000 | 1005 | 1006,
-                    ..
-                } => CloseReason::HandshakeEnded,
-                cause @ (EndCause::WebSocketClose { .. }
-                | EndCause::Refused { .. }
-                | EndCause::Failed { .. }) => cause.into(),
-            }),
+            State::Connecting(_) => {
+                let reason = match cause {
+                    EndCause::Clean
+                    | EndCause::WebSocketClose {
+                        code: 1000 | 1005 | 1006,
+                        ..
+                    } => CloseReason::HandshakeEnded,
+                    cause @ (EndCause::WebSocketClose { .. }
+                    | EndCause::Refused { .. }
+                    | EndCause::Failed { .. }) => cause.into(),
+                };
+                self.handshake_failed(reason, false)
+            }
             State::Connected(session) if matches!(session.link, Link::Lost(_)) => {
-                self.resume_failed()
+                self.resume_failed(false)
             }
             State::Connected(_) | State::Stopping(_) => self.socket_ended(cause),
             State::Disconnected | State::Deciding(_) | State::Waiting { .. } => {}
@@ -266,13 +269,13 @@ impl ClientConnection {
         }
     }
 
-    pub(super) fn handshake_failed(&mut self, reason: CloseReason) {
+    pub(super) fn handshake_failed(&mut self, reason: CloseReason, abort: bool) {
         if let Some(Attempt {
             step: Step::Handshaking(link, ..),
             course,
         }) = self.take_step(|step| matches!(step, Step::Handshaking(..)))
         {
-            self.abandon(link);
+            self.drop_link(link, abort);
             self.attempt_failed(course.outage, reason);
         }
     }

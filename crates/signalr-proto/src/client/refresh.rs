@@ -152,7 +152,7 @@ impl ClientConnection {
         let Some(session) = self.session_mut() else {
             return false;
         };
-        if session.refresh.op() != Some(op) {
+        if !matches!(session.refresh, Refresh::Telling(told, _) if told == op) {
             return false;
         }
         let Refresh::Telling(_, token) = core::mem::take(&mut session.refresh) else {

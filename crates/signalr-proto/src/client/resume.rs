@@ -104,7 +104,7 @@ impl ClientConnection {
         let reason = lost.reason.clone();
         match token {
             Ok(token) => self.reopen(token.as_ref(), &reason),
-            Err(_) => self.resume_failed(),
+            Err(_) => self.resume_failed(false),
         }
         true
     }
@@ -130,13 +130,13 @@ impl ClientConnection {
         self.tell(Event::Resumed);
     }
 
-    /// There is one attempt only. The loss that came first is the reason (`CB-87`, `TR-89`).
-    pub(super) fn resume_failed(&mut self) {
+    /// There is one attempt only. The loss that came first is the reason (`CB-87`, `TR-89`). `abort` when it is we who give up.
+    pub(super) fn resume_failed(&mut self, abort: bool) {
         let reason = match self.state.link() {
             Some(Link::Lost(lost)) => lost.reason.clone(),
             Some(Link::WebSocket(_) | Link::Http(_)) | None => return,
         };
-        self.connection_lost(reason, true);
+        self.connection_lost(reason, abort);
     }
 
     /// Counts a message, and tells whether it may be looked at: not if it is a repetition (`CB-85`), or comes before the
