@@ -47,6 +47,50 @@ proptest! {
     }
 }
 
+/// A property that never gets anywhere proves nothing.
+#[test]
+fn operations_in_any_order_reach_every_kind_of_event() {
+    let mut counts = [
+        "Connected {",
+        "StartFailed",
+        "StartRetry",
+        "Reconnecting",
+        "Reconnected",
+        "Resuming {",
+        "\nResumed\n",
+        "Invocation {",
+        "StreamItem",
+        "Completion",
+        "Writable",
+        "Ignored",
+        "Expired",
+        "AuthenticationRefreshed {",
+        "AuthenticationRefreshFailed",
+        "Closed",
+        "DELETE /hub",
+        "POST /hub)",
+        "NextRetryDelay",
+        "Some(b\"{\\\"type\\\":9,",
+        "Some(b\"{\\\"type\\\":8,",
+    ]
+    .map(|event| (event, 0));
+    let mut seed = 1_u64;
+    for _ in 0..3000 {
+        let data: Vec<u8> = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        })
+        .take(400)
+        .collect();
+        let trace =
+            client_property::trace(&[&data[..2], &[0, 1, 22, data[2], 1], &data[3..]].concat());
+        for (event, count) in &mut counts {
+            *count += trace.matches(*event).count();
+        }
+    }
+    assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+}
+
 #[test]
 fn an_idle_client_machine_takes_at_most_a_kibibyte_besides_its_shared_configuration() {
     let config = Arc::new(ClientConfig::new("http://host/hub").unwrap());

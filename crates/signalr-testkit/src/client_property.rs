@@ -51,6 +51,15 @@ pub fn check(data: &[u8]) {
     );
 }
 
+/// What the operations lead to, line by line: what the machine was told, its actions and its events.
+///
+/// # Panics
+/// When a rule is broken.
+#[must_use]
+pub fn trace(data: &[u8]) -> String {
+    Run::of(data)
+}
+
 /// Reads operations from bytes; an exhausted list gives zeros.
 struct Bits<'a>(&'a [u8]);
 
@@ -189,7 +198,7 @@ impl Run {
     }
 
     fn step(&mut self, bits: &mut Bits<'_>) {
-        match bits.byte() % 24 {
+        match bits.byte() % 27 {
             0 => self.start(),
             1 | 2 => self.call(bits.byte()),
             3 => self.upload(bits.byte()),
@@ -205,6 +214,9 @@ impl Run {
             15 => self.command(bits.byte()),
             16..=21 => self.help(bits.byte()),
             22 => self.play_server(bits.byte()),
+            23 => self.cut(bits.byte()),
+            24 => self.cut_and_help(bits.byte()),
+            25 => self.flood(bits.byte()),
             _ => self.poll(usize::from(bits.byte() % 4)),
         }
         if bits.byte() & 3 != 0 {
@@ -262,6 +274,13 @@ impl Run {
             };
             let twice = self.open.insert(call.id(), open);
             assert!(twice.is_none(), "an id was used twice");
+        }
+    }
+
+    /// More than may wait.
+    fn flood(&mut self, how: u8) {
+        for _ in 0..16 {
+            self.call(how & 8);
         }
     }
 
@@ -390,6 +409,26 @@ impl Run {
         let how = bits.byte();
         let bytes = bits.take(usize::from(how >> 5));
         self.input(world::any_news(one.op, how, bytes));
+    }
+
+    /// What brings bytes breaks.
+    fn cut(&mut self, how: u8) {
+        self.poll_all();
+        let is_way = |kind| matches!(kind, Kind::Socket | Kind::Opening | Kind::Reading(_));
+        if let Some(one) = self.world.find(is_way) {
+            self.input(world::any_news(one.op, how | 7, Bytes::new()));
+        }
+    }
+
+    /// As above, and what the machine does about it goes well.
+    fn cut_and_help(&mut self, how: u8) {
+        self.cut(how);
+        for _ in 0..4 {
+            self.poll_all();
+            if let Some(one) = self.world.all().last().copied() {
+                self.help_with(one, how);
+            }
+        }
     }
 
     fn receive_anything(&mut self, bits: &mut Bits<'_>) {

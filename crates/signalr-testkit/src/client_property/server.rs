@@ -42,7 +42,7 @@ impl Run {
         }
     }
 
-    fn help_with(&mut self, one: Pending, how: u8) {
+    pub(super) fn help_with(&mut self, one: Pending, how: u8) {
         let op = one.op;
         match one.kind {
             Kind::Token => {
