@@ -1,30 +1,44 @@
-//! Secrets stay secret: tokens, headers, query parameters and passwords show in no log, error or debug output, whatever happens.
+//! Secrets stay secret: tokens, ids of connections, headers, query parameters, passwords and what messages hold show in no log,
+//! error or debug output, whatever happens, on every transport.
 //!
-//! Everything that anybody in this program logs, the server and the libraries included, is collected at the finest level.
+//! Everything that anybody in this program logs, the server and the libraries included, is collected at the finest level. Our own
+//! server knows WebSockets only, so the other transports are proved against the official server, where there is one.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt::{Debug, Write as _};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::{Json, Response};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Json, Response};
 use axum::routing::{any, post};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use signalr_tests::own::{self, Own};
+use signalr_tests::reference;
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
 use signalr_tokio::{
-    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, NetOptions, Proxy,
-    ReconnectPolicy,
+    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, Limits, NetOptions,
+    NetTransport, Protocol, Proxy, ReconnectPolicy, Tokio, Transport as _, TransportKind,
 };
 
 /// Every secret of this test contains it.
 const CANARY: &str = "canary";
+
+/// What messages hold.
+const MESSAGE: &str = "nightingale";
+
+/// Who shows what messages hold, at its finest level and there only: the WebSocket library, before it is encrypted.
+const SHOWS_MESSAGES: &str = " TRACE tungstenite::protocol";
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -135,35 +149,76 @@ async fn refused(shown: &mut Shown, builder: HubConnectionBuilder) {
     shown.debug(&connection);
 }
 
-/// Connects, calls, loses the connection, gets it back, stops.
-async fn a_whole_life(shown: &mut Shown, own: &Own, builder: HubConnectionBuilder, path: &str) {
+/// Messages full of secrets, in both directions.
+async fn talk(shown: &mut Shown, connection: &HubConnection) {
+    let secret = MESSAGE;
+    let echo = connection.invoke::<String>("EchoText", (secret,)).await;
+    assert_eq!(echo.as_deref(), Ok(secret));
+    let wrong_type = connection.invoke::<bool>("EchoText", (secret,)).await;
+    let wrong_arguments = connection.invoke::<i32>("Add", (secret, 2)).await;
+    let no_method = connection.invoke::<bool>("NoSuchMethod", (secret,)).await;
+    for outcome in [
+        wrong_type.map(drop),
+        wrong_arguments.map(drop),
+        no_method.map(drop),
+    ] {
+        shown.error(&outcome.unwrap_err());
+    }
+    // With a handler, with one that it does not fit, and without any.
+    connection.on("Fits", |(_,): (String,)| ());
+    connection.on("Misfits", |(_,): (i32,)| ());
+    for target in ["Fits", "Misfits", "Nobody"] {
+        let call = connection.invoke::<()>("SendToCaller", (target, secret));
+        call.await.unwrap();
+    }
+    shown.debug(connection);
+    shown.debug(&connection.stats());
+}
+
+async fn wait_for(
+    shown: &mut Shown,
+    events: &mut (impl futures_util::Stream<Item = LifecycleEvent> + Unpin),
+    is_it: impl Fn(&LifecycleEvent) -> bool,
+) {
+    let wait = async {
+        while let Some(event) = events.next().await {
+            shown.debug(&event);
+            if is_it(&event) {
+                return;
+            }
+        }
+        panic!("the events ended");
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    waited.expect("the event never came");
+}
+
+/// Connects, calls, loses the connection by `lose`, gets it back, stops.
+async fn life(shown: &mut Shown, builder: HubConnectionBuilder, lose: impl AsyncFn(&str)) {
+    shown.debug(&builder);
     let connection = builder.build().unwrap();
     let mut events = connection.events();
     connection.start().await.unwrap();
-    shown.debug(&connection);
-    assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
-    let wrong_type = connection.invoke::<bool>("Add", (1, 2)).await;
-    let no_method = connection.invoke::<bool>("NoSuchMethod", ()).await;
-    let pending = connection.invoke::<String>("Slow", (60_000, "x"));
-    let id = connection.connection_id().unwrap();
-    assert!(own.world.server(path).unwrap().cut(&id));
-    let lost = pending.await;
-    for outcome in [wrong_type.map(drop), no_method.map(drop), lost.map(drop)] {
-        shown.error(&outcome.unwrap_err());
-    }
-    while let Some(event) = events.next().await {
-        shown.debug(&event);
-        if matches!(event, LifecycleEvent::Reconnected { .. }) {
-            break;
-        }
-    }
+    talk(shown, &connection).await;
+    let pending = connection.invoke::<String>("Slow", (60_000, MESSAGE));
+    lose(&connection.connection_id().unwrap()).await;
+    shown.error(&pending.await.unwrap_err());
+    wait_for(shown, &mut events, |event| {
+        matches!(event, LifecycleEvent::Reconnected { .. })
+    })
+    .await;
     shown.debug(&connection);
     connection.stop().await;
     shown.debug(&connection);
     shown.error(&connection.invoke::<i32>("Add", (1, 2)).await.unwrap_err());
 }
 
-async fn everything_that_can_happen() -> String {
+async fn a_whole_life(shown: &mut Shown, own: &Own, builder: HubConnectionBuilder, path: &str) {
+    let cut = async |id: &str| assert!(own.world.server(path).unwrap().cut(id));
+    life(shown, builder, cut).await;
+}
+
+async fn everything_that_can_happen() -> Shown {
     let mut shown = Shown::default();
     let own = own::start().unwrap();
     let hub = &own.url;
@@ -200,7 +255,7 @@ async fn everything_that_can_happen() -> String {
     }
     behind_proxies(&mut shown, &own).await;
     mistakes(&mut shown);
-    shown.0
+    shown
 }
 
 /// With proxies that help and proxies that do not.
@@ -246,6 +301,255 @@ async fn behind_proxies(shown: &mut Shown, own: &Own) {
     }
 }
 
+/// Asks something of the official server's administration.
+async fn admin(server: &str, path: &str) {
+    let request = http::Request::post(format!("{server}/admin/{path}"))
+        .header(header::CONTENT_LENGTH, "0")
+        .body(Bytes::new())
+        .unwrap();
+    let net = NetTransport::new(Tokio::default(), Limits::CLIENT).unwrap();
+    let answer = net.request(request).await.unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+}
+
+/// Which requests a gate answers itself.
+type Refuses = fn(&Request) -> Option<Response>;
+
+/// Stands before the official server, and knows the secret ids of its connections from the requests that name them.
+#[derive(Clone)]
+struct Gate {
+    server: String,
+    refuses: Refuses,
+    ids: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Gate {
+    /// The address of the gate.
+    fn open(&self, refuses: Refuses) -> String {
+        let gate = Self {
+            refuses,
+            ..self.clone()
+        };
+        let router = Router::new().fallback(forward).with_state(gate);
+        own::serve((Ipv4Addr::LOCALHOST, 0).into(), router).unwrap()
+    }
+
+    fn remember(&self, request: &Request) {
+        let query = request.uri().query().unwrap_or_default();
+        let ids = query.split('&').filter_map(|part| part.strip_prefix("id="));
+        let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(ids.map(str::to_owned));
+    }
+
+    fn known(&self) -> BTreeSet<String> {
+        let known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+}
+
+async fn forward(State(gate): State<Gate>, request: Request) -> Response {
+    gate.remember(&request);
+    let mut response = match (gate.refuses)(&request) {
+        Some(response) => response,
+        None => pass_on(&gate.server, request).await,
+    };
+    let cookie = HeaderValue::from_static("session=canarycookie; Path=/");
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}
+
+async fn pass_on(server: &str, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    head.uri = format!("{server}{}", head.uri).parse().unwrap();
+    head.headers.remove(header::HOST);
+    let net = NetTransport::new(Tokio::default(), Limits::CLIENT).unwrap();
+    let answer = net.request(Request::from_parts(head, body)).await.unwrap();
+    let (mut head, body) = answer.into_parts();
+    for name in [header::TRANSFER_ENCODING, header::CONNECTION] {
+        head.headers.remove(name);
+    }
+    Response::from_parts(head, Body::from_stream(body))
+}
+
+fn has(request: &Request, name: header::HeaderName, value: &str) -> bool {
+    let values = request.headers().get_all(name);
+    values.iter().any(|found| found == value)
+}
+
+fn denied(status: StatusCode) -> Option<Response> {
+    Some((status, "canarybody").into_response())
+}
+
+fn refuses_nothing(_: &Request) -> Option<Response> {
+    None
+}
+
+fn refuses_web_sockets_and_event_streams(request: &Request) -> Option<Response> {
+    let refused = has(request, header::UPGRADE, "websocket")
+        || has(request, header::ACCEPT, "text/event-stream");
+    denied(StatusCode::SERVICE_UNAVAILABLE).filter(|_| refused)
+}
+
+fn refuses_every_transport(request: &Request) -> Option<Response> {
+    let refused = !request.uri().path().ends_with("/negotiate");
+    denied(StatusCode::SERVICE_UNAVAILABLE).filter(|_| refused)
+}
+
+fn refuses_the_stale_token(request: &Request) -> Option<Response> {
+    let refused = has(request, header::AUTHORIZATION, "Bearer canarystale")
+        && !request.uri().path().ends_with("/negotiate");
+    denied(StatusCode::UNAUTHORIZED).filter(|_| refused)
+}
+
+fn takes_new_tokens(request: &Request) -> Option<Response> {
+    let answer = json!({ "tokenLifetimeSeconds": 3600, "accessToken": "canaryrefreshed" });
+    let is_refresh = request.uri().path().ends_with("/refresh");
+    is_refresh.then(|| Json(answer).into_response())
+}
+
+const TRANSPORTS: [TransportKind; 3] = [
+    TransportKind::WebSockets,
+    TransportKind::ServerSentEvents,
+    TransportKind::LongPolling,
+];
+
+/// Everything over every transport of the official server. Gives the secret ids that were in use.
+async fn with_the_official_server(shown: &mut Shown, server: &str) -> BTreeSet<String> {
+    let gate = Gate {
+        server: server.to_owned(),
+        refuses: refuses_nothing,
+        ids: Arc::default(),
+    };
+    every_transport(shown, server, &gate).await;
+    fallback(shown, server, &gate).await;
+    renewal(shown, &gate).await;
+    refresh(shown, server, &gate).await;
+    stateful(shown, server).await;
+    for transport in TRANSPORTS {
+        let auth = builder(&format!("{server}/auth")).transports([transport]);
+        refused(shown, auth.token("expired")).await;
+    }
+    gate.known()
+}
+
+async fn every_transport(shown: &mut Shown, server: &str, gate: &Gate) {
+    let front = gate.open(refuses_nothing);
+    for protocol in [Protocol::Json, Protocol::MessagePack] {
+        for transport in TRANSPORTS {
+            if (protocol, transport) == (Protocol::MessagePack, TransportKind::ServerSentEvents) {
+                continue;
+            }
+            // The gate passes no WebSockets on.
+            let is_socket = transport == TransportKind::WebSockets;
+            let through = if is_socket { server } else { &front };
+            let builder = builder(&format!("{through}/auth"))
+                .transports([transport])
+                .protocol(protocol);
+            // There is nothing to cut between two polls.
+            let is_polling = transport == TransportKind::LongPolling;
+            let how = if is_polling { "request-close" } else { "cut" };
+            let lose = async |id: &str| admin(server, &format!("{how}/{id}")).await;
+            life(shown, builder, lose).await;
+        }
+    }
+}
+
+async fn fallback(shown: &mut Shown, server: &str, gate: &Gate) {
+    let front = gate.open(refuses_web_sockets_and_event_streams);
+    let lose = async |id: &str| admin(server, &format!("request-close/{id}")).await;
+    life(shown, builder(&format!("{front}/auth")), lose).await;
+    let front = gate.open(refuses_every_transport);
+    let hopeless = builder(&format!("{front}/auth"));
+    refused(shown, hopeless.retry_start(vec![Duration::ZERO; 2])).await;
+}
+
+/// A token that the server takes no more, once and for ever.
+async fn renewal(shown: &mut Shown, gate: &Gate) {
+    let front = gate.open(refuses_the_stale_token);
+    let stale = |transport| builder(&format!("{front}/auth")).transports([transport]);
+    for transport in [TransportKind::ServerSentEvents, TransportKind::LongPolling] {
+        let tokens = Mutex::new(vec!["canaryfresh", "canarystale"]);
+        let builder = stale(transport).access_token(move || {
+            let token = tokens.lock().unwrap().pop();
+            async move { token.expect("asked once too often").to_owned() }
+        });
+        let connection = builder.build().unwrap();
+        connection.start().await.unwrap();
+        let user = connection.invoke::<String>("UserName", ()).await;
+        assert_eq!(user.as_deref(), Ok("canaryfresh"));
+        talk(shown, &connection).await;
+        connection.stop().await;
+        refused(shown, stale(transport).token("canarystale")).await;
+    }
+}
+
+async fn refresh(shown: &mut Shown, server: &str, gate: &Gate) {
+    let refusing = gate.open(refuses_nothing);
+    let taking = gate.open(takes_new_tokens);
+    for transport in TRANSPORTS {
+        let is_socket = transport == TransportKind::WebSockets;
+        let refusing = if is_socket { server } else { &refusing };
+        let connection = builder(&format!("{refusing}/auth")).transports([transport]);
+        let connection = connection.build().unwrap();
+        let mut events = connection.events();
+        connection.start().await.unwrap();
+        let refused = connection.refresh_authentication().await;
+        shown.error(&refused.expect_err("version 10 of the server cannot do that"));
+        wait_for(shown, &mut events, |event| {
+            matches!(event, LifecycleEvent::AuthenticationRefreshFailed { .. })
+        })
+        .await;
+        talk(shown, &connection).await;
+        connection.stop().await;
+        if is_socket {
+            continue;
+        }
+        let connection = builder(&format!("{taking}/auth")).transports([transport]);
+        let connection = connection.build().unwrap();
+        connection.start().await.unwrap();
+        let lifetime = connection.refresh_authentication().await;
+        assert_eq!(lifetime, Ok(Some(Duration::from_secs(3600))));
+        talk(shown, &connection).await;
+        connection.stop().await;
+    }
+}
+
+async fn stateful(shown: &mut Shown, server: &str) {
+    for protocol in [Protocol::Json, Protocol::MessagePack] {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let connection = builder(&format!("{server}/hub"))
+            .protocol(protocol)
+            .stateful_reconnect(true)
+            .access_token(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                async { "canarytoken".to_owned() }
+            })
+            .build()
+            .unwrap();
+        let mut events = connection.events();
+        connection.start().await.unwrap();
+        let id = connection.connection_id().unwrap();
+        let pending = connection.invoke::<String>("Slow", (1000, MESSAGE));
+        admin(server, &format!("cut/{id}")).await;
+        wait_for(shown, &mut events, |event| {
+            matches!(event, LifecycleEvent::Resuming { .. })
+        })
+        .await;
+        shown.debug(&connection);
+        wait_for(shown, &mut events, |event| {
+            matches!(event, LifecycleEvent::Resumed)
+        })
+        .await;
+        assert_eq!(pending.await.as_deref(), Ok(MESSAGE));
+        // For negotiation, for the first socket and for the second.
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        talk(shown, &connection).await;
+        connection.stop().await;
+    }
+}
+
 fn mistakes(shown: &mut Shown) {
     let wrong: [Result<HubConnection, BuildError>; 3] = [
         builder("http://h/").header("x-secret", "canary\n").build(),
@@ -258,6 +562,16 @@ fn mistakes(shown: &mut Shown) {
     shown.error(&Error::NotConnected);
 }
 
+/// The lines that hold a secret.
+fn leaks<'a>(text: &'a str, ids: &BTreeSet<String>) -> Vec<&'a str> {
+    let is_secret = |line: &&str| {
+        line.to_ascii_lowercase().contains(CANARY)
+            || ids.iter().any(|id| line.contains(id))
+            || (line.contains(MESSAGE) && !line.contains(SHOWS_MESSAGES))
+    };
+    text.lines().filter(is_secret).collect()
+}
+
 #[test]
 fn no_secret_shows_in_logs_errors_or_debug_output() {
     let log = Log::install();
@@ -265,16 +579,17 @@ fn no_secret_shows_in_logs_errors_or_debug_output() {
         .enable_all()
         .build()
         .unwrap();
-    let shown = runtime.block_on(everything_that_can_happen());
+    let mut shown = runtime.block_on(everything_that_can_happen());
+    let mut ids = BTreeSet::new();
+    if let Some(server) = reference::url() {
+        ids = runtime.block_on(with_the_official_server(&mut shown, server));
+        assert!(ids.len() > 10, "the gate saw {} connections", ids.len());
+    }
     let log = log.text();
     assert!(
         log.contains("tungstenite") && log.contains("signalr_client"),
         "the log is not whole"
     );
-    let leaks: Vec<&str> = log
-        .lines()
-        .chain(shown.lines())
-        .filter(|line| line.to_ascii_lowercase().contains(CANARY))
-        .collect();
+    let leaks = [leaks(&log, &ids), leaks(&shown.0, &ids)].concat();
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }
