@@ -308,9 +308,11 @@ impl Table {
                 nth,
                 framed(Framing::UntilClose),
             );
+            // The close may come in the moment in which the kept connection is used again. What may have reached the server
+            // is not sent a second time, so that is an error that is told.
             self.once(
                 "closed after the answer",
-                Harm::None,
+                Harm::Some,
                 kind,
                 nth,
                 Fault::cut(Side::Answer, At::End, End::Close),
