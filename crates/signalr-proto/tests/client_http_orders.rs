@@ -285,6 +285,20 @@ fn without_last_words_the_refused_post_is_the_reason() {
 }
 
 #[test]
+fn nothing_is_posted_while_last_words_are_awaited_whatever_the_driver_says() {
+    for kind in BOTH {
+        let mut script = Script::connected_over(kind, never);
+        script.send("A");
+        let op = script.wish(Wish::Post).op;
+        script.answer(Wish::Post, 404, "");
+        script.clear();
+        script.send("B");
+        script.input(Input::Sent { op });
+        assert!(script.find(Wish::Post).is_none());
+    }
+}
+
+#[test]
 fn last_words_may_be_half_read_when_the_post_is_refused() {
     let mut script = polling();
     script.send("A");

@@ -53,7 +53,7 @@ impl ClientConnection {
     /// What waits to be sent, as a `POST`, one at a time (`TR-37`).
     pub(super) fn next_post(&mut self) -> Option<Action> {
         let link = self.state.open_link_mut()?.http_mut()?;
-        if link.post.is_some() || link.delete.is_some() {
+        if link.post.is_some() || link.delete.is_some() || link.doomed {
             return None;
         }
         let op = self.ops.next();

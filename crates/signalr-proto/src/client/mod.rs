@@ -446,7 +446,9 @@ impl ClientConnection {
             Input::Chunk { op, bytes } => self.handle_chunk(op, bytes),
             Input::Opened { op } => self.handle_opened(op),
             Input::Received { op, message } => self.handle_received(op, message),
-            Input::Sent { op } => self.handle_sent(op),
+            // Posts are answered, and count as sent then.
+            Input::Sent { op } if self.state.part(op) == Some(Part::Socket) => self.handle_sent(op),
+            Input::Sent { .. } => {}
             Input::Ended { op, cause } => self.handle_ended(op, cause),
             Input::AccessToken { op, token } => self.handle_access_token(op, token),
             Input::RetryDelay { op, delay } => self.handle_retry_delay(op, delay),
