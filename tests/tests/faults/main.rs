@@ -32,8 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const AT_ONCE: usize = 12;
 /// The same for cases that mostly wait.
 const WAITING_AT_ONCE: usize = 64;
-/// Rounds of calls until everything must work again.
-const ROUNDS: usize = 4;
+/// Rounds of calls until everything must work again. A stalled connection may cost one round by the call whose answer it
+/// swallowed, and others by each request that goes over it before it is given up.
+const ROUNDS: usize = 8;
 /// Calls that the server makes in each round, and items of its stream.
 const TOLD: i32 = 4;
 const ITEMS: i32 = 5;
