@@ -1,8 +1,9 @@
-//! Measures one client against `plain_hub`, on the core it is given.
+//! Measures clients against `plain_hub`, on the core it is given.
 //!
 //! `calls hub ws://HOST:PORT [IN_FLIGHT] [SECONDS] [json|messagepack]` keeps that many calls of 100 bytes in flight through the
-//! library; `calls raw …` sends the same bytes and decodes nothing; `calls echo ws://HOST:PORT [IN_FLIGHT] [SECONDS]` sends bare WebSocket messages of the same size. Prints one line of
-//! JSON.
+//! library. `calls compare ws://HOST:PORT [SECONDS]` has one call after another made in turn by the library, by a bare WebSocket
+//! that has the same message echoed, and by a bare WebSocket that sends the same bytes to the same hub and decodes nothing:
+//! short spells that alternate, so that whatever else the machine does meets all of them alike. Prints one line of JSON.
 
 #![expect(
     clippy::print_stdout,
@@ -12,12 +13,18 @@
 
 use std::time::{Duration, Instant};
 
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::Message;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use signalr::{HubConnection, Protocol};
+use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Calls made one after another before the next client has its turn: some ten milliseconds.
+const SPELL: u32 = 250;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
@@ -28,35 +35,43 @@ async fn main() -> Result<(), Failure> {
             .map_or_else(|| default.to_owned(), Clone::clone)
     };
     let url = text(2, "ws://127.0.0.1:5000");
-    let in_flight: usize = text(3, "1").parse()?;
-    let seconds: f64 = text(4, "2").parse()?;
-    let protocol = if text(5, "json") == "json" {
-        Protocol::Json
-    } else {
-        Protocol::MessagePack
-    };
-    let limit = Duration::from_secs_f64(seconds);
     // In a task, as in real programs: the future of `main` itself is woken differently.
-    let (name, rate) = match text(1, "hub").as_str() {
-        "raw" => (
-            "raw",
-            tokio::spawn(async move { raw(&url, limit).await }).await??,
-        ),
-        "echo" => (
-            "bare",
-            tokio::spawn(async move { echo(&url, limit).await }).await??,
-        ),
-        _ => (
-            "rust",
-            tokio::spawn(async move { hub(&url, protocol, in_flight, limit).await }).await??,
-        ),
+    let line = if text(1, "hub") == "compare" {
+        let seconds = Duration::from_secs_f64(text(3, "10").parse()?);
+        tokio::spawn(async move { compare(&url, seconds).await }).await??
+    } else {
+        let in_flight: usize = text(3, "1").parse()?;
+        let seconds = Duration::from_secs_f64(text(4, "2").parse()?);
+        let protocol = if text(5, "json") == "json" {
+            Protocol::Json
+        } else {
+            Protocol::MessagePack
+        };
+        tokio::spawn(async move { hub(&url, protocol, in_flight, seconds).await }).await??
     };
-    println!(
-        "{{\"client\":\"{name}\",\"protocol\":\"{}\",\"inflight\":{in_flight},\"invocations_per_second\":{rate:.0},\"microseconds_each\":{:.3}}}",
-        protocol.name(),
-        1e6 / rate
-    );
+    println!("{line}");
     Ok(())
+}
+
+fn payload() -> String {
+    "b".repeat(100)
+}
+
+/// What the library writes for a call with that payload.
+fn call_on_the_wire() -> String {
+    format!(
+        "{{\"type\":1,\"invocationId\":\"1000000\",\"target\":\"EchoText\",\"arguments\":[\"{}\"]}}\u{1e}",
+        payload()
+    )
+}
+
+async fn connect(url: &str, protocol: Protocol) -> Result<HubConnection, Failure> {
+    let connection = HubConnection::builder(format!("{url}/hub"))
+        .skip_negotiation(true)
+        .protocol(protocol)
+        .build()?;
+    connection.start().await?;
+    Ok(connection)
 }
 
 async fn hub(
@@ -64,16 +79,16 @@ async fn hub(
     protocol: Protocol,
     in_flight: usize,
     limit: Duration,
-) -> Result<f64, Failure> {
-    let connection = HubConnection::builder(format!("{url}/hub"))
-        .skip_negotiation(true)
-        .protocol(protocol)
-        .build()?;
-    connection.start().await?;
+) -> Result<String, Failure> {
+    let connection = connect(url, protocol).await?;
     calls(&connection, in_flight, limit / 3).await?;
     let rate = calls(&connection, in_flight, limit).await?;
     connection.stop().await;
-    Ok(rate)
+    Ok(format!(
+        "{{\"client\":\"rust\",\"protocol\":\"{}\",\"inflight\":{in_flight},\"invocations_per_second\":{rate:.0},\"microseconds_each\":{:.3}}}",
+        protocol.name(),
+        1e6 / rate
+    ))
 }
 
 async fn calls(
@@ -81,7 +96,7 @@ async fn calls(
     in_flight: usize,
     limit: Duration,
 ) -> Result<f64, Failure> {
-    let text = "b".repeat(100);
+    let text = payload();
     let start = Instant::now();
     let one = async || -> Result<u64, Failure> {
         let mut count = 0;
@@ -97,56 +112,89 @@ async fn calls(
     Ok(total as f64 / start.elapsed().as_secs_f64())
 }
 
-/// As many bytes as the call above has on the wire.
-async fn echo(url: &str, limit: Duration) -> Result<f64, Failure> {
-    let address = url.trim_start_matches("ws://");
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (mut socket, _) =
-        async_tungstenite::tokio::client_async(format!("{url}/echo"), stream).await?;
-    let text = "b".repeat(
-        100 + r#"{"type":1,"invocationId":"1000000","target":"EchoText","arguments":[""]}"#.len()
-            + 1,
-    );
-    let mut rate = 0.0;
-    for limit in [limit / 3, limit] {
-        let start = Instant::now();
-        let mut count = 0_u64;
-        while start.elapsed() < limit {
-            socket.send(Message::text(text.as_str())).await?;
-            let answer = socket.next().await.ok_or("the socket ended")??;
-            assert_eq!(answer.len(), text.len());
-            count += 1;
-        }
-        rate = count as f64 / start.elapsed().as_secs_f64();
-    }
-    Ok(rate)
+/// A WebSocket with nothing around it.
+struct Bare {
+    socket: WebSocketStream<TokioAdapter<TcpStream>>,
+    message: String,
 }
 
-async fn raw(url: &str, limit: Duration) -> Result<f64, Failure> {
-    let address = url.trim_start_matches("ws://");
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (mut socket, _) =
-        async_tungstenite::tokio::client_async(format!("{url}/hub"), stream).await?;
-    socket
-        .send(Message::text("{\"protocol\":\"json\",\"version\":1}\u{1e}"))
-        .await?;
-    socket.next().await.ok_or("the socket ended")??;
-    let text = format!(
-        "{{\"type\":1,\"invocationId\":\"1000000\",\"target\":\"EchoText\",\"arguments\":[\"{}\"]}}\u{1e}",
-        "b".repeat(100)
-    );
-    let mut rate = 0.0;
-    for limit in [limit / 3, limit] {
-        let start = Instant::now();
-        let mut count = 0_u64;
-        while start.elapsed() < limit {
-            socket.send(Message::text(text.as_str())).await?;
-            socket.next().await.ok_or("the socket ended")??;
-            count += 1;
-        }
-        rate = count as f64 / start.elapsed().as_secs_f64();
+impl Bare {
+    async fn connect(url: &str, path: &str) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(url.trim_start_matches("ws://")).await?;
+        stream.set_nodelay(true)?;
+        let (socket, _) =
+            async_tungstenite::tokio::client_async(format!("{url}{path}"), stream).await?;
+        Ok(Self {
+            socket,
+            message: call_on_the_wire(),
+        })
     }
-    Ok(rate)
+
+    async fn hub(url: &str) -> Result<Self, Failure> {
+        let mut bare = Self::connect(url, "/hub").await?;
+        bare.exchange("{\"protocol\":\"json\",\"version\":1}\u{1e}".to_owned())
+            .await?;
+        Ok(bare)
+    }
+
+    async fn exchange(&mut self, message: String) -> Result<usize, Failure> {
+        self.socket.send(Message::text(message)).await?;
+        let answer = self.socket.next().await.ok_or("the socket ended")??;
+        Ok(answer.len())
+    }
+
+    async fn spell(&mut self) -> Result<Duration, Failure> {
+        let start = Instant::now();
+        for _ in 0..SPELL {
+            let length = self.exchange(self.message.clone()).await?;
+            assert!(length > 100);
+        }
+        Ok(start.elapsed())
+    }
+}
+
+async fn spell(connection: &HubConnection) -> Result<Duration, Failure> {
+    let text = payload();
+    let start = Instant::now();
+    for _ in 0..SPELL {
+        let answer: String = connection.invoke("EchoText", (text.as_str(),)).await?;
+        assert_eq!(answer.len(), text.len());
+    }
+    Ok(start.elapsed())
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+async fn compare(url: &str, limit: Duration) -> Result<String, Failure> {
+    let connection = connect(url, Protocol::Json).await?;
+    let mut echo = Bare::connect(url, "/echo").await?;
+    let mut raw = Bare::hub(url).await?;
+    let start = Instant::now();
+    let mut spells = Vec::new();
+    while start.elapsed() < limit {
+        let one = [
+            echo.spell().await?,
+            raw.spell().await?,
+            spell(&connection).await?,
+        ];
+        spells.push(one.map(|spell| spell.as_secs_f64() * 1e6 / f64::from(SPELL)));
+    }
+    connection.stop().await;
+    let [echo, raw, call] = [0, 1, 2].map(|index| {
+        median(
+            spells
+                .iter()
+                .map(|one| one.get(index).copied().unwrap_or_default()),
+        )
+    });
+    let over_echo = median(spells.iter().map(|[echo, _, call]| call / echo));
+    let over_raw = median(spells.iter().map(|[_, raw, call]| call / raw));
+    Ok(format!(
+        "{{\"spells\":{},\"echo_us\":{echo:.2},\"raw_us\":{raw:.2},\"call_us\":{call:.2},\"over_echo\":{over_echo:.3},\"over_raw\":{over_raw:.3}}}",
+        spells.len()
+    ))
 }

@@ -21,6 +21,8 @@ use signalr_proto::codec::handshake::{self, HandshakeDecoder};
 use signalr_proto::codec::{CompletionOutcome, Role};
 use signalr_proto::{HubMessage, Payload, Protocol};
 use tungstenite::handshake::server::{Request, Response};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -87,11 +89,12 @@ fn send(
         return Ok(());
     }
     let bytes = out.split().freeze();
-    let message = match protocol {
-        Protocol::Json => Message::Text(bytes.try_into()?),
-        _ => Message::Binary(bytes),
+    let kind = match protocol {
+        Protocol::Json => Data::Text,
+        _ => Data::Binary,
     };
-    Ok(socket.send(message)?)
+    let frame = Frame::message(bytes, OpCode::Data(kind), true);
+    Ok(socket.send(Message::Frame(frame))?)
 }
 
 fn hub(mut socket: WebSocket<TcpStream>) -> Result<(), Failure> {

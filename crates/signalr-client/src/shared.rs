@@ -234,6 +234,11 @@ impl Alarms {
         }
     }
 
+    /// Whether some do not count yet.
+    pub(crate) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.deadlines
             .first_key_value()
@@ -328,6 +333,11 @@ impl Inner {
             DriverState::Asleep(waker) => Some(waker),
             DriverState::Awake | DriverState::Gone => None,
         }
+    }
+
+    /// Whether there is more for the driver than calls, which were written by those who made them.
+    pub(crate) fn has_orders(&self) -> bool {
+        !self.commands.is_empty() || !self.new_uploads.is_empty() || self.alarms.has_new()
     }
 
     /// Whether a call was just written while others are open.

@@ -257,9 +257,9 @@ impl Probe {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Request { op, request, body } => self.request(op, request, body),
+            Action::Request { op, request, body } => self.request(op, *request, body),
             Action::OpenWebSocket { op, request } => {
-                self.spawn(op, open(self.net.clone(), op, request));
+                self.spawn(op, open(self.net.clone(), op, *request));
             }
             Action::Send { op, message } => {
                 if let Some(sink) = self.sink.take() {

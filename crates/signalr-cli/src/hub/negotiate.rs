@@ -73,7 +73,7 @@ fn request(
                     token: Ok(token.clone()),
                 },
             ),
-            Output::Action(Action::Request { request, .. }) => return Ok(request),
+            Output::Action(Action::Request { request, .. }) => return Ok(*request),
             Output::Action(_) | Output::Event(_) => {}
             Output::Wait(_) => return Err(Failure::usage("this address cannot be asked")),
         }

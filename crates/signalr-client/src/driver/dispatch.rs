@@ -203,7 +203,11 @@ impl Dispatcher {
 
     /// Lets handlers run. True when there is more to do at once.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        while let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) {
+        // Asking costs something even when there is nothing to ask for.
+        while !self.running.is_empty() {
+            let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) else {
+                break;
+            };
             if let Some((reply_to, answer)) = finished {
                 self.answer(reply_to, answer);
             }

@@ -206,7 +206,12 @@ where
     /// Handlers and uploads.
     pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) -> bool {
         let mut busy = self.dispatcher.poll(cx);
-        while let Poll::Ready(Some(_)) = Pin::new(&mut self.pumps).poll_next(cx) {
+        while !self.pumps.is_empty()
+            && matches!(
+                Pin::new(&mut self.pumps).poll_next(cx),
+                Poll::Ready(Some(_))
+            )
+        {
             busy = true;
         }
         busy |= self.read_paused && self.dispatcher.has_room();

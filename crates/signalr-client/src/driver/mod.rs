@@ -66,7 +66,8 @@ impl<T: Transport> Driver<T> {
     pub async fn run(self) {
         let Self { transport, guard } = self;
         let mut engine = Engine::new(Arc::clone(&guard.0), transport, perform::<T>, sleep::<T>);
-        poll_fn(|cx| engine.poll(cx)).await;
+        let mut world = World::new();
+        poll_fn(|cx| engine.poll(cx, &mut world)).await;
         drop(engine);
         drop(guard);
     }
@@ -76,6 +77,16 @@ impl<T> core::fmt::Debug for Driver<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
     }
+}
+
+/// What came of looking at what handles did.
+enum Attention {
+    /// There may be something to carry out.
+    Taken,
+    /// Nothing yet: other tasks go first.
+    Breathe,
+    /// There is nothing, and whoever has something next wakes us.
+    Idle,
 }
 
 /// The loop's state. `P` and `Z` make the transport's futures, whose types have no names.
@@ -96,7 +107,6 @@ struct Engine<T: Transport, P, O, Z, S> {
     now: Instant,
     /// The next deadline of a single call.
     alarm: Option<Instant>,
-    world: World,
     /// The machine was told something since its decisions were last taken.
     fed: bool,
     /// Something was begun, or may go on, that nobody would wake us for.
@@ -139,7 +149,6 @@ where
             deadline: None,
             now: Instant::ZERO,
             alarm: None,
-            world: World::new(),
             fed: false,
             unpolled: false,
             pumps: FuturesUnordered::new(),
@@ -153,21 +162,23 @@ where
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.breathe(cx) {
-            return Poll::Pending;
-        }
-        self.world.attach(cx.waker());
+    fn poll(&mut self, cx: &Context<'_>, world: &mut World) -> Poll<()> {
+        world.attach(cx.waker());
         self.now = self.transport.now();
-        let waker = self.world.waker();
+        let inside = &mut Context::from_waker(world.waker());
         for _ in 0..ROUNDS_PER_TURN {
-            let busy = self.round(&mut Context::from_waker(&waker));
-            if !busy && self.rest(cx) {
-                return if self.is_finished() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                };
+            if world.take() | core::mem::take(&mut self.unpolled) {
+                self.unpolled |= self.poll_world(inside);
+            }
+            self.unpolled |= self.poll_timer(inside);
+            match self.attend(cx) {
+                Attention::Taken => {
+                    self.carry_out(inside);
+                    self.unpolled |= self.poll_write(inside);
+                }
+                Attention::Breathe => return Poll::Pending,
+                Attention::Idle if self.is_finished() => return Poll::Ready(()),
+                Attention::Idle => return Poll::Pending,
             }
         }
         cx.waker().wake_by_ref();
@@ -175,44 +186,37 @@ where
     }
 
     /// Looks at everything that may have news. `false` when all of it will wake us for the next.
-    fn round(&mut self, cx: &mut Context<'_>) -> bool {
-        let news = self.world.take() | core::mem::take(&mut self.unpolled);
-        if self.take_commands() | news {
-            self.drain(cx);
-        }
-        let mut busy = false;
-        if news | core::mem::take(&mut self.unpolled) {
-            busy |= self.poll_operations(cx);
-            busy |= self.poll_socket(cx);
-            busy |= self.poll_tasks(cx);
-        } else {
-            // Only a call was written.
-            busy |= self.poll_write(cx);
-        }
-        busy |= self.poll_timer(cx);
-        self.unpolled |= busy;
-        self.unpolled
+    fn poll_world(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.poll_operations(cx);
+        busy |= self.poll_socket(cx);
+        busy |= self.poll_tasks(cx);
+        busy
     }
 
-    /// When a call was just written while others are open, lets everybody else who is about to call do so first: one batch
-    /// instead of many. A single caller is not kept waiting.
-    fn breathe(&mut self, cx: &Context<'_>) -> bool {
-        let wait = !self.breathed && self.shared.lock().is_busy();
-        self.breathed = wait;
-        if wait {
-            cx.waker().wake_by_ref();
-        }
-        wait
-    }
-
-    /// Falls asleep unless a handle did something meanwhile.
-    fn rest(&self, cx: &Context<'_>) -> bool {
+    /// Takes what handles asked for and what the machine has decided, or falls asleep when there is nothing.
+    fn attend(&mut self, cx: &Context<'_>) -> Attention {
         let mut inner = self.shared.lock();
-        if inner.dirty {
-            return false;
+        if !inner.dirty && !self.fed && !self.unpolled {
+            inner.sleep(cx.waker());
+            return Attention::Idle;
         }
-        inner.sleep(cx.waker());
-        true
+        // When a call was just written while others are open, everybody else who is about to call does so first: one batch
+        // instead of many. A single caller is not kept waiting.
+        self.breathed = !self.breathed && inner.is_busy();
+        if self.breathed {
+            cx.waker().wake_by_ref();
+            return Attention::Breathe;
+        }
+        inner.now = self.now;
+        inner.driver = DriverState::Awake;
+        if core::mem::take(&mut inner.dirty) && (inner.has_orders() || self.shared.is_orphaned()) {
+            drop(inner);
+            self.take_orders();
+            inner = self.shared.lock();
+        }
+        self.fed = false;
+        self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
+        Attention::Taken
     }
 
     fn is_finished(&self) -> bool {
@@ -234,20 +238,15 @@ where
         self.with_machine(|inner, now| inner.machine.handle_input(now, input));
     }
 
-    /// Does what handles asked for since the last time, and starts the pumps of new uploads.
-    fn take_commands(&mut self) -> bool {
+    /// Does what handles asked for beside calls, which are written already, and starts the pumps of new uploads.
+    fn take_orders(&mut self) {
         let now = self.now;
         let shared = Arc::clone(&self.shared);
         let mut inner = shared.lock();
-        inner.now = now;
-        inner.driver = DriverState::Awake;
-        if !core::mem::take(&mut inner.dirty) {
-            return false;
-        }
         while let Some(command) = inner.commands.pop_front() {
             self.obey(&mut inner, now, command);
         }
-        if self.shared.is_orphaned() {
+        if shared.is_orphaned() {
             inner.machine.stop(now);
         }
         inner.alarms.advance(now, &mut self.wakers);
@@ -255,7 +254,6 @@ where
         self.alarm = inner.alarms.next();
         drop(inner);
         self.wake();
-        true
     }
 
     fn obey(&mut self, inner: &mut Inner, now: Instant, command: Command) {
@@ -308,29 +306,14 @@ where
     Z: Fn(T, Instant) -> S,
     S: Future<Output = ()>,
 {
-    /// Carries out everything the machine has decided.
-    fn drain(&mut self, cx: &mut Context<'_>) {
-        self.consult(|_| {});
-        self.carry_out(cx);
-    }
-
     /// Tells the machine something, and takes what it decides, in one go.
     fn consult(&mut self, tell: impl FnOnce(&mut Inner)) {
-        let Self {
-            shared,
-            outputs,
-            wakers,
-            ..
-        } = self;
-        let mut inner = shared.lock();
+        let mut inner = self.shared.lock();
         inner.now = self.now;
+        inner.driver = DriverState::Awake;
         tell(&mut inner);
-        self.deadline = collect(&mut inner, outputs, wakers);
-        let position = inner.machine.sent_position();
-        inner.sends.sent(position, wakers);
-        let state = inner.machine.state();
-        inner.watch.update(state, wakers);
         self.fed = false;
+        self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
     }
 
     /// Carries out what was taken, and what comes of that.
@@ -365,11 +348,15 @@ where
     fn act(&mut self, cx: &mut Context<'_>, action: Action) {
         tracing::trace!(?action, "action");
         match action {
-            Action::Request { op, request, body } => {
-                self.operate(op, Job::Request { request, body })
-            }
+            Action::Request { op, request, body } => self.operate(
+                op,
+                Job::Request {
+                    request: *request,
+                    body,
+                },
+            ),
             Action::OpenWebSocket { op, request } => {
-                self.operate(op, Job::OpenWebSocket { request })
+                self.operate(op, Job::OpenWebSocket { request: *request })
             }
             Action::Send { op, message } => self.send(cx, op, message),
             Action::GetAccessToken { op } => match &self.shared.token {
@@ -542,6 +529,20 @@ where
         self.dispatcher.retry();
         self.unpolled = true;
     }
+}
+
+/// Takes everything the machine has decided, tells it to those who wait for it, and gives the next deadline.
+fn settle(
+    inner: &mut Inner,
+    outputs: &mut Vec<Output>,
+    wakers: &mut Vec<Waker>,
+) -> Option<Instant> {
+    let deadline = collect(inner, outputs, wakers);
+    let position = inner.machine.sent_position();
+    inner.sends.sent(position, wakers);
+    let state = inner.machine.state();
+    inner.watch.update(state, wakers);
+    deadline
 }
 
 /// Takes the machine's outputs, and tells its next deadline. Answers to calls are delivered right here, under the lock, without

@@ -323,7 +323,7 @@ impl<R: Runtime> Transport for NetTransport<R> {
         let stream = self.connect(&address, proxy).await?;
         let opening = web_socket::ask(stream, &address, request).await?;
         self.keep_cookies(&uri, opening.headers());
-        let socket = opening.finish(&address, &self.inner.limits).await?;
+        let socket = opening.finish(&address, &self.inner.limits)?;
         // Whoever has a WebSocket makes no requests.
         self.inner.pool.close(&address.origin());
         Ok(socket)

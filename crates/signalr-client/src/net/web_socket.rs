@@ -1,10 +1,9 @@
-//! WebSockets by async-tungstenite; only their handshake is ours, since tungstenite writes requests, tokens included, to the
-//! log.
+//! WebSockets by tungstenite; only their handshake is ours, since tungstenite writes requests, tokens included, to the log.
 
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
+use std::io::{self, Read, Write};
 
-use async_tungstenite::WebSocketStream;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{Sink, Stream};
@@ -13,9 +12,9 @@ use signalr_proto::{Limits, WsMessage};
 use tungstenite::error::{Error as WsError, ProtocolError};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
-use tungstenite::protocol::Role;
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::NetError;
 use super::address::Address;
@@ -25,16 +24,55 @@ use super::stream::NetStream;
 /// Allocated for each connection for as long as it lives, and most of what an idle one holds, so kept small: a batch of usual
 /// messages fits, and larger ones grow it while they last.
 const READ_BUFFER: usize = 5 << 10;
-/// What is written is flushed at once, so gathering more gains nothing.
-const WRITE_BUFFER: usize = 4 << 10;
+/// Nothing is written but by flushing, which always follows and is told whom to wake when it has to wait.
+const WRITE_BUFFER: usize = usize::MAX - 1;
 /// A WebSocket message may hold a length prefix or separator beside a hub message, and a few hub messages together.
 const FRAMING_SLACK: usize = 1 << 20;
 
-/// An open WebSocket.
+/// An open WebSocket. It is read and written by one task.
 pub struct NetWebSocket<S> {
-    stream: WebSocketStream<NetStream<S>>,
-    /// The peer's close frame, once it came.
-    closed: Option<NetError>,
+    stream: NetStream<S>,
+    protocol: WebSocketContext,
+    /// Nothing more can be read.
+    ended: bool,
+}
+
+/// The stream as tungstenite wants it, for the time of one poll: what would have to wait is told by an error of the kind
+/// `WouldBlock`, after the waker of this poll was registered.
+struct Polled<'a, 'w, S> {
+    stream: &'a mut NetStream<S>,
+    cx: &'a mut Context<'w>,
+}
+
+fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Read for Polled<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_read(self.cx, buffer))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Polled<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_write(self.cx, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_would_block(Pin::new(&mut *self.stream).poll_flush(self.cx))
+    }
+}
+
+/// The reverse of [`or_would_block`].
+fn or_pending<T>(result: Result<T, WsError>) -> Poll<Result<T, WsError>> {
+    match result {
+        Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
 }
 
 fn config(limits: &Limits) -> WebSocketConfig {
@@ -78,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
     }
 
     /// The WebSocket, if the answer is as it must be.
-    pub(super) async fn finish(
+    pub(super) fn finish(
         self,
         address: &Address,
         limits: &Limits,
@@ -95,14 +133,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         let config = Some(config(limits));
         // Bytes right behind the answer are rare. A socket that begins with some never gets its full read buffer, which
         // costs it a second read for most messages, so it is made only when there are any.
-        let stream = if read.is_empty() {
-            WebSocketStream::from_raw_socket(stream, Role::Client, config).await
+        let protocol = if read.is_empty() {
+            WebSocketContext::new(Role::Client, config)
         } else {
-            WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config).await
+            WebSocketContext::from_partially_read(read.into(), Role::Client, config)
         };
         Ok(NetWebSocket {
             stream,
-            closed: None,
+            protocol,
+            ended: false,
         })
     }
 }
@@ -151,7 +190,7 @@ fn broken(error: &WsError) -> NetError {
         | WsError::Protocol(
             ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
         ) => NetError::closed(1006, Box::default()),
-        WsError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             NetError::closed(1006, Box::default())
         }
         WsError::Io(error) => NetError::because("the connection broke", error),
@@ -167,27 +206,31 @@ fn broken(error: &WsError) -> NetError {
     }
 }
 
-fn text(bytes: Bytes) -> Result<Message, NetError> {
-    let text = bytes
-        .try_into()
-        .map_err(|_| NetError::failed("a text message is not UTF-8"))?;
-    Ok(Message::Text(text))
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
-    /// The peer closed: answers with a close frame as far as that goes without waiting, and ends the stream.
-    fn poll_closed(
+    fn with_stream<T>(
         &mut self,
         cx: &mut Context<'_>,
-        frame: Option<&CloseFrame>,
-    ) -> Poll<Option<Result<WsMessage, NetError>>> {
+        act: impl FnOnce(&mut WebSocketContext, &mut Polled<'_, '_, S>) -> Result<T, WsError>,
+    ) -> Poll<Result<T, WsError>> {
+        let Self {
+            stream, protocol, ..
+        } = self;
+        or_pending(act(protocol, &mut Polled { stream, cx }))
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        self.with_stream(cx, |protocol, stream| protocol.flush(stream))
+            .map_err(|error| broken(&error))
+    }
+
+    /// The peer closed: answers with a close frame as far as that goes without waiting, and ends the stream.
+    fn closed(&mut self, cx: &mut Context<'_>, frame: Option<&CloseFrame>) -> NetError {
         let (code, reason) = frame.map_or((1005, ""), |frame| {
             (frame.code.into(), frame.reason.as_str())
         });
-        let _ = Pin::new(&mut self.stream).poll_flush(cx);
         let error = NetError::closed(code, reason.into());
-        self.closed = Some(error.clone());
-        Poll::Ready(Some(Err(error)))
+        let _ = self.flush(cx);
+        error
     }
 }
 
@@ -195,55 +238,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetWebSocket<S> {
     type Item = Result<WsMessage, NetError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.closed.is_some() {
+        if self.ended {
             return Poll::Ready(None);
         }
-        loop {
-            let item = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Ok(WsMessage::Text(text.into())),
-                Some(Ok(Message::Binary(bytes))) => Ok(WsMessage::Binary(bytes)),
-                Some(Ok(Message::Close(frame))) => return self.poll_closed(cx, frame.as_ref()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Err(error)) => Err(broken(&error)),
-                None => return Poll::Ready(None),
-            };
-            return Poll::Ready(Some(item));
-        }
+        let end = loop {
+            match ready!(self.with_stream(cx, |protocol, stream| protocol.read(stream))) {
+                Ok(Message::Text(text)) => {
+                    return Poll::Ready(Some(Ok(WsMessage::Text(text.into()))));
+                }
+                Ok(Message::Binary(bytes)) => {
+                    return Poll::Ready(Some(Ok(WsMessage::Binary(bytes))));
+                }
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Close(frame)) => break Some(self.closed(cx, frame.as_ref())),
+                Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => break None,
+                Err(error) => break Some(broken(&error)),
+            }
+        };
+        self.ended = true;
+        Poll::Ready(end.map(Err))
     }
+}
+
+/// A whole message in one frame. The core writes text in UTF-8 and nothing else, so it is not checked again.
+fn data(bytes: Bytes, kind: Data) -> Message {
+    Message::Frame(Frame::message(bytes, OpCode::Data(kind), true))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<WsMessage> for NetWebSocket<S> {
     type Error = NetError;
 
+    /// What was not flushed before goes first, so that no more than one message is gathered.
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        Sink::poll_ready(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+        self.flush(cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: WsMessage) -> Result<(), NetError> {
         let message = match message {
-            WsMessage::Text(bytes) => text(bytes)?,
-            WsMessage::Binary(bytes) => Message::Binary(bytes),
+            WsMessage::Text(bytes) => data(bytes, Data::Text),
+            WsMessage::Binary(bytes) => data(bytes, Data::Binary),
             WsMessage::Close(code) => Message::Close(Some(CloseFrame {
                 code: CloseCode::from(code),
                 reason: "".into(),
             })),
         };
-        Sink::start_send(Pin::new(&mut self.stream), message).map_err(|error| broken(&error))
+        // Taken in any case; what cannot be written now is written by the flush that follows.
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.with_stream(&mut cx, |protocol, stream| protocol.write(stream, message)) {
+            Poll::Ready(taken) => taken.map_err(|error| broken(&error)),
+            Poll::Pending => Ok(()),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        Sink::poll_flush(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+        self.flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        Sink::poll_close(Pin::new(&mut self.stream), cx).map_err(|error| broken(&error))
+        self.with_stream(cx, |protocol, stream| protocol.close(stream, None))
+            .map_err(|error| broken(&error))
     }
 }
 
 impl<S> core::fmt::Debug for NetWebSocket<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("NetWebSocket")
-            .field("closed", &self.closed)
+            .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
 }

@@ -195,7 +195,7 @@ pub enum Action {
         /// Names the request.
         op: OpId,
         /// The request, complete but for `Host`.
-        request: http::Request<Bytes>,
+        request: Box<http::Request<Bytes>>,
         /// How the body of the answer is wanted.
         body: BodyMode,
     },
@@ -204,7 +204,7 @@ pub enum Action {
         /// Names the socket.
         op: OpId,
         /// The address (`ws` or `wss`) and the headers, without those of the WebSocket handshake itself.
-        request: http::Request<()>,
+        request: Box<http::Request<()>>,
     },
     /// Send a message on the socket `op`. Answered by `Sent`. Never two at a time. A `Close` message closes the socket.
     Send {
@@ -230,6 +230,17 @@ pub enum Action {
         /// The request, socket or question.
         op: OpId,
     },
+}
+
+impl Action {
+    /// Requests are large and rare: in a box they do not make every output as large.
+    pub(super) fn request(op: OpId, request: http::Request<Bytes>, body: BodyMode) -> Self {
+        Self::Request {
+            op,
+            request: Box::new(request),
+            body,
+        }
+    }
 }
 
 /// Shows methods and hosts, but no addresses, headers or payloads: they may hold tokens.

@@ -87,7 +87,7 @@ impl ClientConnection {
         let body = BodyMode::Whole {
             limit: self.config.limits.max_response_size,
         };
-        self.act(Action::Request { op, request, body });
+        self.act(Action::request(op, request, body));
         self.enter(Step::Negotiate(op), course);
     }
 
@@ -245,7 +245,7 @@ impl ClientConnection {
             access_token: token.or(route.token.as_ref()),
             token_in_query: self.config.token_in_query,
         };
-        let request = opening.request().ok()?;
+        let request = Box::new(opening.request().ok()?);
         let op = self.ops.next();
         self.act(Action::OpenWebSocket { op, request });
         Some(op)

@@ -45,7 +45,7 @@ impl ClientConnection {
 
     fn request(&mut self, op: OpId, request: Result<Request<Bytes>, http::Error>, body: BodyMode) {
         match request {
-            Ok(request) => self.act(Action::Request { op, request, body }),
+            Ok(request) => self.act(Action::request(op, request, body)),
             Err(_) => self.link_failed(NegotiateError::RedirectUrl.into()),
         }
     }
@@ -61,11 +61,7 @@ impl ClientConnection {
         self.stats.public.bytes_sent += batch.len() as u64;
         let request = link.post(op, batch).ok()?;
         self.arm_post();
-        Some(Action::Request {
-            op,
-            request,
-            body: self.whole_body(),
-        })
+        Some(Action::request(op, request, self.whole_body()))
     }
 
     fn whole_body(&self) -> BodyMode {
@@ -362,7 +358,7 @@ impl ClientConnection {
         let request = link.requests.delete().ok()?;
         let op = self.ops.next();
         let body = self.whole_body();
-        self.act(Action::Request { op, request, body });
+        self.act(Action::request(op, request, body));
         Some(op)
     }
 

@@ -143,7 +143,7 @@ impl ClientConnection {
         };
         let op = self.ops.next();
         let body = BodyMode::Whole { limit };
-        self.act(Action::Request { op, request, body });
+        self.act(Action::request(op, request, body));
         self.begin_refresh_step(Refresh::Telling(op, token));
     }
 

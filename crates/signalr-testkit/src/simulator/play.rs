@@ -315,10 +315,10 @@ impl World {
         match action {
             Action::Request { op, request, .. } => {
                 self.schedule
-                    .after(delay, Happening::Negotiate(op, request));
+                    .after(delay, Happening::Negotiate(op, *request));
             }
             Action::OpenWebSocket { op, request } => {
-                self.schedule.after(delay, Happening::Upgrade(op, request));
+                self.schedule.after(delay, Happening::Upgrade(op, *request));
             }
             Action::Send { op, message } => {
                 if let Some(link) = self.link_of(op) {
