@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::hub::{closed_port, serve, serve_bytes};
+use common::process::Running;
 use common::program;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -74,7 +75,7 @@ fn visit(url: &str, options: &[&str], certificates: Option<&std::path::Path>) ->
     if let Some(file) = certificates {
         command.env("SSL_CERT_FILE", file);
     }
-    let run: common::Run = command.output().unwrap().into();
+    let run = Running::start(&mut command).end();
     let steps = run
         .lines()
         .iter()

@@ -4,12 +4,13 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::hub::{closed_port, serve, serve_bytes};
+use common::process::Running;
 use common::{Run, program, run, run_with};
 use signalr_tests::wire::Wire;
 
@@ -160,15 +161,17 @@ fn stream_prints_items_as_they_come() {
 #[test]
 fn a_reader_that_goes_away_ends_a_stream_quietly() {
     let (base, _hub) = serve();
-    let mut child = program(&["stream", &format!("{base}/open"), "Forever"])
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running::start(&mut program(&[
+        "stream",
+        &format!("{base}/open"),
+        "Forever",
+    ]));
+    let mut stdout = running.take_stdout();
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "0\n");
     drop(stdout);
-    let run: Run = child.wait_with_output().unwrap().into();
+    let run = running.end();
     assert_eq!((run.code, run.err.as_str()), (0, ""));
 }
 
@@ -232,12 +235,12 @@ fn tokens_come_from_the_option_a_file_or_the_environment() {
         "\"ann\"\n"
     );
     std::fs::remove_file(&file).unwrap();
-    let from_environment: Run = program(&["invoke", &url, "User"])
-        .env("SIGNALR_TOKEN", "secret")
-        .output()
-        .unwrap()
-        .into();
-    assert_eq!(from_environment.ok_text(), "\"ann\"\n");
+    let mut from_environment = program(&["invoke", &url, "User"]);
+    from_environment.env("SIGNALR_TOKEN", "secret");
+    assert_eq!(
+        Running::start(&mut from_environment).end().ok_text(),
+        "\"ann\"\n"
+    );
     for arguments in [
         &["invoke", &url, "User", "--token", "canary"][..],
         &["invoke", &url, "User"],
@@ -291,7 +294,7 @@ fn a_proxy_comes_from_the_option_or_the_environment() {
     assert_eq!(asked(), 2, "negotiation and the WebSocket");
     let environment = |arguments: &[&str]| -> Run {
         let mut command = program(&[&["invoke", &url, "Add", "1", "2"], arguments].concat());
-        command.env("http_proxy", &with).output().unwrap().into()
+        Running::start(command.env("http_proxy", &with)).end()
     };
     assert_eq!(environment(&[]).ok_text(), "3\n");
     assert_eq!(asked(), 4);
@@ -390,26 +393,24 @@ fn a_stateful_connection_survives_the_loss_of_its_web_socket() {
     };
     let (base, streams) = relay(base);
     let url = format!("{base}/hub");
-    let mut child = program(&["connect", &url, "--stateful", "--output", "json"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut commands = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut running = Running::start(
+        program(&["connect", &url, "--stateful", "--output", "json"]).stdin(Stdio::piped()),
+    );
+    let mut lines = running.take_stdout().lines();
     let mut next = || lines.next().unwrap().unwrap();
     assert!(next().contains("\"connected\""));
-    commands.write_all(b"invoke Add 1 2\n").unwrap();
+    running.write(b"invoke Add 1 2\n");
     assert_eq!(next(), "{\"event\":\"result\",\"result\":3}");
     for stream in streams.lock().unwrap().drain(..) {
         let _ = stream.shutdown(Shutdown::Both);
     }
     assert!(next().starts_with("{\"event\":\"resuming\",\"error\":"));
     assert_eq!(next(), "{\"event\":\"resumed\"}");
-    commands.write_all(b"invoke Add 3 4\n").unwrap();
+    running.write(b"invoke Add 3 4\n");
     assert_eq!(next(), "{\"event\":\"result\",\"result\":7}");
-    drop(commands);
+    drop(running.take_stdin());
     assert_eq!(next(), CLOSED);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[test]
@@ -422,7 +423,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
         .strip_suffix("/hub")
         .unwrap();
     let port: u16 = port.parse().unwrap();
-    let mut child = program(&[
+    let (running, mut lines) = listening(&[
         "invoke",
         &address,
         "Add",
@@ -431,10 +432,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
         "--retry-start",
         "--output",
         "json",
-    ])
-    .spawn()
-    .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    ]);
     let mut line = String::new();
     while !line.contains("\"delaySeconds\":2") {
         line.clear();
@@ -449,7 +447,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("\"result\":3"), "{rest}");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[test]
@@ -543,11 +541,11 @@ fn silence_ends_with_the_timeout() {
 fn listen_reconnects_when_told_to_and_ends_with_the_connection_otherwise() {
     let (base, hub) = serve();
     let url = format!("{base}/open");
-    let (mut child, mut lines) = listening(&["listen", &url, "Other", "--output", "json"]);
+    let (running, mut lines) = listening(&["listen", &url, "Other", "--output", "json"]);
     hub.cut(&next_connection_id(&mut lines));
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(running.end().code, 1);
 
-    let (mut child, mut lines) = listening(&[
+    let (running, mut lines) = listening(&[
         "listen",
         &url,
         "Other",
@@ -572,7 +570,7 @@ fn listen_reconnects_when_told_to_and_ends_with_the_connection_otherwise() {
         events.contains(&"reconnecting") && events.contains(&"reconnected"),
         "{rest}"
     );
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[cfg(unix)]
@@ -585,9 +583,9 @@ fn an_interrupt_stops_cleanly_with_130() {
         &["stream", &url, "Forever", "--output", "json"],
         &["invoke", &url, "Stall", "--output", "json"],
     ] {
-        let (child, mut lines) = listening(arguments);
+        let (running, mut lines) = listening(arguments);
         next_connection_id(&mut lines);
-        let pid = child.id().to_string();
+        let pid = running.id().to_string();
         assert!(
             Command::new("kill")
                 .args(["-INT", &pid])
@@ -597,16 +595,16 @@ fn an_interrupt_stops_cleanly_with_130() {
         );
         let mut rest = String::new();
         lines.read_to_string(&mut rest).unwrap();
-        let run: Run = child.wait_with_output().unwrap().into();
+        let run = running.end();
         assert_eq!((run.code, run.err.as_str()), (130, ""), "{arguments:?}");
         assert_eq!(rest.lines().last(), Some(CLOSED), "{arguments:?}");
     }
 }
 
-fn listening(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = program(arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
-    (child, lines)
+fn listening(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
+    let mut running = Running::start(&mut program(arguments));
+    let lines = running.take_stdout();
+    (running, lines)
 }
 
 /// Reads the line that tells of the connection.
