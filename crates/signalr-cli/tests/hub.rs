@@ -97,6 +97,65 @@ fn arguments_come_from_files_and_standard_input() {
 }
 
 #[test]
+fn a_call_that_finds_the_connection_gone_tells_why_it_went() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/unwelcoming");
+    for command in [
+        &["invoke", &url, "Add", "1", "2"][..],
+        &["stream", &url, "Count", "3"],
+        &["listen", &url],
+    ] {
+        let run = run(&[command, &["--output", "json"]].concat());
+        assert_eq!(run.code, 1, "{command:?}");
+        assert!(run.err.contains("not today"), "{command:?}: {}", run.err);
+        assert!(run.text().contains("\"error\""), "{}", run.text());
+    }
+}
+
+#[test]
+fn what_a_server_says_does_not_steer_the_terminal() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let text = "\u{1b}[31mred\u{9b}31m";
+    let failed = run(&["invoke", &url, "FailWith", text]);
+    assert!(
+        failed.err.contains("\\u001b[31mred\\u009b31m"),
+        "{}",
+        failed.err
+    );
+    let echoed = run(&["invoke", &url, "Echo", text]).ok_text();
+    assert_eq!(echoed, "\"\\u001b[31mred\\u009b31m\"\n");
+    let commands = format!("invoke FailWith '{text}'\n");
+    let session = run_with(&["connect", &url], commands.as_bytes());
+    for shown in [
+        failed.err,
+        session.err,
+        session.out.escape_ascii().to_string(),
+    ] {
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_before_connecting() {
+    let empty = std::env::temp_dir().join(format!("signalr-cli-empty-{}", std::process::id()));
+    std::fs::write(&empty, " \n").unwrap();
+    let file = empty.to_str().unwrap();
+    for (arguments, words) in [
+        (&["http://127.0.0.1:99999/hub"][..], "at most 65535"),
+        (
+            &["http://127.0.0.1:1/hub", "--token-file", file],
+            "there is no token in the file",
+        ),
+    ] {
+        let run = run(&[&["invoke"], arguments, &["Method"]].concat());
+        assert_eq!(run.code, 2, "{}", run.err);
+        assert!(run.err.contains(words), "{}", run.err);
+    }
+    std::fs::remove_file(&empty).unwrap();
+}
+
+#[test]
 fn errors_of_the_server_are_told_in_its_words() {
     let (base, _hub) = serve();
     let failed = run(&[

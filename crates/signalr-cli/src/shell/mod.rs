@@ -33,7 +33,6 @@ pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
     let token = connect::token(&options.server)?;
     let explain = Explain {
         has_token: token.is_some(),
-        insecure: options.server.insecure,
     };
     let hub = builder.build().map_err(connect::build_failure)?;
     session::block_on(async {
