@@ -293,8 +293,12 @@ mod terminal {
         terminal.wait_for("> ");
         terminal.press("invoke Ad\t2 2\r");
         terminal.wait_for("\u{1b}[K4");
-        terminal.press("\u{3}");
-        terminal.wait_for("or Ctrl-D leaves");
+        // A second Ctrl-C leaves, but not in the middle of a line.
+        for line in ["half a li", "another"] {
+            terminal.wait_for("> ");
+            terminal.press(&format!("{line}\u{3}"));
+            terminal.wait_for("or Ctrl-D leaves");
+        }
         terminal.wait_for("> ");
         terminal.press("\u{3}");
         assert_eq!(terminal.exit_code(), 0);
