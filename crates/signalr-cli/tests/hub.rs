@@ -147,6 +147,7 @@ fn mistakes_on_the_command_line_are_told_before_connecting() {
             &["http://127.0.0.1:1/hub", "--token-file", file],
             "there is no token in the file",
         ),
+        (&["http://127.0.0.1:1/hub", ""], "a method needs a name"),
     ] {
         let run = run(&[&["invoke"], arguments, &["Method"]].concat());
         assert_eq!(run.code, 2, "{}", run.err);

@@ -129,6 +129,19 @@ fn a_lost_connection_is_a_failure_and_can_be_made_anew() {
 }
 
 #[test]
+fn a_lost_connection_is_not_counted_as_a_command() {
+    let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\n");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.ends_with("signalr: the connection was lost\n"),
+        "{}",
+        run.err
+    );
+    let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\ninvoke Add 1 2\n");
+    assert!(run.err.contains("1 of 3 commands failed"), "{}", run.err);
+}
+
+#[test]
 fn commands_and_connecting_are_bounded_by_the_timeout() {
     let (run, lines) = session(
         "/open",

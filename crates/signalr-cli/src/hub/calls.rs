@@ -56,6 +56,9 @@ fn run(
 ) -> Result<(), Failure> {
     let builder = connect::builder(&options.url, &options.server, &options.connection)?;
     let bound = connect::timeout(&options.server)?;
+    if options.method.is_empty() {
+        return Err(Failure::usage("a method needs a name"));
+    }
     let explain = Explain {
         has_token: connect::token(&options.server)?.is_some(),
     };

@@ -167,7 +167,9 @@ impl Session {
             Poll::Pending => self.poll_resumption(cx),
             news => news,
         });
-        match next.await {
+        // The driver takes in many calls in one turn. Whoever takes a fixed number of them out in the next one, as tokio has
+        // it, falls behind a busy server for ever.
+        match tokio::task::unconstrained(next).await {
             Some(event) => event,
             None => std::future::pending().await,
         }
@@ -291,4 +293,33 @@ pub(crate) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Re
     // A name that is still being looked up must not hold the program back.
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn all_news_of_one_turn_are_taken_in_the_next() {
+        let taken = block_on(async {
+            let (sender, news) = channel();
+            let hub = HubConnection::builder("http://localhost/hub").build();
+            let explain = Explain { has_token: false };
+            let printer = Printer::new(Output::Json, true);
+            let session = Session::new(hub.unwrap(), printer, explain, (&sender, news));
+            for number in 0..1000 {
+                tell(&sender, Event::Item(number.to_string()));
+            }
+            let all = async {
+                for _ in 0..1000 {
+                    session.next_news().await;
+                }
+            };
+            assert_eq!(all.now_or_never(), Some(()));
+            Ok(())
+        });
+        assert_eq!(taken, Ok(()));
+    }
 }
