@@ -95,7 +95,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) server: ServerOptions,
     #[command(flatten)]
     pub(crate) transports: TransportOptions,
-    /// Find the largest message that passes, by calling this method with texts
+    /// Find out how large a message may be, to a factor of two, by calling this method with texts
     #[arg(long, value_name = "METHOD")]
     pub(crate) probe_size: Option<String>,
 }

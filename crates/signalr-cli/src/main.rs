@@ -39,6 +39,7 @@ fn main() -> ExitCode {
 /// Says what went wrong; nobody can be told when that fails as well.
 fn complain(failure: &Failure) {
     if let Some(message) = failure.message() {
+        let message = style::printable(message);
         let _ = writeln!(std::io::stderr().lock(), "signalr: {message}");
     }
 }

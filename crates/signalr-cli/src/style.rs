@@ -1,6 +1,26 @@
-//! Colours, where they are welcome.
+//! Colours, where they are welcome, and text that may not bring its own.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
+
+/// Text of somebody else's, who must not steer the terminal with it: control characters are written as in JSON.
+///
+/// Line ends and tabs stay.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.replace("\r\n", "\n").chars() {
+        if steers(character) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
 
 /// Whether to colour what is printed to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,5 +83,19 @@ impl Style {
 
     pub(crate) fn yellow(self, text: &str) -> String {
         self.paint("33", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(
+            printable("\u{1b}[31mred\u{7f}\u{9b}1m\r"),
+            "\\u001b[31mred\\u007f\\u009b1m\\u000d"
+        );
+        assert_eq!(printable("two\r\nlines\tü"), "two\nlines\tü");
     }
 }

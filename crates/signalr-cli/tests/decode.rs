@@ -7,6 +7,7 @@ mod common;
 use std::io::Read as _;
 use std::process::Stdio;
 
+use common::process::Running;
 use common::{decode, decode_hex, program, run};
 
 /// Cases of the protocol's documentation: JSON, MessagePack in hexadecimal digits with the length, and the object printed.
@@ -420,12 +421,10 @@ fn large_inputs_are_split_anywhere() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut child = program(&["decode", "--protocol", "json"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
+    let mut running =
+        Running::start(program(&["decode", "--protocol", "json"]).stdin(Stdio::piped()));
+    let mut stdin = running.take_stdin();
+    let mut stdout = running.take_stdout();
     let writer = std::thread::spawn(move || {
         use std::io::Write as _;
         let block = "{\"type\":6}\u{1e}".repeat(10_000);
@@ -434,7 +433,7 @@ fn a_reader_that_goes_away_is_no_error() {
     let mut first = [0; 15];
     stdout.read_exact(&mut first).unwrap();
     drop(stdout);
-    let run: common::Run = child.wait_with_output().unwrap().into();
+    let run = running.end();
     writer.join().unwrap();
     assert_eq!((run.code, run.err.as_str()), (0, ""));
 }

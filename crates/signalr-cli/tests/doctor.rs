@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::hub::{closed_port, serve, serve_bytes};
+use common::process::Running;
 use common::program;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -74,7 +75,7 @@ fn visit(url: &str, options: &[&str], certificates: Option<&std::path::Path>) ->
     if let Some(file) = certificates {
         command.env("SSL_CERT_FILE", file);
     }
-    let run: common::Run = command.output().unwrap().into();
+    let run = Running::start(&mut command).end();
     let steps = run
         .lines()
         .iter()
@@ -157,6 +158,52 @@ fn silence_ends_each_step_in_time() {
     doctor(&silent, &["--timeout", "0.3"]).failed_at("negotiate", &["300ms", "is it stuck"]);
     doctor(&silent.replace("http:", "https:"), &["--timeout", "0.3"])
         .failed_at("tls", &["does not answer the TLS handshake in time"]);
+}
+
+#[test]
+fn a_transport_that_was_asked_for_and_is_not_offered_is_a_failure() {
+    const OFFER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 142\r\nconnection: close\r\n\r\n{\"negotiateVersion\":1,\"connectionId\":\"a\",\"connectionToken\":\"b\",\"availableTransports\":[{\"transport\":\"LongPolling\",\"transferFormats\":[\"Text\"]}]}";
+    let found = doctor(
+        &serve_bytes(Some(OFFER)),
+        &["--transport", "ws", "--timeout", "1"],
+    );
+    assert_eq!(found.code, 1, "{}", found.all);
+    let step = found.step("websockets");
+    assert_eq!(step["status"], "failed", "{}", found.all);
+    assert!(step["advice"].to_string().contains("--transport"), "{step}");
+}
+
+#[test]
+fn addresses_that_are_none_come_with_the_advice_that_fits() {
+    for (url, words) in [
+        ("http://h:65536/chat", "65535"),
+        ("http://b\u{fc}cher.example/chat", "xn--"),
+        ("http://h/two words", "ASCII"),
+    ] {
+        doctor(url, &[]).failed_at("address", &[words]);
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_answer_is_not_taken_for_the_server() {
+    let proxy = closed_port().replace("/hub", "");
+    doctor("http://127.0.0.1:1/hub", &["--proxy", &proxy]).failed_at("tcp", &["this is the proxy"]);
+}
+
+#[test]
+fn the_certificate_of_an_authority_is_told_from_one_that_nobody_trusts() {
+    let ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let made = Made::new(|params| params.is_ca = ca, None);
+    doctor(&made.serve(), &[]).failed_at("tls", &["authority (CA)", "CA:FALSE"]);
+}
+
+#[test]
+fn limits_below_a_kibibyte_are_found() {
+    let Some(base) = signalr_tests::reference::url() else {
+        return;
+    };
+    let found = doctor(&format!("{base}/tiny"), &["--probe-size", "EchoText"]);
+    assert_eq!(found.step("message-size")["facts"]["largestPassed"], 512);
 }
 
 #[test]

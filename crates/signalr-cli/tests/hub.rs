@@ -4,12 +4,13 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::hub::{closed_port, serve, serve_bytes};
+use common::process::Running;
 use common::{Run, program, run, run_with};
 use signalr_tests::wire::Wire;
 
@@ -96,6 +97,66 @@ fn arguments_come_from_files_and_standard_input() {
 }
 
 #[test]
+fn a_call_that_finds_the_connection_gone_tells_why_it_went() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/unwelcoming");
+    for command in [
+        &["invoke", &url, "Add", "1", "2"][..],
+        &["stream", &url, "Count", "3"],
+        &["listen", &url],
+    ] {
+        let run = run(&[command, &["--output", "json"]].concat());
+        assert_eq!(run.code, 1, "{command:?}");
+        assert!(run.err.contains("not today"), "{command:?}: {}", run.err);
+        assert!(run.text().contains("\"error\""), "{}", run.text());
+    }
+}
+
+#[test]
+fn what_a_server_says_does_not_steer_the_terminal() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let text = "\u{1b}[31mred\u{9b}31m";
+    let failed = run(&["invoke", &url, "FailWith", text]);
+    assert!(
+        failed.err.contains("\\u001b[31mred\\u009b31m"),
+        "{}",
+        failed.err
+    );
+    let echoed = run(&["invoke", &url, "Echo", text]).ok_text();
+    assert_eq!(echoed, "\"\\u001b[31mred\\u009b31m\"\n");
+    let commands = format!("invoke FailWith '{text}'\n");
+    let session = run_with(&["connect", &url], commands.as_bytes());
+    for shown in [
+        failed.err,
+        session.err,
+        session.out.escape_ascii().to_string(),
+    ] {
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_before_connecting() {
+    let empty = std::env::temp_dir().join(format!("signalr-cli-empty-{}", std::process::id()));
+    std::fs::write(&empty, " \n").unwrap();
+    let file = empty.to_str().unwrap();
+    for (arguments, words) in [
+        (&["http://127.0.0.1:99999/hub"][..], "at most 65535"),
+        (
+            &["http://127.0.0.1:1/hub", "--token-file", file],
+            "there is no token in the file",
+        ),
+        (&["http://127.0.0.1:1/hub", ""], "a method needs a name"),
+    ] {
+        let run = run(&[&["invoke"], arguments, &["Method"]].concat());
+        assert_eq!(run.code, 2, "{}", run.err);
+        assert!(run.err.contains(words), "{}", run.err);
+    }
+    std::fs::remove_file(&empty).unwrap();
+}
+
+#[test]
 fn errors_of_the_server_are_told_in_its_words() {
     let (base, _hub) = serve();
     let failed = run(&[
@@ -160,15 +221,17 @@ fn stream_prints_items_as_they_come() {
 #[test]
 fn a_reader_that_goes_away_ends_a_stream_quietly() {
     let (base, _hub) = serve();
-    let mut child = program(&["stream", &format!("{base}/open"), "Forever"])
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running::start(&mut program(&[
+        "stream",
+        &format!("{base}/open"),
+        "Forever",
+    ]));
+    let mut stdout = running.take_stdout();
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "0\n");
     drop(stdout);
-    let run: Run = child.wait_with_output().unwrap().into();
+    let run = running.end();
     assert_eq!((run.code, run.err.as_str()), (0, ""));
 }
 
@@ -232,12 +295,12 @@ fn tokens_come_from_the_option_a_file_or_the_environment() {
         "\"ann\"\n"
     );
     std::fs::remove_file(&file).unwrap();
-    let from_environment: Run = program(&["invoke", &url, "User"])
-        .env("SIGNALR_TOKEN", "secret")
-        .output()
-        .unwrap()
-        .into();
-    assert_eq!(from_environment.ok_text(), "\"ann\"\n");
+    let mut from_environment = program(&["invoke", &url, "User"]);
+    from_environment.env("SIGNALR_TOKEN", "secret");
+    assert_eq!(
+        Running::start(&mut from_environment).end().ok_text(),
+        "\"ann\"\n"
+    );
     for arguments in [
         &["invoke", &url, "User", "--token", "canary"][..],
         &["invoke", &url, "User"],
@@ -291,7 +354,7 @@ fn a_proxy_comes_from_the_option_or_the_environment() {
     assert_eq!(asked(), 2, "negotiation and the WebSocket");
     let environment = |arguments: &[&str]| -> Run {
         let mut command = program(&[&["invoke", &url, "Add", "1", "2"], arguments].concat());
-        command.env("http_proxy", &with).output().unwrap().into()
+        Running::start(command.env("http_proxy", &with)).end()
     };
     assert_eq!(environment(&[]).ok_text(), "3\n");
     assert_eq!(asked(), 4);
@@ -390,26 +453,24 @@ fn a_stateful_connection_survives_the_loss_of_its_web_socket() {
     };
     let (base, streams) = relay(base);
     let url = format!("{base}/hub");
-    let mut child = program(&["connect", &url, "--stateful", "--output", "json"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut commands = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut running = Running::start(
+        program(&["connect", &url, "--stateful", "--output", "json"]).stdin(Stdio::piped()),
+    );
+    let mut lines = running.take_stdout().lines();
     let mut next = || lines.next().unwrap().unwrap();
     assert!(next().contains("\"connected\""));
-    commands.write_all(b"invoke Add 1 2\n").unwrap();
+    running.write(b"invoke Add 1 2\n");
     assert_eq!(next(), "{\"event\":\"result\",\"result\":3}");
     for stream in streams.lock().unwrap().drain(..) {
         let _ = stream.shutdown(Shutdown::Both);
     }
     assert!(next().starts_with("{\"event\":\"resuming\",\"error\":"));
     assert_eq!(next(), "{\"event\":\"resumed\"}");
-    commands.write_all(b"invoke Add 3 4\n").unwrap();
+    running.write(b"invoke Add 3 4\n");
     assert_eq!(next(), "{\"event\":\"result\",\"result\":7}");
-    drop(commands);
+    drop(running.take_stdin());
     assert_eq!(next(), CLOSED);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[test]
@@ -422,7 +483,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
         .strip_suffix("/hub")
         .unwrap();
     let port: u16 = port.parse().unwrap();
-    let mut child = program(&[
+    let (running, mut lines) = listening(&[
         "invoke",
         &address,
         "Add",
@@ -431,10 +492,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
         "--retry-start",
         "--output",
         "json",
-    ])
-    .spawn()
-    .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    ]);
     let mut line = String::new();
     while !line.contains("\"delaySeconds\":2") {
         line.clear();
@@ -449,7 +507,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("\"result\":3"), "{rest}");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[test]
@@ -543,11 +601,11 @@ fn silence_ends_with_the_timeout() {
 fn listen_reconnects_when_told_to_and_ends_with_the_connection_otherwise() {
     let (base, hub) = serve();
     let url = format!("{base}/open");
-    let (mut child, mut lines) = listening(&["listen", &url, "Other", "--output", "json"]);
+    let (running, mut lines) = listening(&["listen", &url, "Other", "--output", "json"]);
     hub.cut(&next_connection_id(&mut lines));
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(running.end().code, 1);
 
-    let (mut child, mut lines) = listening(&[
+    let (running, mut lines) = listening(&[
         "listen",
         &url,
         "Other",
@@ -572,7 +630,7 @@ fn listen_reconnects_when_told_to_and_ends_with_the_connection_otherwise() {
         events.contains(&"reconnecting") && events.contains(&"reconnected"),
         "{rest}"
     );
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(running.end().code, 0);
 }
 
 #[cfg(unix)]
@@ -585,9 +643,9 @@ fn an_interrupt_stops_cleanly_with_130() {
         &["stream", &url, "Forever", "--output", "json"],
         &["invoke", &url, "Stall", "--output", "json"],
     ] {
-        let (child, mut lines) = listening(arguments);
+        let (running, mut lines) = listening(arguments);
         next_connection_id(&mut lines);
-        let pid = child.id().to_string();
+        let pid = running.id().to_string();
         assert!(
             Command::new("kill")
                 .args(["-INT", &pid])
@@ -597,16 +655,16 @@ fn an_interrupt_stops_cleanly_with_130() {
         );
         let mut rest = String::new();
         lines.read_to_string(&mut rest).unwrap();
-        let run: Run = child.wait_with_output().unwrap().into();
+        let run = running.end();
         assert_eq!((run.code, run.err.as_str()), (130, ""), "{arguments:?}");
         assert_eq!(rest.lines().last(), Some(CLOSED), "{arguments:?}");
     }
 }
 
-fn listening(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = program(arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
-    (child, lines)
+fn listening(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
+    let mut running = Running::start(&mut program(arguments));
+    let lines = running.take_stdout();
+    (running, lines)
 }
 
 /// Reads the line that tells of the connection.

@@ -9,8 +9,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::hub::{closed_port, serve};
-use common::{Run, run, run_with};
+use common::process::Running;
+use common::{Run, program, run, run_with};
 
 /// The output of a session with these commands, without the ids of connections and what the server calls.
 fn session(path: &str, options: &[&str], commands: &str) -> (Run, Vec<String>) {
@@ -126,6 +129,19 @@ fn a_lost_connection_is_a_failure_and_can_be_made_anew() {
 }
 
 #[test]
+fn a_lost_connection_is_not_counted_as_a_command() {
+    let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\n");
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.ends_with("signalr: the connection was lost\n"),
+        "{}",
+        run.err
+    );
+    let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\ninvoke Add 1 2\n");
+    assert!(run.err.contains("1 of 3 commands failed"), "{}", run.err);
+}
+
+#[test]
 fn commands_and_connecting_are_bounded_by_the_timeout() {
     let (run, lines) = session(
         "/open",
@@ -147,6 +163,15 @@ fn commands_and_connecting_are_bounded_by_the_timeout() {
         nobody.err
     );
     assert_eq!(run_nothing(&["connect", "nonsense"]), 2);
+}
+
+#[test]
+#[should_panic(expected = "did not end in time")]
+fn a_program_that_does_not_end_fails_its_test() {
+    let (base, _hub) = serve();
+    let mut listening = program(&["listen", &format!("{base}/open")]);
+    let running = Running::try_start(&mut listening, Duration::from_millis(300)).unwrap();
+    running.end();
 }
 
 fn run_nothing(arguments: &[&str]) -> i32 {
@@ -176,44 +201,41 @@ fn mistakes_in_arguments_name_the_argument() {
 /// With a terminal, which the program `script` makes.
 #[cfg(target_os = "linux")]
 mod terminal {
-    use std::io::{Read, Write};
-    use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+    use std::io::{BufReader, Read, Write};
+    use std::process::{ChildStdout, Command, Stdio};
+    use std::time::Duration;
 
     use super::common::hub::serve;
+    use super::common::process::Running;
 
     struct Terminal {
-        child: Child,
-        keys: ChildStdin,
-        screen: ChildStdout,
+        program: Running,
+        screen: BufReader<ChildStdout>,
         seen: Vec<u8>,
     }
 
     impl Terminal {
         fn start(command: &str, state: &std::path::Path) -> Option<Self> {
-            // Not a minute for what takes a second: it ends the test where it would wait for ever.
-            let child = Command::new("timeout")
-                .args(["60", "script", "-qec", command, "/dev/null"])
+            let mut script = Command::new("script");
+            script
+                .args(["-qec", command, "/dev/null"])
                 .env("XDG_STATE_HOME", state)
                 .env("TERM", "xterm")
                 .env_remove("NO_COLOR")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn();
-            let Ok(mut child) = child else {
+                .stdin(Stdio::piped());
+            let Ok(mut program) = Running::try_start(&mut script, Duration::from_secs(60)) else {
                 let _ = writeln!(std::io::stderr(), "skipped: there is no program script");
                 return None;
             };
             Some(Self {
-                keys: child.stdin.take().unwrap(),
-                screen: child.stdout.take().unwrap(),
-                child,
+                screen: program.take_stdout(),
+                program,
                 seen: Vec::new(),
             })
         }
 
         fn press(&mut self, keys: &str) {
-            self.keys.write_all(keys.as_bytes()).unwrap();
-            self.keys.flush().unwrap();
+            self.program.write(keys.as_bytes());
         }
 
         /// Reads until this was printed, and forgets what came before it.
@@ -231,11 +253,10 @@ mod terminal {
             }
         }
 
-        /// Also accepts the end of the terminal as an error.
         fn exit_code(mut self) -> i32 {
-            drop(self.keys);
+            // The end of a terminal is an error.
             let _ = self.screen.read_to_end(&mut self.seen);
-            self.child.wait().unwrap().code().unwrap()
+            self.program.end().code
         }
     }
 
@@ -285,7 +306,14 @@ mod terminal {
         terminal.wait_for("> ");
         terminal.press("invoke Ad\t2 2\r");
         terminal.wait_for("\u{1b}[K4");
-        terminal.press("\u{3}\u{3}");
+        // A second Ctrl-C leaves, but not in the middle of a line.
+        for line in ["half a li", "another"] {
+            terminal.wait_for("> ");
+            terminal.press(&format!("{line}\u{3}"));
+            terminal.wait_for("or Ctrl-D leaves");
+        }
+        terminal.wait_for("> ");
+        terminal.press("\u{3}");
         assert_eq!(terminal.exit_code(), 0);
         std::fs::remove_dir_all(&state).unwrap();
     }

@@ -178,8 +178,10 @@ pub enum UsageError {
     /// `start` outside of `Disconnected` (`CB-1`).
     #[error("the connection cannot be started if it is not in the Disconnected state")]
     NotDisconnected,
-    /// The address is not an absolute http, https, ws or wss URL.
-    #[error("the address must be an absolute URL that begins with http:// or https://")]
+    /// The address is not an absolute http, https, ws or wss URL, or its port is none.
+    #[error(
+        "the address must be an absolute URL that begins with http:// or https://, its port at most 65535"
+    )]
     InvalidUrl,
     /// A header that HTTP does not allow.
     #[error("a header's name or value is not valid in HTTP")]

@@ -10,6 +10,10 @@ use crate::style::Style;
 /// Cells of a progress bar.
 const BAR: u32 = 30;
 
+/// What is too long for a line goes on in the next, or does not.
+const WRAP: &str = "\u{1b}[?7h";
+const NO_WRAP: &str = "\u{1b}[?7l";
+
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
@@ -149,8 +153,9 @@ impl Timeline {
         let bar: String = (0..BAR)
             .map(|cell| if cell < full { '█' } else { '░' })
             .collect();
+        // Where the line is too long for the terminal it is cut: the rest of it could not be drawn over.
         let line = format!(
-            "           {}  {what} {percent:>3} %",
+            "{NO_WRAP}           {what} {percent:>3} %  {}{WRAP}",
             self.style.green(&bar)
         );
         self.draw(&line);

@@ -99,6 +99,15 @@ pub(super) fn check(url: &str, has_token: bool) -> (Finding, Option<Place>) {
 }
 
 fn advice(url: &str) -> String {
+    if !url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.is_empty() {
+        return "an address is made of ASCII characters without spaces: write others in the host as xn--…, and elsewhere as % and two digits".to_owned();
+    }
+    let has_scheme = ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    if has_scheme {
+        return "check the host and the port, which is at most 65535".to_owned();
+    }
     let looks_bare = !url.contains("://") && !url.is_empty();
     let example = if looks_bare {
         format!("https://{url}")

@@ -389,6 +389,10 @@ fn untrusted(handshake: &Handshake, facts: &Facts) -> Option<(String, String)> {
         | CertificateError::NotValidYetContext { .. }
         | CertificateError::NotValidForName
         | CertificateError::NotValidForNameContext { .. } => None,
+        _ if is_of_an_authority(certificate) => Some((
+            "the certificate is one of an authority (CA), with which servers cannot prove who they are".to_owned(),
+            "give the server a certificate that is none (openssl: basicConstraints=CA:FALSE) and that this computer trusts; for tests there is --insecure".to_owned(),
+        )),
         _ if facts.is_self_signed() => Some((
             "the certificate is signed by itself: nobody vouches for it".to_owned(),
             "for tests there is --insecure; else have it issued by an authority, or let this computer trust it".to_owned(),
@@ -409,6 +413,13 @@ fn untrusted(handshake: &Handshake, facts: &Facts) -> Option<(String, String)> {
             "give the server another certificate".to_owned(),
         )),
     }
+}
+
+/// Whether the certificate may sign others, which even one that is trusted must not for a server.
+///
+/// The verifier has no name for this fault.
+fn is_of_an_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }
 
 fn judged(place: &Place, handshake: &Handshake, insecure: bool) -> Finding {

@@ -18,7 +18,7 @@ const ROUND_TRIPS: usize = 5;
 /// Event streams that begin later than this are held back by something.
 const PROMPT: Duration = Duration::from_secs(2);
 /// The sizes to try, in bytes.
-const SMALLEST: usize = 1 << 10;
+const SMALLEST: usize = 1 << 6;
 const LARGEST: usize = 4 << 20;
 
 /// What a server offers.
@@ -147,11 +147,16 @@ fn unusable(offer: &Offer) -> Finding {
         .iter()
         .map(|offered| &*offered.transport)
         .collect();
-    Finding::failed(format!(
-        "no transport that the server offers can be used: {}",
-        names.join(", ")
-    ))
-    .advice("the server must allow WebSockets, server-sent events or long polling")
+    let detail = if names.is_empty() {
+        "the server offers no transport".to_owned()
+    } else {
+        format!(
+            "no transport that the server offers can be used: {}",
+            names.join(", ")
+        )
+    };
+    Finding::failed(detail)
+        .advice("the server must allow WebSockets, server-sent events or long polling")
 }
 
 async fn refused(patient: &Patient, hops: &[Negotiation], reason: &CloseReason) -> Finding {
@@ -191,6 +196,9 @@ const fn advice(reason: &CloseReason) -> Option<&'static str> {
         CloseReason::Negotiate(NegotiateError::AspNet) => Some(
             "ASP.NET SignalR (not Core) speaks another protocol: it needs a client of its own, or the server an update",
         ),
+        CloseReason::Negotiate(NegotiateError::Refused { .. }) => {
+            Some("these are the server's words: look at its log and its rules")
+        }
         CloseReason::Negotiate(NegotiateError::RedirectLimit { .. }) => Some(
             "the servers send each other's clients in a circle: look at the configuration of the service in front of the hub",
         ),
@@ -269,10 +277,7 @@ fn not_connected(
         patient.explain.reason(reason)
     };
     let finding = Finding::failed(detail);
-    match transport_advice(kind, reason, seen) {
-        Some(advice) => finding.advice(advice),
-        None => finding,
-    }
+    finding.advice(transport_advice(patient, kind, reason, seen))
 }
 
 fn not_kept(patient: &Patient, reason: &CloseReason) -> Finding {
@@ -300,33 +305,39 @@ fn config(patient: &Patient, kind: TransportKind, protocol: Protocol) -> ClientC
 }
 
 fn transport_advice(
+    patient: &Patient,
     kind: TransportKind,
     reason: &CloseReason,
     seen: &Seen,
-) -> Option<&'static str> {
+) -> &'static str {
     match (kind, reason) {
+        (TransportKind::WebSockets, CloseReason::TransportFailed { .. })
+            if patient.address.is_none() =>
+        {
+            "WebSockets need a proxy that allows CONNECT to this host and port, or none: --proxy none"
+        }
         (
             TransportKind::WebSockets,
             CloseReason::UpgradeRefused {
                 status: 200..=399 | 404 | 426,
             },
-        ) => Some(
-            "a proxy may not pass WebSockets on: it must forward the headers Upgrade and Connection (nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade)",
-        ),
-        (TransportKind::WebSockets, CloseReason::UpgradeRefused { .. }) => Some(
-            "negotiation worked, so it is the WebSocket that something objects to; the other transports may still work",
-        ),
-        (_, CloseReason::UpgradeRefused { status: 404 }) => Some(
-            "the connection is not known where this request came: several servers behind a load balancer need sticky sessions",
-        ),
+        ) => {
+            "a proxy may not pass WebSockets on: it must forward the headers Upgrade and Connection (nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade)"
+        }
+        (TransportKind::WebSockets, CloseReason::UpgradeRefused { .. }) => {
+            "negotiation worked, so it is the WebSocket that something objects to; the other transports may still work"
+        }
+        (_, CloseReason::UpgradeRefused { status: 404 }) => {
+            "the connection is not known where this request came: several servers behind a load balancer need sticky sessions"
+        }
         (
             TransportKind::ServerSentEvents,
             CloseReason::ConnectTimeout { .. } | CloseReason::HandshakeTimeout { .. },
-        ) if seen.stream_asked.is_some() => Some(BUFFERED),
-        (_, CloseReason::HandshakeTimeout { .. }) => Some(
-            "the transport opened but the hub is silent: something in between may hold messages back",
-        ),
-        _ => None,
+        ) if seen.stream_asked.is_some() => BUFFERED,
+        (_, CloseReason::HandshakeTimeout { .. }) => {
+            "the transport opened but the hub is silent: something in between may hold messages back"
+        }
+        _ => "look at the log of the server, and of what stands between here and there",
     }
 }
 
@@ -488,20 +499,23 @@ fn objection(method: &str, answer: &Result<Option<Payload>, CallError>) -> Optio
 
 fn sized(passed: usize, tried: usize, failure: Option<String>, kind: TransportKind) -> Finding {
     let finding = match failure {
-        None => Finding::ok(format!("texts of {} pass over {}", kib(passed), kind.name())),
+        None => Finding::ok(format!("texts of {} pass over {}", in_words(passed), kind.name())),
         Some(why) if passed == 0 => Finding::failed(why)
             .advice("name a method of the hub that takes one text, such as an echo"),
         Some(why) => Finding::ok(format!(
             "texts of {} pass over {}, of {} do not: {why}",
-            kib(passed),
+            in_words(passed),
             kind.name(),
-            kib(tried)
+            in_words(tried)
         ))
         .advice("if larger messages are needed: MaximumReceiveMessageSize of the hub, 32 KiB by default"),
     };
     finding.fact("largestPassed", passed)
 }
 
-fn kib(bytes: usize) -> String {
+fn in_words(bytes: usize) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
     format!("{} KiB", bytes / 1024)
 }

@@ -136,7 +136,12 @@ impl Visit<'_> {
         let address = match self.ready("tcp", Some(&addresses))? {
             None => None,
             Some(addresses) => {
-                let (finding, address) = reach::connect(addresses, bound).await;
+                let (mut finding, address) = reach::connect(addresses, bound).await;
+                if proxied && finding.status == Status::Failed {
+                    finding = finding.advice(
+                        "this is the proxy: is it running, and is its address right? --proxy none does without",
+                    );
+                }
                 self.decisive("tcp", finding)?;
                 address
             }
@@ -183,7 +188,11 @@ impl Visit<'_> {
             let tried = tokio::time::timeout(self.limit(), trying).await;
             let finding = match &tried {
                 Err(_) => late(),
-                Ok(None) => Finding::skipped("the server does not offer it"),
+                Ok(None) if self.wanted.is_empty() => {
+                    Finding::skipped("the server does not offer it")
+                }
+                Ok(None) => Finding::failed("the server does not offer it")
+                    .advice("allow it on the server, or leave it out of --transport"),
                 Ok(Some(tried)) => tried.finding.clone(),
             };
             if finding.status == Status::Ok {
@@ -244,7 +253,6 @@ impl Visit<'_> {
             address,
             explain: Explain {
                 has_token: self.token.is_some(),
-                insecure: server.insecure,
             },
             bound: self.bound,
         })

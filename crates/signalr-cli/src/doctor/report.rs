@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Output;
 use crate::failure::Failure;
-use crate::style::Style;
+use crate::style::{Style, printable};
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +133,11 @@ impl Report {
         let took = finding.took.map_or_else(String::new, |time| {
             self.style.dim(&format!(" ({})", milliseconds(time)))
         });
-        let detail = printable(&finding.detail);
+        let line = |text: &str| printable(text).replace('\n', " ");
+        let detail = line(&finding.detail);
         let mut text = format!("{name}{:<20}{detail}{took}\n", step);
         if let Some(advice) = &finding.advice {
-            text.push_str(&format!("{:28}-> {}\n", "", printable(advice)));
+            text.push_str(&format!("{:28}-> {}\n", "", line(advice)));
         }
         text
     }
@@ -163,19 +164,6 @@ pub(super) fn milliseconds(time: Duration) -> String {
     } else {
         format!("{milliseconds:.0} ms")
     }
-}
-
-/// Servers choose a part of the words, and must not steer the terminal with them.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                '?'
-            } else {
-                character
-            }
-        })
-        .collect()
 }
 
 /// A time as a number of milliseconds, rounded.
@@ -225,7 +213,7 @@ mod tests {
         report.style = Style::PLAIN;
         assert_eq!(
             report.pretty("tcp", &finding),
-            "failed  tcp                 no? (1.2 ms)\n                            -> try\n"
+            "failed  tcp                 no\\u001b (1.2 ms)\n                            -> try\n"
         );
     }
 }

@@ -15,34 +15,36 @@ use crate::failure::Failure;
 pub(crate) fn invoke(options: &CallArgs) -> Result<(), Failure> {
     run(options, async |session, arguments| {
         let method = &options.method;
-        let called = session.hub.invoke::<Option<Shown>>(method, arguments).await;
-        let result =
-            called.map_err(|error| Failure::failed(session.explain.error(&error, method)))?;
-        session.printer.print(&Event::Result(or_null(result)))
+        match session.hub.invoke::<Option<Shown>>(method, arguments).await {
+            Ok(result) => session.printer.print(&Event::Result(or_null(result))),
+            Err(error) => Err(session.call_failure(error, method).await),
+        }
     })
 }
 
 /// Runs `signalr send`.
 pub(crate) fn send(options: &CallArgs) -> Result<(), Failure> {
     run(options, async |session, arguments| {
-        let sent = session.hub.send(&options.method, arguments).await;
-        sent.map_err(|error| Failure::failed(session.explain.error(&error, &options.method)))
+        match session.hub.send(&options.method, arguments).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(session.call_failure(error, &options.method).await),
+        }
     })
 }
 
 /// Runs `signalr stream`.
 pub(crate) fn stream(options: &CallArgs) -> Result<(), Failure> {
     run(options, async |session, arguments| {
-        let explained = |error| Failure::failed(session.explain.error(&error, &options.method));
-        let mut items = session
-            .hub
-            .stream::<Option<Shown>>(&options.method, arguments)
-            .await
-            .map_err(explained)?;
+        let method = &options.method;
+        let mut items = match session.hub.stream::<Option<Shown>>(method, arguments).await {
+            Ok(items) => items,
+            Err(error) => return Err(session.call_failure(error, method).await),
+        };
         while let Some(item) = items.next().await {
-            session
-                .printer
-                .print(&Event::Item(or_null(item.map_err(explained)?)))?;
+            match item {
+                Ok(item) => session.printer.print(&Event::Item(or_null(item)))?,
+                Err(error) => return Err(session.call_failure(error, method).await),
+            }
         }
         Ok(())
     })
@@ -54,9 +56,11 @@ fn run(
 ) -> Result<(), Failure> {
     let builder = connect::builder(&options.url, &options.server, &options.connection)?;
     let bound = connect::timeout(&options.server)?;
+    if options.method.is_empty() {
+        return Err(Failure::usage("a method needs a name"));
+    }
     let explain = Explain {
         has_token: connect::token(&options.server)?.is_some(),
-        insecure: options.server.insecure,
     };
     let arguments = arguments::read(&options.args, options.connection.protocol.into())?;
     let hub = builder.build().map_err(connect::build_failure)?;

@@ -75,12 +75,19 @@ pub(crate) fn token(server: &ServerOptions) -> Result<Option<String>, Failure> {
         (Some(token), _) => token.clone(),
         (None, Some(file)) => {
             let read = std::fs::read_to_string(file);
-            read.map_err(|error| {
+            let content = read.map_err(|error| {
                 Failure::usage(format!(
                     "cannot read the token file {}: {error}",
                     file.display()
                 ))
-            })?
+            })?;
+            if content.trim().is_empty() {
+                return Err(Failure::usage(format!(
+                    "there is no token in the file {}",
+                    file.display()
+                )));
+            }
+            content
         }
         (None, None) => std::env::var(TOKEN_VARIABLE).unwrap_or_default(),
     };

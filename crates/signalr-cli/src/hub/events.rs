@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::pretty::pretty;
 use crate::cli::Output;
 use crate::failure::Failure;
-use crate::style::Style;
+use crate::style::{Style, printable};
 use crate::value::put_string;
 
 /// Something to print. Values are JSON texts.
@@ -108,7 +108,7 @@ impl Printer {
         match self.output {
             Output::Json => self.print(&Event::Error(message.to_owned())),
             Output::Pretty => {
-                self.remark(&self.notes.red(message));
+                self.remark(&self.notes.red(&printable(message)));
                 Ok(())
             }
         }
@@ -142,9 +142,12 @@ impl Printer {
                 } else {
                     list.to_owned()
                 };
-                self.line(format!("{}({shown})", self.style.bold(target)).into_bytes())
+                let target = self.style.bold(&printable(target));
+                self.line(format!("{target}({})", printable(&shown)).into_bytes())
             }
-            Event::Item(value) | Event::Result(value) => self.line(pretty(value).into_bytes()),
+            Event::Item(value) | Event::Result(value) => {
+                self.line(printable(&pretty(value)).into_owned().into_bytes())
+            }
             Event::StreamEnded { items } => self.note(&format!(
                 "{items} item{}",
                 if *items == 1 { "" } else { "s" }
@@ -153,7 +156,10 @@ impl Printer {
                 state,
                 id,
                 transport,
-            } => self.line(described(state, id.as_deref(), *transport).into_bytes()),
+            } => {
+                let described = described(state, id.as_deref(), *transport);
+                self.line(printable(&described).into_owned().into_bytes())
+            }
             Event::Connected { id, transport } => {
                 self.news(&described("connected", id.as_deref(), *transport))
             }
@@ -185,7 +191,7 @@ impl Printer {
     /// A remark beside the output proper.
     #[expect(clippy::unnecessary_wraps, reason = "the other ways to print can fail")]
     pub(crate) fn note(&self, text: &str) -> Result<(), Failure> {
-        self.remark(&self.notes.dim(text));
+        self.remark(&self.notes.dim(&printable(text)));
         Ok(())
     }
 

@@ -7,7 +7,6 @@ use signalr_proto::NegotiateError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Explain {
     pub(crate) has_token: bool,
-    pub(crate) insecure: bool,
 }
 
 #[expect(
@@ -25,6 +24,11 @@ impl Explain {
             ),
             Error::UnexpectedItem => {
                 format!("'{method}' is a stream: call it with `signalr stream`")
+            }
+            Error::Server { error } if error.ends_with("due to an error on the server.") => {
+                format!(
+                    "{error} Do the arguments fit the method, in number and type? The log of the server says more"
+                )
             }
             Error::NotConnected => "the connection is not active".to_owned(),
             other => other.to_string(),
@@ -68,6 +72,7 @@ impl Explain {
             403 => "the server forbids this (HTTP 403): the token or the user may not have the right to".to_owned(),
             404 => "this is not a SignalR hub (HTTP 404): check the path of the address, or a proxy that stands before it".to_owned(),
             405 | 200..=299 => format!("the server answered {what} with HTTP {status}: this is not a SignalR hub"),
+            300..=399 => format!("the server answered {what} with a redirect (HTTP {status}), as to a page where people log in: does it want a token, or is there another address?"),
             429 | 503 => format!("the server answered {what} with HTTP {status}: it has no room now, try again later"),
             _ => format!("the server answered {what} with HTTP {status}"),
         }
@@ -75,15 +80,16 @@ impl Explain {
 
     /// Failures below HTTP; the text is all there is of them.
     pub(crate) fn transport(self, detail: &str) -> String {
+        if let Some((head, fault)) = detail.split_once("invalid peer certificate: ") {
+            return format!("{head}{}", certificate(fault));
+        }
         let lower = detail.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let hint = if has(&["refused"]) {
             "is the server running, and are host and port right?"
-        } else if has(&["certificate", "unknownissuer", "selfsigned"]) && !self.insecure {
-            "for tests with a self-signed certificate, and only for those, there is --insecure"
         } else if has(&["tls", "corrupt message", "invalidcontenttype"]) {
             "does the server speak TLS at this port? An address of a server that does not begins with http://"
-        } else if has(&["does not speak http"]) {
+        } else if has(&["does not speak http", "without an answer"]) {
             "this is not a SignalR hub; a server that wants TLS has an address that begins with https://"
         } else if has(&[
             "lookup",
@@ -100,14 +106,45 @@ impl Explain {
     }
 }
 
+/// What is wrong with the server's certificate, where the TLS library's words are meant for programmers.
+fn certificate(fault: &str) -> String {
+    let begins = |words: &str| fault.starts_with(words);
+    let (what, advice) = if begins("certificate expired") {
+        (
+            "the certificate of the server has expired",
+            "renew it, or correct the clock of this computer",
+        )
+    } else if begins("certificate not valid yet") {
+        (
+            "the certificate of the server is not valid yet",
+            "correct the clock of this computer if it is wrong",
+        )
+    } else if begins("certificate not valid for name") {
+        (
+            "the certificate of the server is for another name",
+            "write a name of the certificate in the address",
+        )
+    } else if fault.contains("CaUsedAsEndEntity") {
+        (
+            "the certificate of the server is one of an authority (CA), with which servers cannot prove who they are",
+            "give the server one that is not, or for tests use --insecure",
+        )
+    } else if begins("UnknownIssuer") {
+        (
+            "nobody whom this computer trusts vouches for the certificate of the server",
+            "for tests with a self-signed certificate, and only for those, there is --insecure",
+        )
+    } else {
+        (fault, "give the server another certificate")
+    };
+    format!("{what}; {advice}. `signalr doctor` shows the certificate")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const EXPLAIN: Explain = Explain {
-        has_token: true,
-        insecure: false,
-    };
+    const EXPLAIN: Explain = Explain { has_token: true };
 
     #[test]
     fn common_failures_come_with_advice() {
@@ -119,16 +156,19 @@ mod tests {
         assert!(
             transport("TLS failed: invalid peer certificate: UnknownIssuer").contains("--insecure")
         );
+        assert_eq!(
+            transport(
+                "TLS with h:1 failed: invalid peer certificate: certificate expired: verification time 2 (UNIX), but certificate is not valid after 1 (1 seconds ago)"
+            ),
+            "TLS with h:1 failed: the certificate of the server has expired; renew it, or correct the clock of this computer. `signalr doctor` shows the certificate"
+        );
         assert_eq!(transport("the moon is full"), "the moon is full");
         assert!(
             EXPLAIN
                 .status(401, "negotiate")
                 .starts_with("the server refused the token")
         );
-        let none = Explain {
-            has_token: false,
-            insecure: false,
-        };
+        let none = Explain { has_token: false };
         assert!(none.status(401, "negotiate").contains("--token"));
     }
 }

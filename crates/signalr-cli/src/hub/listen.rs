@@ -5,7 +5,7 @@ use signalr::{Arguments, HubConnection};
 use super::connect;
 use super::events::{Event, Printer};
 use super::explain::Explain;
-use super::session::{self, News, Session, tell};
+use super::session::{self, CLOSED_BY_SERVER, News, Session, tell};
 use super::shown::arguments_text;
 use crate::cli::ListenArgs;
 use crate::failure::Failure;
@@ -15,7 +15,6 @@ pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
     let bound = connect::timeout(&options.server)?;
     let explain = Explain {
         has_token: connect::token(&options.server)?.is_some(),
-        insecure: options.server.insecure,
     };
     session::block_on(async {
         let (sender, news) = session::channel();
@@ -79,7 +78,7 @@ async fn follow(session: &Session, count: Option<u64>) -> Result<(), Failure> {
                 }
             }
             Event::Closed { error } => {
-                let why = error.unwrap_or_else(|| "the server closed the connection".to_owned());
+                let why = error.unwrap_or_else(|| CLOSED_BY_SERVER.to_owned());
                 return Err(Failure::failed(why));
             }
             Event::Connected { .. }

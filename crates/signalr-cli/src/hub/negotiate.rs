@@ -17,7 +17,7 @@ use super::{connect, session};
 use crate::cli::{self, NegotiateArgs};
 use crate::decode::put_negotiate_members;
 use crate::failure::Failure;
-use crate::style::Style;
+use crate::style::{Style, printable};
 
 /// Without --timeout.
 const DEFAULT_BOUND: Duration = Duration::from_secs(30);
@@ -27,7 +27,6 @@ pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
     let token = connect::token(&options.server)?.and_then(AccessToken::new);
     let explain = Explain {
         has_token: token.is_some(),
-        insecure: options.server.insecure,
     };
     let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
     let request = request(options, token)?;
@@ -138,7 +137,8 @@ fn print_lines(lines: &[(&str, String)]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let style = Style::of_stdout();
     for (name, value) in lines {
-        writeln!(out, "{}{value}", style.bold(&format!("{name:<20}")))?;
+        let name = style.bold(&format!("{name:<20}"));
+        writeln!(out, "{name}{}", printable(value))?;
     }
     out.flush()?;
     Ok(())

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use signalr::{HubConnection, LifecycleEvent};
+use signalr::{Error, HubConnection, LifecycleEvent};
 use signalr_proto::TransportKind;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::events::{Event, Printer};
 use super::explain::Explain;
@@ -17,6 +17,8 @@ use crate::failure::Failure;
 
 /// How long a clean stop may take before it is given up.
 const STOP_TIME: Duration = Duration::from_secs(3);
+/// How long the reason may take to follow when a connection is found to be over.
+const REASON_TIME: Duration = Duration::from_secs(1);
 
 /// A connection with what belongs to it.
 pub(crate) struct Session {
@@ -26,11 +28,16 @@ pub(crate) struct Session {
     /// News from the connection, to be printed.
     pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
     lifecycle: RefCell<Pin<Box<dyn Stream<Item = LifecycleEvent>>>>,
+    /// Why the connection is over, once it is.
+    over: watch::Receiver<Option<String>>,
     /// What is being waited for, for the message when time runs out.
     stage: Cell<&'static str>,
     /// Whether Ctrl-C ends everything.
     pub(crate) heeds_interrupts: Cell<bool>,
 }
+
+/// Why a connection ended that nobody here stopped and that ended without an error.
+pub(crate) const CLOSED_BY_SERVER: &str = "the server closed the connection";
 
 /// Where handlers and callbacks put their events.
 pub(crate) type News = mpsc::UnboundedSender<Event>;
@@ -43,8 +50,8 @@ impl Session {
         explain: Explain,
         (sender, news): (&News, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
-        report_lifecycle(&hub, sender, explain);
         Self {
+            over: report_lifecycle(&hub, sender, explain),
             lifecycle: RefCell::new(Box::pin(hub.events())),
             hub,
             printer,
@@ -66,13 +73,28 @@ impl Session {
         })
     }
 
+    /// Why a call of `method` failed. One that came too late fails for what ended the connection.
+    pub(crate) async fn call_failure(&self, error: Error, method: &str) -> Failure {
+        let mut over = self.over.clone();
+        let why = async {
+            let why = over.wait_for(Option::is_some).await.ok()?;
+            Option::clone(&why)
+        };
+        if matches!(error, Error::NotConnected)
+            && let Ok(Some(why)) = tokio::time::timeout(REASON_TIME, why).await
+        {
+            return Failure::failed(format!("the connection ended before the call: {why}"));
+        }
+        Failure::failed(self.explain.error(&error, method))
+    }
+
     /// What the connection runs over, by its name on the wire.
     pub(crate) fn transport(&self) -> Option<&'static str> {
         self.hub.transport().map(TransportKind::name)
     }
 
     /// Connects, and says what is tried again.
-    async fn start(&self) -> Result<Result<(), signalr::Error>, Failure> {
+    async fn start(&self) -> Result<Result<(), Error>, Failure> {
         let mut events = self.hub.events();
         let mut starting = pin!(self.hub.start());
         loop {
@@ -145,7 +167,9 @@ impl Session {
             Poll::Pending => self.poll_resumption(cx),
             news => news,
         });
-        match next.await {
+        // The driver takes in many calls in one turn. Whoever takes a fixed number of them out in the next one, as tokio has
+        // it, falls behind a busy server for ever.
+        match tokio::task::unconstrained(next).await {
             Some(event) => event,
             None => std::future::pending().await,
         }
@@ -210,7 +234,13 @@ pub(crate) fn tell(news: &News, event: Event) {
     let _ = news.send(event);
 }
 
-fn report_lifecycle(hub: &HubConnection, news: &News, explain: Explain) {
+/// Has the connection tell of itself. What is returned is the reason for its end.
+fn report_lifecycle(
+    hub: &HubConnection,
+    news: &News,
+    explain: Explain,
+) -> watch::Receiver<Option<String>> {
+    let (over, reason_of_end) = watch::channel(None);
     let sender = news.clone();
     hub.on_reconnecting(move |reason| {
         tell(
@@ -231,13 +261,12 @@ fn report_lifecycle(hub: &HubConnection, news: &News, explain: Explain) {
     });
     let sender = news.clone();
     hub.on_close(move |reason| {
-        tell(
-            &sender,
-            Event::Closed {
-                error: reason.map(|reason| explain.reason(reason)),
-            },
-        )
+        let error = reason.map(|reason| explain.reason(reason));
+        let why = error.as_deref().unwrap_or(CLOSED_BY_SERVER).to_owned();
+        over.send_replace(Some(why));
+        tell(&sender, Event::Closed { error })
     });
+    reason_of_end
 }
 
 /// Ends at Ctrl-C; never, where there is no such thing.
@@ -264,4 +293,33 @@ pub(crate) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Re
     // A name that is still being looked up must not hold the program back.
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn all_news_of_one_turn_are_taken_in_the_next() {
+        let taken = block_on(async {
+            let (sender, news) = channel();
+            let hub = HubConnection::builder("http://localhost/hub").build();
+            let explain = Explain { has_token: false };
+            let printer = Printer::new(Output::Json, true);
+            let session = Session::new(hub.unwrap(), printer, explain, (&sender, news));
+            for number in 0..1000 {
+                tell(&sender, Event::Item(number.to_string()));
+            }
+            let all = async {
+                for _ in 0..1000 {
+                    session.next_news().await;
+                }
+            };
+            assert_eq!(all.now_or_never(), Some(()));
+            Ok(())
+        });
+        assert_eq!(taken, Ok(()));
+    }
 }

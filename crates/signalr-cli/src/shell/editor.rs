@@ -1,6 +1,7 @@
 //! The prompt: editing, history and completion, in a thread of its own.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::completion::Completer;
@@ -56,7 +57,10 @@ fn editor(seen: Arc<Mutex<Seen>>) -> rustyline::Result<LineEditor> {
         .history_ignore_space(true)
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(Complete { seen }));
+    editor.set_helper(Some(Complete {
+        seen,
+        typed: AtomicBool::new(false),
+    }));
     Ok(editor)
 }
 
@@ -70,7 +74,8 @@ fn read_lines(editor: &mut LineEditor, history: &History, inputs: &mpsc::Unbound
                 history.add(editor, &line);
                 Input::Line(line)
             }
-            Err(ReadlineError::Interrupted) if !interrupted => {
+            // Whoever gives up a line does not want to leave yet.
+            Err(ReadlineError::Interrupted) if !interrupted || has_typed(editor) => {
                 interrupted = true;
                 Input::Interrupt
             }
@@ -82,6 +87,12 @@ fn read_lines(editor: &mut LineEditor, history: &History, inputs: &mpsc::Unbound
             return;
         }
     }
+}
+
+/// Whether the last line held anything when it was given up.
+fn has_typed(editor: &LineEditor) -> bool {
+    let helper = editor.helper();
+    helper.is_some_and(|helper| helper.typed.load(Ordering::Relaxed))
 }
 
 /// Whether no prompt must follow.
@@ -156,6 +167,8 @@ fn file() -> Option<PathBuf> {
 /// Completes commands and methods.
 struct Complete {
     seen: Arc<Mutex<Seen>>,
+    /// Whether the line holds anything: an interrupted editor does not tell.
+    typed: AtomicBool,
 }
 
 impl Complete {
@@ -203,6 +216,12 @@ impl Completer for Complete {
 
 impl Hinter for Complete {
     type Hint = String;
+
+    /// No hint, but this sees each change of the line.
+    fn hint(&self, line: &str, _position: usize, _context: &Context<'_>) -> Option<String> {
+        self.typed.store(!line.is_empty(), Ordering::Relaxed);
+        None
+    }
 }
 
 impl Highlighter for Complete {}
@@ -221,6 +240,7 @@ mod tests {
         seen.calling.add("Arrived");
         let complete = Complete {
             seen: Arc::new(Mutex::new(seen)),
+            typed: AtomicBool::new(false),
         };
         let history = FileHistory::new();
         for (line, start, expected) in [

@@ -33,7 +33,6 @@ pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
     let token = connect::token(&options.server)?;
     let explain = Explain {
         has_token: token.is_some(),
-        insecure: options.server.insecure,
     };
     let hub = builder.build().map_err(connect::build_failure)?;
     session::block_on(async {
@@ -50,6 +49,7 @@ pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
             watch: RefCell::default(),
             commands: Cell::new(0),
             failures: Cell::new(0),
+            lost: Cell::new(false),
         };
         let work = async {
             shell.within(session.connect("")).await?;
@@ -72,8 +72,10 @@ struct Shell<'a> {
     watch: RefCell<Watch>,
     /// How many commands there were.
     commands: Cell<u64>,
-    /// How many of them failed, and how often the connection was lost.
+    /// How many of them failed.
     failures: Cell<u64>,
+    /// Whether the connection was lost at some time.
+    lost: Cell<bool>,
 }
 
 /// Whether the session goes on.
@@ -90,14 +92,17 @@ impl Shell<'_> {
         let outcome = self.carry_out(&mut commands).await;
         self.session.printer.set_prompt(None);
         outcome?;
-        if commands.is_piped() && self.failures.get() > 0 {
-            return Err(Failure::failed(format!(
-                "{} of {} commands failed",
-                self.failures.get().min(self.commands.get()),
-                self.commands.get()
-            )));
+        if !commands.is_piped() {
+            return Ok(());
         }
-        Ok(())
+        match (self.failures.get(), self.lost.get()) {
+            (0, false) => Ok(()),
+            (0, true) => Err(Failure::failed("the connection was lost")),
+            (failures, _) => Err(Failure::failed(format!(
+                "{failures} of {} commands failed",
+                self.commands.get()
+            ))),
+        }
     }
 
     /// From a prompt, if there is somebody to see it.
@@ -265,7 +270,7 @@ impl Shell<'_> {
         }
         self.session.printer.print(event)?;
         if let Event::Closed { error: Some(error) } = event {
-            add_one(&self.failures);
+            self.lost.set(true);
             self.session.printer.lost(error)?;
         }
         Ok(())

@@ -24,6 +24,10 @@ impl TestHub {
         Err(HubError::new("no such luck"))
     }
 
+    async fn fail_with(self: Arc<Self>, text: String) -> Result<(), HubError> {
+        Err(HubError::new(text))
+    }
+
     async fn user(self: Arc<Self>, context: CallContext) -> Option<String> {
         context.user_id().map(str::to_owned)
     }
@@ -63,6 +67,7 @@ impl Hub for TestHub {
         methods.on("Echo", Self::echo);
         methods.on("Add", Self::add);
         methods.on("Fail", Self::fail);
+        methods.on("FailWith", Self::fail_with);
         methods.on("User", Self::user);
         methods.on("Header", Self::header);
         methods.on("Stall", Self::stall);
@@ -82,7 +87,20 @@ impl Hub for TestHub {
     }
 }
 
-/// A server with `/open` for all and `/guarded` for who has the token `secret`. Lives as long as the test process.
+/// Ends every connection as soon as it is made.
+#[derive(Debug)]
+struct Unwelcoming;
+
+impl Hub for Unwelcoming {
+    fn methods(_methods: &mut HubMethods<Self>) {}
+
+    async fn on_connected(&self, _context: &CallContext) -> Result<(), HubError> {
+        Err(HubError::new("not today"))
+    }
+}
+
+/// A server with `/open` for all, `/guarded` for who has the token `secret`, and `/unwelcoming` for nobody. Lives as long as
+/// the test process.
 pub(crate) fn serve() -> (String, HubServer) {
     serve_at(0)
 }
@@ -101,7 +119,9 @@ pub(crate) fn serve_at(port: u16) -> (String, HubServer) {
                 .authorize(authorize)
                 .build()
                 .unwrap();
+            let unwelcoming = HubServer::new(Unwelcoming).unwrap();
             let app = axum::Router::new()
+                .merge(unwelcoming.router("/unwelcoming"))
                 .merge(open.router("/open"))
                 .merge(open.router("/hub"))
                 .merge(guarded.router("/guarded"));

@@ -8,9 +8,12 @@
 )]
 
 pub(crate) mod hub;
+pub(crate) mod process;
 
 use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+
+use process::Running;
 
 /// What a run of the program gave.
 #[derive(Debug)]
@@ -41,18 +44,6 @@ impl Run {
     }
 }
 
-impl From<Output> for Run {
-    fn from(output: Output) -> Self {
-        let err = String::from_utf8(output.stderr).expect("messages are UTF-8");
-        assert!(!err.contains("panicked"), "{err}");
-        Self {
-            code: output.status.code().expect("the program was not killed"),
-            out: output.stdout,
-            err,
-        }
-    }
-}
-
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signalr"));
     command
@@ -64,34 +55,25 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
             .env_remove(variable)
             .env_remove(variable.to_uppercase());
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null());
     command
 }
 
 pub(crate) fn run(arguments: &[&str]) -> Run {
-    program(arguments)
-        .output()
-        .expect("the program starts")
-        .into()
+    Running::start(&mut program(arguments)).end()
 }
 
 pub(crate) fn run_with(arguments: &[&str], input: &[u8]) -> Run {
-    let mut child = program(arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stdin = child.stdin.take().unwrap();
+    let mut running = Running::start(program(arguments).stdin(Stdio::piped()));
+    let mut stdin = running.take_stdin();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {
         // The program may stop reading at an error.
         let _ = stdin.write_all(&input);
     });
-    let output = child.wait_with_output().unwrap();
+    let run = running.end();
     writer.join().unwrap();
-    output.into()
+    run
 }
 
 pub(crate) fn decode(protocol: &str, input: &[u8]) -> Run {

@@ -25,7 +25,7 @@ impl HubUrl {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`UsageError::InvalidUrl`] when it is not an absolute URL of one of the four schemes.
+    /// [`UsageError::InvalidUrl`] when it is not an absolute URL of one of the four schemes, or its port is beyond 65535.
     pub fn parse(text: &str) -> Result<Self, UsageError> {
         let uri: Uri = text.trim().parse().map_err(|_| UsageError::InvalidUrl)?;
         let secure = match uri.scheme_str() {
@@ -35,7 +35,7 @@ impl HubUrl {
         };
         let authority = uri
             .authority()
-            .filter(|authority| !authority.host().is_empty())
+            .filter(|authority| !authority.host().is_empty() && has_usable_port(authority))
             .ok_or(UsageError::InvalidUrl)?;
         Ok(Self(Arc::new(Parts {
             secure,
@@ -213,9 +213,43 @@ impl core::fmt::Display for HubUrl {
     }
 }
 
+/// `Authority` reads a port that is none as if there were none, and the default of the scheme is somebody else's.
+fn has_usable_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let place = text.rsplit_once('@').map_or(text, |(_, place)| place);
+    match place.strip_prefix(authority.host()) {
+        None | Some("" | ":") => true,
+        Some(_) => authority.port_u16().is_some(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_none_is_refused_and_not_taken_for_the_default() {
+        for url in [
+            "http://h:65536/hub",
+            "http://u:p@h:99999/hub",
+            "http://[::1]:70000/hub",
+        ] {
+            assert_eq!(
+                HubUrl::parse(url).err(),
+                Some(UsageError::InvalidUrl),
+                "{url}"
+            );
+        }
+        for url in [
+            "http://h:65535/hub",
+            "http://u:p@h:1/hub",
+            "http://[::1]:7/hub",
+            "http://[::1]/hub",
+            "http://h:/hub",
+        ] {
+            assert!(HubUrl::parse(url).is_ok(), "{url}");
+        }
+    }
 
     fn negotiate(url: &str) -> String {
         HubUrl::parse(url)
