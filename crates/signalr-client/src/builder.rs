@@ -103,7 +103,7 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.token_in_query = in_query)
     }
 
-    /// A header of every request. One of the same name is replaced.
+    /// A header of every request. One of the same name is replaced; `Host` and others by which HTTP itself works are refused.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let header = HeaderName::try_from(name.as_ref())
             .ok()

@@ -186,6 +186,12 @@ pub enum UsageError {
     /// A header that HTTP does not allow.
     #[error("a header's name or value is not valid in HTTP")]
     InvalidHeader,
+    /// A header by which HTTP and WebSockets themselves work: `Host`, `Connection`, `Upgrade`, those that say how long a body
+    /// is, and `Sec-WebSocket-*`.
+    #[error(
+        "Host, Connection, Upgrade, TE, Trailer, Expect, Content-Length, Transfer-Encoding and Sec-WebSocket-* belong to the transport and cannot be set as headers"
+    )]
+    ReservedHeader,
     /// A command that needs a connection.
     #[error("the connection is not active")]
     NotConnected,

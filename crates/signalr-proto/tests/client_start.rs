@@ -107,6 +107,25 @@ fn intervals_of_zero_are_refused() {
 }
 
 #[test]
+fn headers_that_would_break_the_requests_are_refused() {
+    for (name, reserved) in [
+        ("content-length", true),
+        ("transfer-encoding", true),
+        ("host", true),
+        ("sec-websocket-protocol", true),
+        ("x-content-length", false),
+        ("user-agent", false),
+    ] {
+        let value = http::HeaderValue::from_static("5");
+        let mut script = Script::with(|config| {
+            config.headers.insert(name, value);
+        });
+        let wanted = reserved.then_some(UsageError::ReservedHeader);
+        assert_eq!(script.client.start(script.now).err(), wanted, "{name}");
+    }
+}
+
+#[test]
 fn skipping_negotiation_opens_the_socket_without_an_id() {
     let mut script = Script::with(|config| config.skip_negotiation = true);
     script.start();

@@ -38,6 +38,13 @@ impl Address {
             .ok_or_else(|| NetError::failed("the address has no host"))?
             .clone();
         let port = uri.port_u16();
+        let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+        if port.is_none() && place.strip_suffix(':').unwrap_or(place) != authority.host() {
+            // Taking the default port instead would talk to somebody else.
+            return Err(NetError::failed(
+                "the address has a port that does not exist",
+            ));
+        }
         Ok(Self {
             secure,
             authority,
@@ -113,5 +120,13 @@ mod tests {
             ("::1".into(), 5000, "[::1]:5000".into())
         );
         assert_eq!(address("http://[::1]/"), ("::1".into(), 80, "[::1]".into()));
+        assert_eq!(address("http://u:p@h:/"), ("h".into(), 80, "h".into()));
+    }
+
+    #[test]
+    fn a_port_that_does_not_exist_is_not_taken_for_the_default_port() {
+        for uri in ["http://h:65536/", "https://u:p@[::1]:99999/"] {
+            assert!(Address::of(&uri.parse().unwrap()).is_err(), "{uri}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 
 use crate::codec::Protocol;
 use crate::error::{CloseReason, UsageError};
@@ -99,7 +99,8 @@ impl ClientConfig {
     /// Checks what types cannot.
     ///
     /// # Errors
-    /// [`UsageError::ZeroInterval`] for an interval or timeout of zero, [`UsageError::SkippedNegotiation`] when negotiation is
+    /// [`UsageError::ZeroInterval`] for an interval or timeout of zero, [`UsageError::ReservedHeader`] for a header that belongs
+    /// to the transport, [`UsageError::SkippedNegotiation`] when negotiation is
     /// to be skipped and another transport than WebSockets is wanted (`TR-15`).
     pub fn validate(&self) -> Result<(), UsageError> {
         let times = [
@@ -113,6 +114,9 @@ impl ClientConfig {
         if times.contains(&Duration::ZERO) {
             return Err(UsageError::ZeroInterval);
         }
+        if self.headers.keys().any(is_reserved) {
+            return Err(UsageError::ReservedHeader);
+        }
         let others = |kind: &TransportKind| *kind != TransportKind::WebSockets;
         if self.skip_negotiation && self.transports.iter().any(others) {
             return Err(UsageError::SkippedNegotiation);
@@ -124,6 +128,22 @@ impl ClientConfig {
     pub(super) fn asks_for_stateful_reconnect(&self) -> bool {
         self.stateful_reconnect.is_some() || self.url.has_value("useStatefulReconnect", "true")
     }
+}
+
+/// Whether a header of the user's would break the requests it is put into.
+fn is_reserved(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::EXPECT,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+        || name.as_str().starts_with("sec-websocket-")
 }
 
 /// Shows the names of headers without their values, which may be tokens.
