@@ -299,6 +299,27 @@ fn visitors_see_binaries_floats_and_extensions_as_such() {
 }
 
 #[test]
+fn doubles_are_read_to_the_last_bit() {
+    for value in [
+        0.1 + 0.2,
+        f64::MIN_POSITIVE,
+        5e-324,
+        f64::MAX,
+        f64::from_bits(0x7eaa_af1d_b8fd_debc),
+        f64::from_bits(0x3fd5_5555_5555_5555),
+    ] {
+        for protocol in Protocol::ALL {
+            let payload = Payload::from_value(protocol, &value).unwrap();
+            assert_eq!(
+                payload.decode::<f64>().map(f64::to_bits),
+                Ok(value.to_bits()),
+                "{protocol:?} {value:e}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_value_may_be_borrowed_from_its_payload() {
     #[derive(Deserialize)]
     struct Borrowed<'a> {
