@@ -226,7 +226,9 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.limits = limits)
     }
 
-    /// How many calls of the server may wait for slow handlers before reading stops until they catch up. Default: 1024.
+    /// How many calls of the server may wait for slow handlers before reading stops until they catch up. While calls to the
+    /// server wait for their answers, which a handler may be waiting for, their bytes count instead, up to
+    /// [`Limits::max_incoming_bytes`]. Default: 1024.
     pub const fn handler_queue(mut self, calls: usize) -> Self {
         self.handler_queue = calls;
         self

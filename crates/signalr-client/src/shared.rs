@@ -335,6 +335,11 @@ impl Inner {
         self.dirty && self.slots.len() > 1
     }
 
+    /// Whether a call waits for its answer, or a message for the transport to take it.
+    pub(crate) fn waits_for_server(&self) -> bool {
+        !self.room.is_empty() || !self.sends.order.is_empty() || self.slots.values().any(Slot::is_open)
+    }
+
     /// `cx` is woken when there is room for more messages, and when the connection is lost.
     pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
         if !self.room.iter().any(|waker| waker.will_wake(cx.waker())) {

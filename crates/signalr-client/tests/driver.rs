@@ -456,6 +456,59 @@ fn a_slow_handler_stops_the_reading_and_the_server_is_not_blamed() {
 }
 
 #[test]
+fn a_handler_that_waits_for_an_answer_gets_it_however_many_calls_wait_for_the_handler() {
+    let mut bench = Bench::started(|builder| builder.handler_queue(10));
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let (numbers, weak) = (Arc::clone(&handled), bench.connection().downgrade());
+    bench.connection().on("Number", move |(number,): (u32,)| {
+        let (numbers, connection) = (Arc::clone(&numbers), weak.upgrade().unwrap());
+        async move {
+            let answer = match number {
+                0 => connection.invoke("Ask", ()).await,
+                _ => Ok(number),
+            };
+            numbers.lock().unwrap().push(answer);
+        }
+    });
+    for number in 0..100 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"target":"Number","arguments":[{number}]}}"#
+        ));
+    }
+    bench.settle();
+    bench.net.say(&answer(1, 0));
+    bench.settle();
+    let wanted: Vec<_> = (0..100).map(Ok).collect();
+    assert_eq!(*handled.lock().unwrap(), wanted);
+}
+
+#[test]
+fn calls_that_wait_while_an_answer_is_awaited_are_bounded_by_their_size() {
+    let mut bench = Bench::started(|builder| {
+        let mut limits = Limits::CLIENT;
+        limits.max_incoming_bytes = 10_000;
+        builder.handler_queue(10).limits(limits)
+    });
+    bench
+        .connection()
+        .on("Text", |(_,): (String,)| future::pending::<()>());
+    let mut call = bench.connection().invoke::<u32>("Ask", ());
+    assert_eq!(bench.poll(&mut call), None);
+    let text = "x".repeat(100);
+    for _ in 0..500 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"target":"Text","arguments":["{text}"]}}"#
+        ));
+    }
+    bench.settle();
+    let unread = bench.net.world().incoming.len();
+    assert!(
+        (400..=480).contains(&unread),
+        "{unread} messages were left unread"
+    );
+}
+
+#[test]
 fn dropping_the_last_handle_says_goodbye_and_ends_the_driver() {
     let mut bench = Bench::started(|builder| builder);
     let mut call = bench.connection().invoke::<u32>("Slow", ());

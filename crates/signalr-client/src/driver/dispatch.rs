@@ -57,6 +57,11 @@ impl Job {
             .cloned()
     }
 
+    /// The memory it takes while it waits.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.arguments.as_bytes().len()
+    }
+
     /// Runs handlers until one has to wait, or all are done.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -193,9 +198,7 @@ impl Dispatcher {
             },
             None if self.queue.is_empty() && job.poll(cx).is_ready() => {}
             None => {
-                self.queued_bytes = self
-                    .queued_bytes
-                    .saturating_add(job.arguments.as_bytes().len());
+                self.queued_bytes = self.queued_bytes.saturating_add(job.size());
                 self.queue.push_back(job);
             }
         }
@@ -215,9 +218,7 @@ impl Dispatcher {
             if job.poll(cx).is_pending() {
                 return false;
             }
-            self.queued_bytes = self
-                .queued_bytes
-                .saturating_sub(job.arguments.as_bytes().len());
+            self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
             self.queue.pop_front();
         }
         !self.queue.is_empty()
@@ -225,12 +226,18 @@ impl Dispatcher {
 
     /// Whether so much waits that reading should stop.
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() > self.shared.handler_queue || self.queued_bytes > self.max_bytes
+        self.exceeds(self.shared.handler_queue, self.max_bytes)
     }
 
     /// Whether reading can go on after it stopped.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() <= self.shared.handler_queue / 2 && self.queued_bytes <= self.max_bytes / 2
+        !self.exceeds(self.shared.handler_queue / 2, self.max_bytes / 2)
+    }
+
+    /// While somebody waits for the server, only the bytes count: it may be the handler that all the others wait for.
+    fn exceeds(&self, calls: usize, bytes: usize) -> bool {
+        self.queued_bytes > bytes
+            || (self.queue.len() > calls && !self.shared.lock().waits_for_server())
     }
 
     /// There is room in the connection again.
