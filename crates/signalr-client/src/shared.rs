@@ -337,7 +337,9 @@ impl Inner {
 
     /// Whether a call waits for its answer, or a message for the transport to take it.
     pub(crate) fn waits_for_server(&self) -> bool {
-        !self.room.is_empty() || !self.sends.order.is_empty() || self.slots.values().any(Slot::is_open)
+        !self.room.is_empty()
+            || !self.sends.order.is_empty()
+            || self.slots.values().any(Slot::is_open)
     }
 
     /// `cx` is woken when there is room for more messages, and when the connection is lost.

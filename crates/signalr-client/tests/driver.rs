@@ -374,6 +374,26 @@ fn a_send_is_done_when_the_transport_took_it_and_fails_when_it_never_will() {
 }
 
 #[test]
+fn with_room_for_nothing_messages_go_out_one_by_one() {
+    for limit in [0, 1] {
+        let limits = Limits {
+            max_outgoing_bytes: limit,
+            ..Limits::CLIENT
+        };
+        let mut bench = Bench::started(|builder| builder.limits(limits));
+        let upload = Upload::new(stream::iter([1, 2]));
+        let mut sum = bench.connection().invoke::<u32>("Sum", (upload,));
+        assert_eq!(bench.poll(&mut sum), None);
+        let heard = bench.net.heard().concat();
+        assert_eq!(heard.matches(r#""item":"#).count(), 2, "{limit}: {heard}");
+        assert!(
+            heard.contains(r#"{"type":3,"invocationId":"1"}"#),
+            "{heard}"
+        );
+    }
+}
+
+#[test]
 fn calls_beyond_the_outgoing_limit_wait_for_room_and_keep_their_arguments() {
     let limits = Limits {
         max_outgoing_bytes: 100,
