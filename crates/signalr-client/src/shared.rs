@@ -91,6 +91,8 @@ pub(crate) enum Slot {
     Stream {
         waker: Option<Waker>,
         items: VecDeque<Payload>,
+        /// Items that may wait; one more ends the stream.
+        limit: usize,
         end: Option<Result<(), Error>>,
     },
 }
@@ -103,6 +105,7 @@ impl Slot {
     pub(crate) const STREAM: Self = Self::Stream {
         waker: None,
         items: VecDeque::new(),
+        limit: usize::MAX,
         end: None,
     };
 
@@ -366,11 +369,30 @@ impl Inner {
         }
     }
 
-    pub(crate) fn item(&mut self, id: InvocationId, item: Payload, wakers: &mut Vec<Waker>) {
-        if let Some(Slot::Stream { waker, items, .. }) = self.slots.get_mut(&id.number()) {
-            items.push_back(item);
-            wakers.extend(waker.take());
+    /// Lets no more items of a stream wait.
+    pub(crate) fn bound(&mut self, id: InvocationId, max_waiting: usize) {
+        if let Some(Slot::Stream { limit, .. }) = self.slots.get_mut(&id.number()) {
+            *limit = max_waiting;
         }
+    }
+
+    pub(crate) fn item(&mut self, id: InvocationId, item: Payload, wakers: &mut Vec<Waker>) {
+        let Some(Slot::Stream {
+            waker,
+            items,
+            limit,
+            end,
+        }) = self.slots.get_mut(&id.number())
+        else {
+            return;
+        };
+        wakers.extend(waker.take());
+        if items.len() < *limit {
+            items.push_back(item);
+            return;
+        }
+        *end = Some(Err(Error::StreamOverflow { limit: *limit }));
+        self.cancel(id);
     }
 
     /// Nobody waits for this call any more. Tells the server if it is still open.
@@ -382,10 +404,15 @@ impl Inner {
         if !open {
             return None;
         }
+        self.cancel(id);
+        self.touch()
+    }
+
+    /// Tells the server that nobody wants this call any more.
+    fn cancel(&mut self, id: InvocationId) {
         self.stop_pumps(id.number());
         let now = self.now;
         self.machine.cancel(now, id);
-        self.touch()
     }
 
     fn stop_pumps(&mut self, owner: u64) {

@@ -374,6 +374,58 @@ fn a_send_is_done_when_the_transport_took_it_and_fails_when_it_never_will() {
 }
 
 #[test]
+fn a_stream_that_is_not_read_is_cancelled_where_its_items_are_bounded() {
+    let mut bench = Bench::started(|builder| builder);
+    let opening = bench.connection().stream::<u32>("Items", ()).max_waiting(3);
+    let mut items = bench.finish(opening).unwrap();
+    bench.settle();
+    bench.net.heard();
+    for number in 0..5 {
+        bench.net.say(&format!(
+            r#"{{"type":2,"invocationId":"1","item":{number}}}"#
+        ));
+    }
+    bench.settle();
+    let cancelled = "{\"type\":5,\"invocationId\":\"1\"}\u{1e}";
+    assert_eq!(bench.net.heard(), [cancelled]);
+    let mut taken = Vec::new();
+    while let Some(item) = bench.finish(items.next()) {
+        taken.push(item);
+    }
+    let overflow = Err(Error::StreamOverflow { limit: 3 });
+    assert_eq!(taken, [Ok(0), Ok(1), Ok(2), overflow]);
+    drop(items);
+    bench.settle();
+    assert!(bench.net.heard().is_empty());
+}
+
+#[test]
+fn questions_count_among_the_calls_that_wait_for_handlers() {
+    let mut bench = Bench::started(|builder| builder.handler_queue(10));
+    let (open, gate) = futures_channel::oneshot::channel::<()>();
+    let gate = gate.shared();
+    bench.connection().on("Ask", move |()| {
+        let gate = gate.clone();
+        async move { gate.await.is_ok() }
+    });
+    for number in 0..100 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"invocationId":"s{number}","target":"Ask","arguments":[]}}"#
+        ));
+    }
+    bench.settle();
+    let unread = bench.net.world().incoming.len();
+    assert!(
+        (80..=90).contains(&unread),
+        "{unread} messages were left unread"
+    );
+    open.send(()).unwrap();
+    bench.settle();
+    let heard = bench.net.heard().concat();
+    assert_eq!(heard.matches(r#""result":true"#).count(), 100);
+}
+
+#[test]
 fn with_room_for_nothing_messages_go_out_one_by_one() {
     for limit in [0, 1] {
         let limits = Limits {

@@ -30,9 +30,10 @@ pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     /// Those without an answer, in order. The first one may be running.
     queue: VecDeque<Job>,
+    running: FuturesUnordered<Question>,
+    /// The size of all of these.
     queued_bytes: usize,
     max_bytes: usize,
-    running: FuturesUnordered<Question>,
     /// Answers that found no room.
     unsent: VecDeque<(ReplyTo, Answer)>,
 }
@@ -132,15 +133,15 @@ struct Question {
 }
 
 impl Future for Question {
-    type Output = Option<(ReplyTo, Answer)>;
+    type Output = Option<(ReplyTo, Job)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(job) = &mut self.job else {
             return Poll::Ready(None);
         };
         ready!(job.poll(cx));
-        let answer = self.job.take().map(Job::into_answer);
-        Poll::Ready(self.reply_to.take().zip(answer))
+        let job = self.job.take();
+        Poll::Ready(self.reply_to.take().zip(job))
     }
 }
 
@@ -149,9 +150,9 @@ impl Dispatcher {
         Self {
             shared,
             queue: VecDeque::new(),
+            running: FuturesUnordered::new(),
             queued_bytes: 0,
             max_bytes,
-            running: FuturesUnordered::new(),
             unsent: VecDeque::new(),
         }
     }
@@ -191,10 +192,13 @@ impl Dispatcher {
         match reply_to {
             Some(reply_to) => match job.poll(cx) {
                 Poll::Ready(()) => self.answer(reply_to, job.into_answer()),
-                Poll::Pending => self.running.push(Question {
-                    job: Some(job),
-                    reply_to: Some(reply_to),
-                }),
+                Poll::Pending => {
+                    self.queued_bytes = self.queued_bytes.saturating_add(job.size());
+                    self.running.push(Question {
+                        job: Some(job),
+                        reply_to: Some(reply_to),
+                    });
+                }
             },
             None if self.queue.is_empty() && job.poll(cx).is_ready() => {}
             None => {
@@ -207,8 +211,9 @@ impl Dispatcher {
     /// Lets handlers run. True when there is more to do at once.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         while let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) {
-            if let Some((reply_to, answer)) = finished {
-                self.answer(reply_to, answer);
+            if let Some((reply_to, job)) = finished {
+                self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
+                self.answer(reply_to, job.into_answer());
             }
         }
         for _ in 0..JOBS_PER_TURN {
@@ -237,7 +242,8 @@ impl Dispatcher {
     /// While somebody waits for the server, only the bytes count: it may be the handler that all the others wait for.
     fn exceeds(&self, calls: usize, bytes: usize) -> bool {
         self.queued_bytes > bytes
-            || (self.queue.len() > calls && !self.shared.lock().waits_for_server())
+            || (self.queue.len() + self.running.len() > calls
+                && !self.shared.lock().waits_for_server())
     }
 
     /// There is room in the connection again.
