@@ -167,7 +167,8 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.stateful_reconnect = wanted.then_some(STATEFUL_BUFFER))
     }
 
-    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait.
+    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait. Microsoft's
+    /// servers acknowledge once a second, so about as much is sent in a second and no more.
     pub fn stateful_reconnect_buffer(self, bytes: usize) -> Self {
         self.configure(|config| config.stateful_reconnect = Some(bytes))
     }

@@ -40,7 +40,8 @@ pub(crate) struct Shared {
 /// The part behind the lock.
 pub(crate) struct Inner {
     pub(crate) machine: ClientConnection,
-    /// The time of the driver's last turn. Handles have no clock; the driver tells the real time with every turn.
+    /// The time of the driver's last turn. Handles have no clock; the driver tells the machine the real time with every turn,
+    /// from when what they did counts.
     pub(crate) now: Instant,
     pub(crate) commands: VecDeque<Command>,
     pub(crate) driver: DriverState,

@@ -426,6 +426,28 @@ fn questions_count_among_the_calls_that_wait_for_handlers() {
 }
 
 #[test]
+fn what_is_sent_while_nothing_else_happens_counts_from_then() {
+    let second = Duration::from_secs(1);
+    let mut bench = Bench::started(|builder| {
+        builder
+            .automatic_reconnect(vec![10 * second])
+            .offline_queue(1000, 2 * second)
+    });
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Reconnecting);
+    bench.net.advance(9 * second);
+    bench.settle();
+    let mut sending = bench.connection().send("Late", ());
+    assert_eq!(bench.poll(&mut sending), Some(Ok(())));
+    bench.net.advance(second);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Connected);
+    let heard = bench.net.heard().concat();
+    assert!(heard.contains("\"Late\""), "{heard}");
+}
+
+#[test]
 fn with_room_for_nothing_messages_go_out_one_by_one() {
     for limit in [0, 1] {
         let limits = Limits {

@@ -244,6 +244,7 @@ where
         if !core::mem::take(&mut inner.dirty) {
             return false;
         }
+        inner.machine.catch_up(now);
         while let Some(command) = inner.commands.pop_front() {
             self.obey(&mut inner, now, command);
         }
