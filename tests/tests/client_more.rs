@@ -176,3 +176,61 @@ async fn handlers_outlive_the_connection_and_changes_count_from_the_next_call_on
     }
     assert!(heard.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn a_server_may_join_more_messages_than_the_largest_may_be_long() {
+    let url = server(|mut socket| {
+        let text = "x".repeat(1 << 20);
+        let call = format!("{{\"type\":1,\"target\":\"Hear\",\"arguments\":[\"{text}\"]}}");
+        say(&mut socket, &vec![call; 20].join("\u{1e}"));
+        while next(&mut socket) != "the end" {}
+    });
+    let connection = connection(&url);
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    connection.on("Hear", move |(text,): (String,)| {
+        sender.send(text.len()).unwrap();
+    });
+    soon(connection.start()).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(soon(heard.recv()).await, Some(1 << 20));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_names_the_limit() {
+    let url = server(|mut socket| {
+        let text = "x".repeat(40 << 20);
+        let _ = socket.send(Message::text(text));
+    });
+    let connection = connection(&url);
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    connection.on_close(move |reason| sender.send(reason.unwrap().to_string()).unwrap());
+    soon(connection.start()).await.unwrap();
+    let reason = soon(heard.recv()).await.unwrap();
+    assert!(reason.contains("Limits::max_message_size"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_removed_handler_finishes_the_call_under_way_and_hears_no_other() {
+    let url = server(|mut socket| {
+        for _ in 0..3 {
+            say(&mut socket, r#"{"type":1,"target":"Hear","arguments":[]}"#);
+        }
+        say(&mut socket, r#"{"type":1,"target":"Last","arguments":[]}"#);
+        while next(&mut socket) != "the end" {}
+    });
+    let connection = connection(&url);
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (first, last, weak) = (sender.clone(), sender.clone(), connection.downgrade());
+    // Removes both, itself included, when it is called for the first time.
+    connection.on("Hear", move |()| {
+        first.send("first").unwrap();
+        assert_eq!(weak.upgrade().unwrap().off_all("Hear"), 2);
+    });
+    connection.on("Hear", move |()| sender.send("second").unwrap());
+    connection.on("Last", move |()| last.send("last").unwrap());
+    soon(connection.start()).await.unwrap();
+    for word in ["first", "second", "last"] {
+        assert_eq!(soon(heard.recv()).await, Some(word));
+    }
+}

@@ -21,7 +21,7 @@ use tungstenite::{Message, WebSocket};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a client may have read (and the kernel buffered) of something endless.
-const ENOUGH: usize = 24 << 20;
+const ENOUGH: usize = 40 << 20;
 const OFFER: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#;
 
 /// Serves every connection with `behave` on a thread of its own.

@@ -167,7 +167,8 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.stateful_reconnect = wanted.then_some(STATEFUL_BUFFER))
     }
 
-    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait.
+    /// Asks for stateful reconnect and keeps up to this many bytes. While more wait to be acknowledged, calls wait. Microsoft's
+    /// servers acknowledge once a second, so about as much is sent in a second and no more.
     pub fn stateful_reconnect_buffer(self, bytes: usize) -> Self {
         self.configure(|config| config.stateful_reconnect = Some(bytes))
     }
@@ -226,7 +227,9 @@ impl<R> HubConnectionBuilder<R> {
         self.configure(|config| config.limits = limits)
     }
 
-    /// How many calls of the server may wait for slow handlers before reading stops until they catch up. Default: 1024.
+    /// How many calls of the server may wait for slow handlers before reading stops until they catch up. While calls to the
+    /// server wait for their answers, which a handler may be waiting for, their bytes count instead, up to
+    /// [`Limits::max_incoming_bytes`]. Default: 1024.
     pub const fn handler_queue(mut self, calls: usize) -> Self {
         self.handler_queue = calls;
         self

@@ -449,6 +449,7 @@ impl core::fmt::Debug for Sending {
 #[must_use = "dropping it cancels the stream"]
 pub struct OpenStream<T> {
     request: Option<Request>,
+    max_waiting: usize,
     item: PhantomData<fn() -> T>,
 }
 
@@ -456,8 +457,23 @@ impl<T> OpenStream<T> {
     pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
         Self {
             request: Some(Request::new(way, Kind::Stream, target, arguments)),
+            max_waiting: usize::MAX,
             item: PhantomData,
         }
+    }
+
+    /// Bounds the items that wait to be taken: with one more the stream is cancelled and ends, behind those that wait, with
+    /// [`Error::StreamOverflow`]. What was taken from the connection in one go counts no more. Default: no bound.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// let prices = connection.stream::<f64>("Prices", ("ACME",)).max_waiting(1000).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn max_waiting(mut self, items: usize) -> Self {
+        self.max_waiting = items;
+        self
     }
 }
 
@@ -469,9 +485,13 @@ impl<T> Future for OpenStream<T> {
             return Poll::Ready(Err(Error::NotConnected));
         };
         let written = ready!(request.poll_written(cx));
+        let max_waiting = self.max_waiting;
         let Some(request) = self.request.take() else {
             return Poll::Ready(Err(Error::NotConnected));
         };
+        if let Ok(call) = &written {
+            request.handle.shared.lock().bound(call.id(), max_waiting);
+        }
         Poll::Ready(written.map(|call| ItemStream {
             handle: request.handle,
             id: call.id(),
@@ -505,8 +525,8 @@ impl<T> core::fmt::Debug for OpenStream<T> {
 
 /// Items from the server. Ends after the last item, or with an error.
 ///
-/// Items that nobody takes are kept without bound, since the protocol has no way to slow the server down. Dropping the stream
-/// cancels it.
+/// Items that nobody takes are kept, since the protocol has no way to slow the server down;
+/// [`max_waiting`](OpenStream::max_waiting) bounds them. Dropping the stream cancels it.
 pub struct ItemStream<T> {
     handle: Handle,
     id: InvocationId,
@@ -522,7 +542,9 @@ impl<T> ItemStream<T> {
     fn poll_fetch(&mut self, cx: &Context<'_>) -> Poll<()> {
         let mut inner = self.handle.shared.lock();
         match inner.slots.get_mut(&self.id.number()) {
-            Some(Slot::Stream { waker, items, end }) => {
+            Some(Slot::Stream {
+                waker, items, end, ..
+            }) => {
                 core::mem::swap(items, &mut self.items);
                 self.end = end.clone();
                 if self.items.is_empty() && self.end.is_none() {

@@ -40,6 +40,15 @@ pub enum Error {
     /// The server ended a stream with a result.
     #[error("server provided a result in a completion response to a streamed invocation")]
     ResultOfStream,
+    /// More items of a stream waited to be taken than [`OpenStream::max_waiting`](crate::OpenStream::max_waiting) allows. The
+    /// stream was cancelled.
+    #[error(
+        "more than {limit} items of the stream waited to be taken, and it was cancelled: take them faster, or raise max_waiting()"
+    )]
+    StreamOverflow {
+        /// The limit.
+        limit: usize,
+    },
     /// The result or item is not of the type asked for.
     #[error("the server's answer does not fit the type asked for: {0}")]
     Decode(#[source] PayloadError),

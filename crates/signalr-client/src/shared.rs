@@ -40,7 +40,8 @@ pub(crate) struct Shared {
 /// The part behind the lock.
 pub(crate) struct Inner {
     pub(crate) machine: ClientConnection,
-    /// The time of the driver's last turn. Handles have no clock; the driver tells the real time with every turn.
+    /// The time of the driver's last turn. Handles have no clock; the driver tells the machine the real time with every turn,
+    /// from when what they did counts.
     pub(crate) now: Instant,
     pub(crate) commands: VecDeque<Command>,
     pub(crate) driver: DriverState,
@@ -91,6 +92,8 @@ pub(crate) enum Slot {
     Stream {
         waker: Option<Waker>,
         items: VecDeque<Payload>,
+        /// Items that may wait; one more ends the stream.
+        limit: usize,
         end: Option<Result<(), Error>>,
     },
 }
@@ -103,6 +106,7 @@ impl Slot {
     pub(crate) const STREAM: Self = Self::Stream {
         waker: None,
         items: VecDeque::new(),
+        limit: usize::MAX,
         end: None,
     };
 
@@ -345,6 +349,13 @@ impl Inner {
         self.dirty && self.slots.len() > 1
     }
 
+    /// Whether a call waits for its answer, or a message for the transport to take it.
+    pub(crate) fn waits_for_server(&self) -> bool {
+        !self.room.is_empty()
+            || !self.sends.order.is_empty()
+            || self.slots.values().any(Slot::is_open)
+    }
+
     /// `cx` is woken when there is room for more messages, and when the connection is lost.
     pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
         if !self.room.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -369,11 +380,30 @@ impl Inner {
         }
     }
 
-    pub(crate) fn item(&mut self, id: InvocationId, item: Payload, wakers: &mut Vec<Waker>) {
-        if let Some(Slot::Stream { waker, items, .. }) = self.slots.get_mut(&id.number()) {
-            items.push_back(item);
-            wakers.extend(waker.take());
+    /// Lets no more items of a stream wait.
+    pub(crate) fn bound(&mut self, id: InvocationId, max_waiting: usize) {
+        if let Some(Slot::Stream { limit, .. }) = self.slots.get_mut(&id.number()) {
+            *limit = max_waiting;
         }
+    }
+
+    pub(crate) fn item(&mut self, id: InvocationId, item: Payload, wakers: &mut Vec<Waker>) {
+        let Some(Slot::Stream {
+            waker,
+            items,
+            limit,
+            end,
+        }) = self.slots.get_mut(&id.number())
+        else {
+            return;
+        };
+        wakers.extend(waker.take());
+        if items.len() < *limit {
+            items.push_back(item);
+            return;
+        }
+        *end = Some(Err(Error::StreamOverflow { limit: *limit }));
+        self.cancel(id);
     }
 
     /// Nobody waits for this call any more. Tells the server if it is still open.
@@ -385,10 +415,15 @@ impl Inner {
         if !open {
             return None;
         }
+        self.cancel(id);
+        self.touch()
+    }
+
+    /// Tells the server that nobody wants this call any more.
+    fn cancel(&mut self, id: InvocationId) {
         self.stop_pumps(id.number());
         let now = self.now;
         self.machine.cancel(now, id);
-        self.touch()
     }
 
     fn stop_pumps(&mut self, owner: u64) {

@@ -374,6 +374,100 @@ fn a_send_is_done_when_the_transport_took_it_and_fails_when_it_never_will() {
 }
 
 #[test]
+fn a_stream_that_is_not_read_is_cancelled_where_its_items_are_bounded() {
+    let mut bench = Bench::started(|builder| builder);
+    let opening = bench.connection().stream::<u32>("Items", ()).max_waiting(3);
+    let mut items = bench.finish(opening).unwrap();
+    bench.settle();
+    bench.net.heard();
+    for number in 0..5 {
+        bench.net.say(&format!(
+            r#"{{"type":2,"invocationId":"1","item":{number}}}"#
+        ));
+    }
+    bench.settle();
+    let cancelled = "{\"type\":5,\"invocationId\":\"1\"}\u{1e}";
+    assert_eq!(bench.net.heard(), [cancelled]);
+    let mut taken = Vec::new();
+    while let Some(item) = bench.finish(items.next()) {
+        taken.push(item);
+    }
+    let overflow = Err(Error::StreamOverflow { limit: 3 });
+    assert_eq!(taken, [Ok(0), Ok(1), Ok(2), overflow]);
+    drop(items);
+    bench.settle();
+    assert!(bench.net.heard().is_empty());
+}
+
+#[test]
+fn questions_count_among_the_calls_that_wait_for_handlers() {
+    let mut bench = Bench::started(|builder| builder.handler_queue(10));
+    let (open, gate) = futures_channel::oneshot::channel::<()>();
+    let gate = gate.shared();
+    bench.connection().on("Ask", move |()| {
+        let gate = gate.clone();
+        async move { gate.await.is_ok() }
+    });
+    for number in 0..100 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"invocationId":"s{number}","target":"Ask","arguments":[]}}"#
+        ));
+    }
+    bench.settle();
+    let unread = bench.net.world().incoming.len();
+    assert!(
+        (80..=90).contains(&unread),
+        "{unread} messages were left unread"
+    );
+    open.send(()).unwrap();
+    bench.settle();
+    let heard = bench.net.heard().concat();
+    assert_eq!(heard.matches(r#""result":true"#).count(), 100);
+}
+
+#[test]
+fn what_is_sent_while_nothing_else_happens_counts_from_then() {
+    let second = Duration::from_secs(1);
+    let mut bench = Bench::started(|builder| {
+        builder
+            .automatic_reconnect(vec![10 * second])
+            .offline_queue(1000, 2 * second)
+    });
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Reconnecting);
+    bench.net.advance(9 * second);
+    bench.settle();
+    let mut sending = bench.connection().send("Late", ());
+    assert_eq!(bench.poll(&mut sending), Some(Ok(())));
+    bench.net.advance(second);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Connected);
+    let heard = bench.net.heard().concat();
+    assert!(heard.contains("\"Late\""), "{heard}");
+}
+
+#[test]
+fn with_room_for_nothing_messages_go_out_one_by_one() {
+    for limit in [0, 1] {
+        let limits = Limits {
+            max_outgoing_bytes: limit,
+            ..Limits::CLIENT
+        };
+        let mut bench = Bench::started(|builder| builder.limits(limits));
+        let upload = Upload::new(stream::iter([1, 2]));
+        let mut sum = bench.connection().invoke::<u32>("Sum", (upload,));
+        assert_eq!(bench.poll(&mut sum), None);
+        let heard = bench.net.heard().concat();
+        assert_eq!(heard.matches(r#""item":"#).count(), 2, "{limit}: {heard}");
+        assert!(
+            heard.contains(r#"{"type":3,"invocationId":"1"}"#),
+            "{heard}"
+        );
+    }
+}
+
+#[test]
 fn calls_beyond_the_outgoing_limit_wait_for_room_and_keep_their_arguments() {
     let limits = Limits {
         max_outgoing_bytes: 100,
@@ -452,6 +546,59 @@ fn a_slow_handler_stops_the_reading_and_the_server_is_not_blamed() {
         bench.connection().state(),
         ConnectionState::Disconnected,
         "silence is the server's fault again"
+    );
+}
+
+#[test]
+fn a_handler_that_waits_for_an_answer_gets_it_however_many_calls_wait_for_the_handler() {
+    let mut bench = Bench::started(|builder| builder.handler_queue(10));
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let (numbers, weak) = (Arc::clone(&handled), bench.connection().downgrade());
+    bench.connection().on("Number", move |(number,): (u32,)| {
+        let (numbers, connection) = (Arc::clone(&numbers), weak.upgrade().unwrap());
+        async move {
+            let answer = match number {
+                0 => connection.invoke("Ask", ()).await,
+                _ => Ok(number),
+            };
+            numbers.lock().unwrap().push(answer);
+        }
+    });
+    for number in 0..100 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"target":"Number","arguments":[{number}]}}"#
+        ));
+    }
+    bench.settle();
+    bench.net.say(&answer(1, 0));
+    bench.settle();
+    let wanted: Vec<_> = (0..100).map(Ok).collect();
+    assert_eq!(*handled.lock().unwrap(), wanted);
+}
+
+#[test]
+fn calls_that_wait_while_an_answer_is_awaited_are_bounded_by_their_size() {
+    let mut bench = Bench::started(|builder| {
+        let mut limits = Limits::CLIENT;
+        limits.max_incoming_bytes = 10_000;
+        builder.handler_queue(10).limits(limits)
+    });
+    bench
+        .connection()
+        .on("Text", |(_,): (String,)| future::pending::<()>());
+    let mut call = bench.connection().invoke::<u32>("Ask", ());
+    assert_eq!(bench.poll(&mut call), None);
+    let text = "x".repeat(100);
+    for _ in 0..500 {
+        bench.net.say(&format!(
+            r#"{{"type":1,"target":"Text","arguments":["{text}"]}}"#
+        ));
+    }
+    bench.settle();
+    let unread = bench.net.world().incoming.len();
+    assert!(
+        (400..=480).contains(&unread),
+        "{unread} messages were left unread"
     );
 }
 

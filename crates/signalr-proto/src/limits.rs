@@ -13,7 +13,8 @@ pub struct Limits {
     pub max_outgoing_bytes: usize,
     /// Received bytes that wait to be polled above which the connection is closed. Default: 32 MiB.
     ///
-    /// A driver that polls until [`Wait`](crate::client::Output::Wait) before it reads again never comes near it.
+    /// A driver that polls until [`Wait`](crate::client::Output::Wait) before it reads again never comes near it, unless the
+    /// server joins as much into one message of a WebSocket or one event: see [`max_batch_size`](Self::max_batch_size).
     pub max_incoming_bytes: usize,
     /// Calls and streams waiting for their completion. Default: 65,536.
     pub max_pending_invocations: usize,
@@ -39,6 +40,19 @@ impl Limits {
         max_message_size: 32 << 10,
         ..Self::CLIENT
     };
+
+    /// The largest message of a WebSocket, and the largest event, that is accepted: servers join whatever waits into one, so it
+    /// is [`max_incoming_bytes`](Self::max_incoming_bytes), and never less than [`max_message_size`](Self::max_message_size)
+    /// and a mebibyte.
+    #[must_use]
+    pub const fn max_batch_size(&self) -> usize {
+        let one = self.max_message_size.saturating_add(1 << 20);
+        if one > self.max_incoming_bytes {
+            one
+        } else {
+            self.max_incoming_bytes
+        }
+    }
 }
 
 impl Default for Limits {

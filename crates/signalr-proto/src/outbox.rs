@@ -219,7 +219,7 @@ impl Outbox {
 
     fn invites(&mut self) -> bool {
         let writable = self.turned_away
-            && self.pending() < self.limit.div_ceil(2)
+            && self.pending() <= self.limit / 2
             && self.replay.as_ref().is_none_or(|replay| replay.invites());
         if writable {
             self.turned_away = false;

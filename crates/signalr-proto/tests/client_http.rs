@@ -466,3 +466,28 @@ fn a_protocol_error_ends_the_connection_and_everything_under_way() {
         (vec![Wish::Delete], None)
     );
 }
+
+#[test]
+fn an_event_may_be_as_long_as_the_largest_message_although_less_may_wait() {
+    let mut script = Script::connected_over(ServerSentEvents, |config| {
+        config.limits.max_message_size = 100_000;
+        config.limits.max_incoming_bytes = 1000;
+    });
+    let text = "x".repeat(90_000);
+    let call = format!("{{\"type\":1,\"target\":\"Hear\",\"arguments\":[\"{text}\"]}}\u{1e}");
+    script.take_events();
+    script.event(call.as_bytes());
+    assert_eq!(script.events.len(), 1, "{:?}", script.client.state());
+}
+
+#[test]
+fn a_round_trip_begins_when_the_call_is_posted_and_not_when_the_post_is_answered() {
+    let mut script = polling();
+    script.invoke("M");
+    script.advance(30 * MILLISECOND);
+    let completion = b"{\"type\":3,\"invocationId\":\"1\"}\x1e";
+    script.answer_poll(completion);
+    script.answer(Wish::Post, 200, "");
+    let stats = script.client.stats();
+    assert_eq!(stats.round_trip, Some(30 * MILLISECOND));
+}

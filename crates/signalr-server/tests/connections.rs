@@ -4,7 +4,10 @@ mod support;
 
 use std::time::Duration;
 
+use futures_channel::mpsc;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
+use signalr_proto::WsMessage;
 use signalr_server::HubRequest;
 use signalr_testkit::memory::MemoryClient;
 use support::{SECOND, Test, call, result, silence, soon};
@@ -176,6 +179,28 @@ async fn shutdown_takes_five_seconds_at_most() {
     test.server.shutdown().await;
     assert!(started.elapsed() <= 5 * SECOND, "{:?}", started.elapsed());
     soon(stuck.gone()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_answers_the_close_frame_is_given_up_after_five_seconds() {
+    let test = Test::new(|_| {});
+    let request = HubRequest::new("/hub", "", http::HeaderMap::new());
+    let accepted = test.server.connect(&http::Method::GET, true, request);
+    let accepted = accepted.await.ok().unwrap();
+    let (mut outgoing, to_server) = mpsc::channel(16);
+    let (from_server, mut incoming) = mpsc::channel(16);
+    let serving = tokio::spawn(accepted.serve(to_server.map(Ok), from_server));
+    let talk: &[u8] = b"{\"protocol\":\"json\",\"version\":1}\x1e{\"type\":7}\x1e";
+    outgoing.send(WsMessage::Text(talk.into())).await.unwrap();
+    while !matches!(soon(incoming.next()).await, Some(WsMessage::Close(1000))) {}
+    let closed = tokio::time::Instant::now();
+    serving.await.unwrap();
+    assert_eq!(closed.elapsed().as_secs(), 5);
+    assert_eq!(
+        test.notes().last().unwrap(),
+        "disconnected: the client closed the connection"
+    );
+    drop(outgoing);
 }
 
 #[tokio::test(start_paused = true)]

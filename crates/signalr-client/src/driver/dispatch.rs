@@ -30,9 +30,10 @@ pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     /// Those without an answer, in order. The first one may be running.
     queue: VecDeque<Job>,
+    running: FuturesUnordered<Question>,
+    /// The size of all of these.
     queued_bytes: usize,
     max_bytes: usize,
-    running: FuturesUnordered<Question>,
     /// Answers that found no room.
     unsent: VecDeque<(ReplyTo, Answer)>,
 }
@@ -55,6 +56,11 @@ impl Job {
             .as_ref()
             .and_then(|handlers| handlers.get(self.next))
             .cloned()
+    }
+
+    /// The memory it takes while it waits.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.arguments.as_bytes().len()
     }
 
     /// Runs handlers until one has to wait, or all are done.
@@ -127,15 +133,15 @@ struct Question {
 }
 
 impl Future for Question {
-    type Output = Option<(ReplyTo, Answer)>;
+    type Output = Option<(ReplyTo, Job)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(job) = &mut self.job else {
             return Poll::Ready(None);
         };
         ready!(job.poll(cx));
-        let answer = self.job.take().map(Job::into_answer);
-        Poll::Ready(self.reply_to.take().zip(answer))
+        let job = self.job.take();
+        Poll::Ready(self.reply_to.take().zip(job))
     }
 }
 
@@ -144,9 +150,9 @@ impl Dispatcher {
         Self {
             shared,
             queue: VecDeque::new(),
+            running: FuturesUnordered::new(),
             queued_bytes: 0,
             max_bytes,
-            running: FuturesUnordered::new(),
             unsent: VecDeque::new(),
         }
     }
@@ -186,16 +192,17 @@ impl Dispatcher {
         match reply_to {
             Some(reply_to) => match job.poll(cx) {
                 Poll::Ready(()) => self.answer(reply_to, job.into_answer()),
-                Poll::Pending => self.running.push(Question {
-                    job: Some(job),
-                    reply_to: Some(reply_to),
-                }),
+                Poll::Pending => {
+                    self.queued_bytes = self.queued_bytes.saturating_add(job.size());
+                    self.running.push(Question {
+                        job: Some(job),
+                        reply_to: Some(reply_to),
+                    });
+                }
             },
             None if self.queue.is_empty() && job.poll(cx).is_ready() => {}
             None => {
-                self.queued_bytes = self
-                    .queued_bytes
-                    .saturating_add(job.arguments.as_bytes().len());
+                self.queued_bytes = self.queued_bytes.saturating_add(job.size());
                 self.queue.push_back(job);
             }
         }
@@ -208,8 +215,9 @@ impl Dispatcher {
             let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) else {
                 break;
             };
-            if let Some((reply_to, answer)) = finished {
-                self.answer(reply_to, answer);
+            if let Some((reply_to, job)) = finished {
+                self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
+                self.answer(reply_to, job.into_answer());
             }
         }
         for _ in 0..JOBS_PER_TURN {
@@ -219,9 +227,7 @@ impl Dispatcher {
             if job.poll(cx).is_pending() {
                 return false;
             }
-            self.queued_bytes = self
-                .queued_bytes
-                .saturating_sub(job.arguments.as_bytes().len());
+            self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
             self.queue.pop_front();
         }
         !self.queue.is_empty()
@@ -229,12 +235,19 @@ impl Dispatcher {
 
     /// Whether so much waits that reading should stop.
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() > self.shared.handler_queue || self.queued_bytes > self.max_bytes
+        self.exceeds(self.shared.handler_queue, self.max_bytes)
     }
 
     /// Whether reading can go on after it stopped.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() <= self.shared.handler_queue / 2 && self.queued_bytes <= self.max_bytes / 2
+        !self.exceeds(self.shared.handler_queue / 2, self.max_bytes / 2)
+    }
+
+    /// While somebody waits for the server, only the bytes count: it may be the handler that all the others wait for.
+    fn exceeds(&self, calls: usize, bytes: usize) -> bool {
+        self.queued_bytes > bytes
+            || (self.queue.len() + self.running.len() > calls
+                && !self.shared.lock().waits_for_server())
     }
 
     /// There is room in the connection again.

@@ -209,10 +209,13 @@ where
         }
         inner.now = self.now;
         inner.driver = DriverState::Awake;
-        if core::mem::take(&mut inner.dirty) && (inner.has_orders() || self.shared.is_orphaned()) {
-            drop(inner);
-            self.take_orders();
-            inner = self.shared.lock();
+        if core::mem::take(&mut inner.dirty) {
+            inner.machine.catch_up(self.now);
+            if inner.has_orders() || self.shared.is_orphaned() {
+                drop(inner);
+                self.take_orders();
+                inner = self.shared.lock();
+            }
         }
         self.fed = false;
         self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);

@@ -9,7 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{Sink, Stream};
 use http::{HeaderMap, HeaderName, header};
 use signalr_proto::{Limits, WsMessage};
-use tungstenite::error::{Error as WsError, ProtocolError};
+use tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::Frame;
@@ -26,8 +26,6 @@ use super::stream::NetStream;
 const READ_BUFFER: usize = 5 << 10;
 /// Nothing is written but by flushing, which always follows and is told whom to wake when it has to wait.
 const WRITE_BUFFER: usize = usize::MAX - 1;
-/// A WebSocket message may hold a length prefix or separator beside a hub message, and a few hub messages together.
-const FRAMING_SLACK: usize = 1 << 20;
 
 /// An open WebSocket. It is read and written by one task.
 pub struct NetWebSocket<S> {
@@ -76,8 +74,7 @@ fn or_pending<T>(result: Result<T, WsError>) -> Poll<Result<T, WsError>> {
 }
 
 fn config(limits: &Limits) -> WebSocketConfig {
-    // A server may join any number of small messages into one frame, so the limit is no less than a generous batch.
-    let largest = limits.max_message_size.saturating_add(FRAMING_SLACK);
+    let largest = limits.max_batch_size();
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -194,6 +191,11 @@ fn broken(error: &WsError) -> NetError {
             NetError::closed(1006, Box::default())
         }
         WsError::Io(error) => NetError::because("the connection broke", error),
+        WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            NetError::failed(format!(
+                "a WebSocket message of {size} bytes or more exceeds the limit of {max_size}: raise Limits::max_message_size or max_incoming_bytes"
+            ))
+        }
         WsError::Tls(_)
         | WsError::Capacity(_)
         | WsError::Protocol(_)

@@ -186,7 +186,7 @@ impl ClientConnection {
         match choice::choose(&offered, wanted, format, &course.failures) {
             Ok(TransportKind::WebSockets) => self.prepare_socket(course, grant),
             Ok(TransportKind::ServerSentEvents) => {
-                let events = EventStream::new(self.config.limits.max_incoming_bytes);
+                let events = EventStream::new(self.config.limits.max_batch_size());
                 self.open_http(course, grant, Down::Events(events))
             }
             Ok(TransportKind::LongPolling) => self.open_http(course, grant, Down::Polls),

@@ -58,8 +58,9 @@ impl ClientConnection {
         }
         let op = self.ops.next();
         let batch = self.outbox.next_batch(op)?;
-        self.stats.public.bytes_sent += batch.len() as u64;
+        let size = batch.len();
         let request = link.post(op, batch).ok()?;
+        self.handing_over(size);
         self.arm_post();
         Some(Action::request(op, request, self.whole_body()))
     }

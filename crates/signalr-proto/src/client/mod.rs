@@ -26,6 +26,7 @@ pub use api::{
 pub use config::{ClientConfig, OfflineQueue, ReconnectPolicy, RetryContext, WhileReconnecting};
 pub use stats::Stats;
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -437,8 +438,16 @@ impl ClientConnection {
 
 /// Inputs and outputs.
 impl ClientConnection {
+    /// Tells the time and nothing else. For drivers whose callers have no clock and give their commands the time of the last
+    /// input: what they commanded since counts from now on.
+    pub fn catch_up(&mut self, now: Instant) {
+        self.settle_parked(now.since(self.now));
+        self.advance(now);
+    }
+
     /// Takes in what happened. Answers to actions that were aborted are ignored.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.settle_parked(Duration::ZERO);
         self.advance(now);
         match input {
             Input::Timeout => self.handle_timeout(),
@@ -483,12 +492,18 @@ impl ClientConnection {
         let Link::WebSocket(socket) = self.state.open_link_mut()? else {
             return self.next_post();
         };
-        let batch = self.outbox.next_batch(socket.op)?;
-        self.stats.public.bytes_sent += batch.len() as u64;
-        Some(Action::Send {
-            op: socket.op,
-            message: socket.message(batch),
-        })
+        let op = socket.op;
+        let batch = self.outbox.next_batch(op)?;
+        let size = batch.len();
+        let message = socket.message(batch);
+        self.handing_over(size);
+        Some(Action::Send { op, message })
+    }
+
+    /// Everything that was written goes to the transport.
+    fn handing_over(&mut self, size: usize) {
+        let latest = self.invocations.latest();
+        self.stats.handing_over(size, self.now, latest);
     }
 
     fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {

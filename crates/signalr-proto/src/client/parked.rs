@@ -1,5 +1,6 @@
 //! Messages that outlive a connection: calls that wait for the next one, and calls that may be made twice.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
@@ -32,6 +33,8 @@ struct Message {
     expires: Option<Instant>,
     /// Whether it is sent again when the connection is lost before its answer came.
     repeat: bool,
+    /// Whether it came with no input since.
+    is_new: bool,
 }
 
 impl Parked {
@@ -43,6 +46,16 @@ impl Parked {
     fn keep(&mut self, id: u64, bytes: Bytes) {
         self.bytes += bytes.len();
         self.kept.insert(id, bytes);
+    }
+
+    /// What is new turns out to have come so much later.
+    fn settle(&mut self, late: Duration) {
+        for message in self.queue.iter_mut().rev() {
+            if !core::mem::take(&mut message.is_new) {
+                break;
+            }
+            message.expires = message.expires.map(|expires| expires.after(late));
+        }
     }
 
     /// Nobody waits for this call any more.
@@ -78,6 +91,7 @@ impl Parked {
                 id: Some(id),
                 expires: None,
                 repeat: true,
+                is_new: false,
             });
         }
     }
@@ -224,6 +238,7 @@ impl ClientConnection {
                     Waiting::Offline { until, .. } => Some(until),
                 },
                 repeat,
+                is_new: true,
             }),
         }
     }
@@ -260,6 +275,13 @@ impl ClientConnection {
                 invocation_id,
                 outcome: Err(error),
             });
+        }
+    }
+
+    /// The time has come this far since the last input or command.
+    pub(super) fn settle_parked(&mut self, late: Duration) {
+        if let Some(parked) = &mut self.parked {
+            parked.settle(late);
         }
     }
 

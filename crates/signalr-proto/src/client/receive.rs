@@ -207,9 +207,6 @@ impl ClientConnection {
         if self.outbox.sent(op) {
             self.tell(Event::Writable);
         }
-        if self.stats.wants_probe() && !self.outbox.has_waiting() {
-            self.stats.probe(self.now, self.invocations.latest());
-        }
     }
 
     /// A request, a question or a socket is over.

@@ -54,13 +54,12 @@ impl Counters {
         }
     }
 
-    pub(super) const fn wants_probe(&self) -> bool {
-        self.probe.is_none()
-    }
-
-    /// Everything written was handed over, this call last.
-    pub(super) fn probe(&mut self, now: Instant, call: Option<InvocationId>) {
-        self.probe = call.map(|call| (call, now));
+    /// Everything that was written goes to the transport, this call last.
+    pub(super) fn handing_over(&mut self, size: usize, now: Instant, call: Option<InvocationId>) {
+        self.public.bytes_sent += size as u64;
+        if self.probe.is_none() {
+            self.probe = call.map(|call| (call, now));
+        }
     }
 
     pub(super) fn answered(&mut self, now: Instant, id: InvocationId) {

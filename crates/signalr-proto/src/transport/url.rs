@@ -7,7 +7,8 @@ use http::uri::{Authority, Scheme};
 
 use crate::error::UsageError;
 
-/// The absolute address of a hub: `http`, `https`, `ws` or `wss`, host, path and query. A fragment is dropped.
+/// The absolute address of a hub: `http`, `https`, `ws` or `wss`, host, path and query. A fragment is dropped, and characters
+/// of the path and the query that must be percent-encoded are.
 ///
 /// `Debug` and `Display` leave the query out, since it may hold a token.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,15 +28,17 @@ impl HubUrl {
     /// # Errors
     /// [`UsageError::InvalidUrl`] when it is not an absolute URL of one of the four schemes, or its port is beyond 65535.
     pub fn parse(text: &str) -> Result<Self, UsageError> {
-        let uri: Uri = text.trim().parse().map_err(|_| UsageError::InvalidUrl)?;
-        let secure = match uri.scheme_str() {
+        let uri: Uri = percent_encoded(text.trim())
+            .parse()
+            .map_err(|_| UsageError::InvalidUrl)?;
+        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("http" | "ws") => false,
             Some("https" | "wss") => true,
             Some(_) | None => return Err(UsageError::InvalidUrl),
         };
         let authority = uri
             .authority()
-            .filter(|authority| !authority.host().is_empty() && has_usable_port(authority))
+            .filter(|authority| is_host_and_port(authority))
             .ok_or(UsageError::InvalidUrl)?;
         Ok(Self(Arc::new(Parts {
             secure,
@@ -171,6 +174,31 @@ impl HubUrl {
     }
 }
 
+/// Whether there is a host, and behind it nothing or a port that exists.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let host = authority.host();
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    !host.is_empty()
+        && (authority.port_u16().is_some() || place.strip_suffix(':').unwrap_or(place) == host)
+}
+
+/// The address with what browsers encode in paths and queries, too: everything beyond ASCII, and what has no place there. The
+/// host is left alone.
+fn percent_encoded(text: &str) -> String {
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    let (head, tail) = text.split_at(authority);
+    let (host, rest) = tail.split_at(tail.find(['/', '?', '#']).unwrap_or(tail.len()));
+    let mut encoded = format!("{head}{host}");
+    for byte in rest.bytes() {
+        if byte.is_ascii() && !b" \"<>^`{|}".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            push_encoded(&mut encoded, byte);
+        }
+    }
+    encoded
+}
+
 /// Adds `name=value` to a query, with everything percent-encoded that is not unreserved.
 fn append(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
@@ -182,14 +210,18 @@ fn append(query: &mut String, name: &str, value: &str) {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             query.push(char::from(byte));
         } else {
-            const HEX: [char; 16] = [
-                '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-            ];
-            query.push('%');
-            query.extend(HEX.get(usize::from(byte >> 4)));
-            query.extend(HEX.get(usize::from(byte & 15)));
+            push_encoded(query, byte);
         }
     }
+}
+
+fn push_encoded(text: &mut String, byte: u8) {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    text.push('%');
+    text.extend(HEX.get(usize::from(byte >> 4)));
+    text.extend(HEX.get(usize::from(byte & 15)));
 }
 
 impl core::fmt::Debug for HubUrl {
@@ -210,16 +242,6 @@ impl core::fmt::Display for HubUrl {
             .next()
             .unwrap_or_default();
         write!(f, "{scheme}://{host}{}", self.0.path)
-    }
-}
-
-/// `Authority` reads a port that is none as if there were none, and the default of the scheme is somebody else's.
-fn has_usable_port(authority: &Authority) -> bool {
-    let text = authority.as_str();
-    let place = text.rsplit_once('@').map_or(text, |(_, place)| place);
-    match place.strip_prefix(authority.host()) {
-        None | Some("" | ":") => true,
-        Some(_) => authority.port_u16().is_some(),
     }
 }
 
@@ -284,6 +306,29 @@ mod tests {
     }
 
     #[test]
+    fn schemes_are_read_in_any_case_and_paths_and_queries_are_encoded() {
+        for (text, wanted) in [
+            ("WS://h/hub", "http://h/hub/negotiate?negotiateVersion=1"),
+            ("HTTPS://h:8/", "https://h:8/negotiate?negotiateVersion=1"),
+            (
+                "http://u:p@[::1]:80/hüb?a=b c&d={\"e\"}#f g",
+                "http://u:p@[::1]:80/h%C3%BCb/negotiate?a=b%20c&d=%7B%22e%22%7D&negotiateVersion=1",
+            ),
+            (
+                "http://h/a%20b?c=%26",
+                "http://h/a%20b/negotiate?c=%26&negotiateVersion=1",
+            ),
+            ("http://h:", "http://h:/negotiate?negotiateVersion=1"),
+            (
+                "http://h?a=ü",
+                "http://h/negotiate?a=%C3%BC&negotiateVersion=1",
+            ),
+        ] {
+            assert_eq!(negotiate(text), wanted);
+        }
+    }
+
+    #[test]
     fn the_web_socket_address_carries_the_token_percent_encoded() {
         let url = HubUrl::parse("https://h/hub?x=1").unwrap();
         assert_eq!(
@@ -315,6 +360,11 @@ mod tests {
             "file:///etc",
             "http:///x",
             "not a url",
+            "http://h:port/",
+            "http://h:99999/",
+            "http://@/",
+            "http://ex ample/",
+            "http://höst/",
         ] {
             assert_eq!(HubUrl::parse(text), Err(UsageError::InvalidUrl), "{text}");
         }
