@@ -2,7 +2,7 @@
 //! calls of one WebSocket message in one message.
 //!
 //! `plain_hub [PORT]` prints `READY ws://127.0.0.1:PORT` and ends with its standard input. The path `/echo` gives every WebSocket message back as it came; any
-//! other path is a hub without negotiation whose methods all return their first argument.
+//! other path is a hub without negotiation whose methods all return their only argument: a string without brackets.
 
 #![expect(
     clippy::print_stdout,
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::{self, HandshakeDecoder};
 use signalr_proto::codec::{CompletionOutcome, Role};
@@ -121,42 +122,41 @@ fn hub(mut socket: WebSocket<TcpStream>) -> Result<(), Failure> {
     }
 }
 
+/// Answers a call in JSON by cutting its id and its only argument out of it, in whatever order they come, so that what the
+/// server does hardly counts. None for anything that does not look like one.
+fn answer_json(frame: &[u8], out: &mut BytesMut) -> Option<()> {
+    let after = |mark: &[u8]| frame.get(memmem::find(frame, mark)? + mark.len()..);
+    let until = |rest: &[u8], end: u8| memchr::memchr(end, rest);
+    let id = after(b"\"invocationId\":\"")?;
+    let id = id.get(..until(id, b'"')?)?;
+    let argument = after(b"\"arguments\":[")?;
+    let argument = argument.get(..until(argument, b']')?)?;
+    for part in [
+        &b"{\"type\":3,\"invocationId\":\""[..],
+        id,
+        b"\",\"result\":",
+        argument,
+        b"}\x1e",
+    ] {
+        out.extend_from_slice(part);
+    }
+    Some(())
+}
+
 fn answer(protocol: Protocol, frame: &Bytes, out: &mut BytesMut) -> Result<(), Failure> {
+    if protocol == Protocol::Json && answer_json(frame, out).is_some() {
+        return Ok(());
+    }
     match protocol.decode(Role::Server, frame)? {
         Some(HubMessage::Invocation(invocation)) => {
             let Some(id) = invocation.invocation_id else {
                 return Ok(());
             };
-            // The one argument is the result, byte for byte, so that the server's work hardly counts.
+            // The one argument is the result, byte for byte.
             let arguments = invocation.arguments.as_bytes();
-            match protocol {
-                Protocol::Json => {
-                    let result = arguments
-                        .get(1..arguments.len().saturating_sub(1))
-                        .unwrap_or_default();
-                    for part in [
-                        &b"{\"type\":3,\"invocationId\":\""[..],
-                        id.as_bytes().as_ref(),
-                        b"\",\"result\":",
-                        result,
-                        b"}\x1e",
-                    ] {
-                        out.extend_from_slice(part);
-                    }
-                }
-                _ => {
-                    let result = Payload::new(
-                        protocol,
-                        frame.slice_ref(arguments.get(1..).unwrap_or_default()),
-                    );
-                    protocol.encode_completion(
-                        out,
-                        &[],
-                        &id,
-                        CompletionOutcome::Result(&result),
-                    )?;
-                }
-            }
+            let result = frame.slice_ref(arguments.get(1..).unwrap_or_default());
+            let result = Payload::new(protocol, result);
+            protocol.encode_completion(out, &[], &id, CompletionOutcome::Result(&result))?;
         }
         Some(HubMessage::Close { .. }) => protocol.encode_close(out, None, false),
         _ => {}

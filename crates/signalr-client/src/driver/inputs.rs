@@ -10,7 +10,7 @@ use signalr_proto::{EndCause, Instant, OpId};
 
 use super::perform::{Done, Job};
 use super::socket::{News, Socket};
-use super::{Engine, MESSAGES_PER_ROUND};
+use super::{Engine, MESSAGES_PER_ROUND, wake_up};
 use crate::transport::Transport;
 
 impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
@@ -22,6 +22,9 @@ where
     S: Future<Output = ()>,
 {
     pub(super) fn poll_operations(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.operations.is_empty() && self.tokens.is_empty() && self.bodies.is_empty() {
+            return false;
+        }
         let mut busy = false;
         while let Some((op, done)) =
             poll_first(&mut self.operations, |future| future.as_mut().poll(cx))
@@ -114,12 +117,21 @@ where
 
     /// Writes what is on its way. After a whole batch the next one may follow, which is left to the next round.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_write(cx))
-        else {
+        let Some(socket) = &mut self.socket else {
             return false;
         };
-        self.take_news(cx, news);
-        self.socket.as_ref().is_none_or(Socket::is_sending)
+        let op = socket.op;
+        match socket.poll_write(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => {
+                self.sent = Some(op);
+                false
+            }
+            Poll::Ready(Err(cause)) => {
+                self.take_news(cx, News::Ended(cause));
+                true
+            }
+        }
     }
 
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
@@ -139,7 +151,6 @@ where
         };
         let now = self.now;
         match news {
-            News::Sent => self.consult(|inner| inner.machine.handle_input(now, Input::Sent { op })),
             News::Received(message) => self.consult(|inner| {
                 inner
                     .machine
@@ -202,7 +213,7 @@ where
     fn expire(&mut self) {
         let now = self.now;
         let mut inner = self.shared.lock();
-        inner.now = now;
+        wake_up(&mut inner, now, self.sent.take());
         inner.machine.handle_input(now, Input::Timeout);
         inner.alarms.advance(now, &mut self.wakers);
         self.alarm = inner.alarms.next();

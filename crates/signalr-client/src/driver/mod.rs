@@ -107,6 +107,8 @@ struct Engine<T: Transport, P, O, Z, S> {
     now: Instant,
     /// The next deadline of a single call.
     alarm: Option<Instant>,
+    /// A message was sent, which the machine is told together with whatever comes next.
+    sent: Option<OpId>,
     /// The machine was told something since its decisions were last taken.
     fed: bool,
     /// Something was begun, or may go on, that nobody would wake us for.
@@ -149,6 +151,7 @@ where
             deadline: None,
             now: Instant::ZERO,
             alarm: None,
+            sent: None,
             fed: false,
             unpolled: false,
             pumps: FuturesUnordered::new(),
@@ -196,7 +199,8 @@ where
     /// Takes what handles asked for and what the machine has decided, or falls asleep when there is nothing.
     fn attend(&mut self, cx: &Context<'_>) -> Attention {
         let mut inner = self.shared.lock();
-        if !inner.dirty && !self.fed && !self.unpolled {
+        let news = inner.dirty || self.fed || self.unpolled;
+        if !news && self.sent.is_none() {
             inner.sleep(cx.waker());
             return Attention::Idle;
         }
@@ -207,8 +211,7 @@ where
             cx.waker().wake_by_ref();
             return Attention::Breathe;
         }
-        inner.now = self.now;
-        inner.driver = DriverState::Awake;
+        wake_up(&mut inner, self.now, self.sent.take());
         if core::mem::take(&mut inner.dirty) {
             inner.machine.catch_up(self.now);
             if inner.has_orders() || self.shared.is_orphaned() {
@@ -218,8 +221,17 @@ where
             }
         }
         self.fed = false;
-        self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
-        Attention::Taken
+        let deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
+        // Mostly nothing comes of a message that was sent, and looking again would find nothing.
+        let over = !news && self.outputs.is_empty() && deadline == self.deadline;
+        self.deadline = deadline;
+        if !over {
+            return Attention::Taken;
+        }
+        inner.sleep(cx.waker());
+        drop(inner);
+        self.wake();
+        Attention::Idle
     }
 
     fn is_finished(&self) -> bool {
@@ -233,7 +245,7 @@ where
     fn with_machine(&mut self, tell: impl FnOnce(&mut Inner, Instant)) {
         self.fed = true;
         let mut inner = self.shared.lock();
-        inner.now = self.now;
+        wake_up(&mut inner, self.now, self.sent.take());
         tell(&mut inner, self.now);
     }
 
@@ -312,8 +324,7 @@ where
     /// Tells the machine something, and takes what it decides, in one go.
     fn consult(&mut self, tell: impl FnOnce(&mut Inner)) {
         let mut inner = self.shared.lock();
-        inner.now = self.now;
-        inner.driver = DriverState::Awake;
+        wake_up(&mut inner, self.now, self.sent.take());
         tell(&mut inner);
         self.fed = false;
         self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
@@ -531,6 +542,15 @@ where
         // What could not be answered will not be.
         self.dispatcher.retry();
         self.unpolled = true;
+    }
+}
+
+/// What comes first whenever the driver looks behind the lock.
+fn wake_up(inner: &mut Inner, now: Instant, sent: Option<OpId>) {
+    inner.now = now;
+    inner.driver = DriverState::Awake;
+    if let Some(op) = sent {
+        inner.machine.handle_input(now, Input::Sent { op });
     }
 }
 

@@ -27,7 +27,6 @@ enum Outgoing {
 
 /// What came of polling.
 pub(super) enum News {
-    Sent,
     Received(WsMessage),
     Ended(EndCause),
 }
@@ -46,22 +45,16 @@ impl<T: Transport> Socket<T> {
         self.outgoing = Outgoing::Waiting(message);
     }
 
-    /// Whether a message is on its way out.
-    pub(super) const fn is_sending(&self) -> bool {
-        !matches!(self.outgoing, Outgoing::Nothing)
-    }
-
-    /// Whether the outgoing message was taken.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+    /// Whether the outgoing message was taken, or why the socket ended. Pending as well when there is none.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EndCause>> {
         if matches!(self.outgoing, Outgoing::Nothing) {
             return Poll::Pending;
         }
         let written = ready!(self.poll_hand_over(cx));
         self.outgoing = Outgoing::Nothing;
-        Poll::Ready(match written {
-            Ok(()) => News::Sent,
-            Err(error) => News::Ended(self.last_words(cx).unwrap_or_else(|| T::end_cause(&error))),
-        })
+        Poll::Ready(
+            written.map_err(|error| self.last_words(cx).unwrap_or_else(|| T::end_cause(&error))),
+        )
     }
 
     fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
@@ -82,7 +75,7 @@ impl<T: Transport> Socket<T> {
         loop {
             match self.poll_read(cx) {
                 Poll::Ready(News::Ended(cause)) => return Some(cause),
-                Poll::Ready(News::Received(_) | News::Sent) => {}
+                Poll::Ready(News::Received(_)) => {}
                 Poll::Pending => return None,
             }
         }
@@ -124,7 +117,7 @@ impl<T: Transport> Closing<T> {
         if self.deadline <= now {
             return Poll::Ready(());
         }
-        if let Poll::Ready(News::Ended(_)) = self.socket.poll_write(cx) {
+        if let Poll::Ready(Err(_)) = self.socket.poll_write(cx) {
             return Poll::Ready(());
         }
         loop {
