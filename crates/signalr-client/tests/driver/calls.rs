@@ -1,0 +1,245 @@
+//! Calls, streams and uploads through the driver.
+
+use core::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use signalr_client::{ConnectionState, Error, Limits, Upload};
+
+use crate::bench::{Bench, answer};
+
+#[test]
+fn calls_made_together_are_sent_together() {
+    let mut bench = Bench::started(|builder| builder);
+    let mut calls: Vec<_> = (0..64)
+        .map(|number| bench.connection().invoke::<u32>("Echo", (number,)))
+        .collect();
+    bench.settle();
+    let heard = bench.net.heard();
+    assert_eq!((heard.len(), heard[0].matches('\u{1e}').count()), (1, 64));
+    let answers: Vec<String> = (0..64).map(|number| answer(number + 1, number)).collect();
+    bench.net.say(&answers.join("\u{1e}"));
+    for (number, call) in (0..).zip(&mut calls) {
+        assert_eq!(bench.poll(call), Some(Ok(number)));
+    }
+}
+
+#[test]
+fn a_deadline_counts_by_the_transports_clock_and_cancels_the_call() {
+    let mut bench = Bench::started(|builder| builder);
+    bench.net.advance(Duration::from_secs(10));
+    let after = Duration::from_secs(3);
+    let mut call = bench.connection().invoke::<u32>("Slow", ()).timeout(after);
+    bench.settle();
+    assert_eq!(bench.net.heard().len(), 1);
+    bench.net.advance(Duration::from_millis(2999));
+    assert_eq!(bench.poll(&mut call), None);
+    bench.net.advance(Duration::from_millis(1));
+    assert_eq!(bench.poll(&mut call), Some(Err(Error::Timeout { after })));
+    bench.settle();
+    assert_eq!(
+        bench.net.heard().concat(),
+        "{\"type\":5,\"invocationId\":\"1\"}\u{1e}"
+    );
+}
+
+#[test]
+fn dropping_a_call_cancels_it_once_and_a_late_answer_is_ignored() {
+    let mut bench = Bench::started(|builder| builder);
+    let mut call = bench.connection().invoke::<u32>("Slow", ());
+    assert_eq!(bench.poll(&mut call), None);
+    bench.net.heard();
+    drop(call);
+    bench.settle();
+    assert_eq!(
+        bench.net.heard().concat(),
+        "{\"type\":5,\"invocationId\":\"1\"}\u{1e}"
+    );
+    bench.net.say(&answer(1, 5));
+    let mut next = bench.connection().invoke::<u32>("Echo", (7,));
+    bench.net.say(&answer(2, 7));
+    assert_eq!(bench.poll(&mut next), Some(Ok(7)));
+    drop(next);
+    bench.settle();
+    assert!(
+        !bench.net.heard().concat().contains("\"type\":5"),
+        "a finished call was cancelled"
+    );
+}
+
+#[test]
+fn a_send_is_done_when_the_transport_took_it_and_fails_when_it_never_will() {
+    let mut bench = Bench::started(|builder| builder);
+    bench.net.change(|world| world.jammed = true);
+    let mut first = bench.connection().send("A", ());
+    let mut second = bench.connection().send("B", ());
+    assert_eq!(
+        (bench.poll(&mut first), bench.poll(&mut second)),
+        (None, None)
+    );
+    let mut third = bench.connection().send("C", ());
+    bench.net.change(|world| world.jammed = false);
+    assert_eq!(
+        (
+            bench.poll(&mut first),
+            bench.poll(&mut second),
+            bench.poll(&mut third)
+        ),
+        (Some(Ok(())), Some(Ok(())), Some(Ok(())))
+    );
+    bench.net.change(|world| world.jammed = true);
+    let mut lost = bench.connection().send("D", ());
+    assert_eq!(bench.poll(&mut lost), None);
+    bench.net.change(|world| world.cut = true);
+    assert!(matches!(
+        bench.poll(&mut lost),
+        Some(Err(Error::ConnectionLost(_)))
+    ));
+}
+
+#[test]
+fn a_stream_that_is_not_read_is_cancelled_where_its_items_are_bounded() {
+    let mut bench = Bench::started(|builder| builder);
+    let opening = bench.connection().stream::<u32>("Items", ()).max_waiting(3);
+    let mut items = bench.finish(opening).unwrap();
+    bench.settle();
+    bench.net.heard();
+    for number in 0..5 {
+        bench.net.say(&format!(
+            r#"{{"type":2,"invocationId":"1","item":{number}}}"#
+        ));
+    }
+    bench.settle();
+    let cancelled = "{\"type\":5,\"invocationId\":\"1\"}\u{1e}";
+    assert_eq!(bench.net.heard(), [cancelled]);
+    let mut taken = Vec::new();
+    while let Some(item) = bench.finish(items.next()) {
+        taken.push(item);
+    }
+    let overflow = Err(Error::StreamOverflow { limit: 3 });
+    assert_eq!(taken, [Ok(0), Ok(1), Ok(2), overflow]);
+    drop(items);
+    bench.settle();
+    assert!(bench.net.heard().is_empty());
+}
+
+#[test]
+fn what_is_sent_while_nothing_else_happens_counts_from_then() {
+    let second = Duration::from_secs(1);
+    let mut bench = Bench::started(|builder| {
+        builder
+            .automatic_reconnect(vec![10 * second])
+            .offline_queue(1000, 2 * second)
+    });
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Reconnecting);
+    bench.net.advance(9 * second);
+    bench.settle();
+    let mut sending = bench.connection().send("Late", ());
+    assert_eq!(bench.poll(&mut sending), Some(Ok(())));
+    bench.net.advance(second);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Connected);
+    let heard = bench.net.heard().concat();
+    assert!(heard.contains("\"Late\""), "{heard}");
+}
+
+#[test]
+fn with_room_for_nothing_messages_go_out_one_by_one() {
+    for limit in [0, 1] {
+        let limits = Limits {
+            max_outgoing_bytes: limit,
+            ..Limits::CLIENT
+        };
+        let mut bench = Bench::started(|builder| builder.limits(limits));
+        let upload = Upload::new(stream::iter([1, 2]));
+        let mut sum = bench.connection().invoke::<u32>("Sum", (upload,));
+        assert_eq!(bench.poll(&mut sum), None);
+        let heard = bench.net.heard().concat();
+        assert_eq!(heard.matches(r#""item":"#).count(), 2, "{limit}: {heard}");
+        assert!(
+            heard.contains(r#"{"type":3,"invocationId":"1"}"#),
+            "{heard}"
+        );
+    }
+}
+
+#[test]
+fn calls_beyond_the_outgoing_limit_wait_for_room_and_keep_their_arguments() {
+    let limits = Limits {
+        max_outgoing_bytes: 100,
+        ..Limits::CLIENT
+    };
+    let mut bench = Bench::started(|builder| builder.limits(limits));
+    bench.net.change(|world| world.jammed = true);
+    let mut calls: Vec<_> = (0..5)
+        .map(|number| bench.connection().send("Echo", (number, "x".repeat(60))))
+        .collect();
+    let upload = Upload::new(stream::iter([1]));
+    let mut with_upload = bench.connection().invoke::<u32>("Sum", (5, upload));
+    assert_eq!(bench.poll(&mut calls[4]), None);
+    assert_eq!(bench.poll(&mut with_upload), None);
+    bench.net.change(|world| world.jammed = false);
+    assert!(
+        calls
+            .iter_mut()
+            .all(|call| bench.poll(call) == Some(Ok(())))
+    );
+    assert_eq!(bench.poll(&mut with_upload), None);
+    bench.settle();
+    let heard = bench.net.heard().concat();
+    assert!(
+        (0..5).all(|number| heard.contains(&format!("[{number},\"xxx"))),
+        "{heard}"
+    );
+    assert!(
+        heard.contains(r#""target":"Sum","arguments":[5],"streamIds":["1"]"#),
+        "{heard}"
+    );
+    assert!(
+        heard.contains(r#"{"type":2,"invocationId":"1","item":1}"#),
+        "{heard}"
+    );
+    assert!(
+        heard.contains(r#"{"type":3,"invocationId":"1"}"#),
+        "{heard}"
+    );
+}
+
+/// An argument whose serialization panics half-way.
+struct Explosive;
+
+impl serde::Serialize for Explosive {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("as it must")
+    }
+}
+
+#[test]
+fn a_panic_while_values_are_serialized_is_an_error_of_that_value_alone() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    connection.on("Ask", |()| Explosive);
+    let bad = bench.finish(connection.invoke::<u32>("Bad", (1, Explosive)));
+    let words = "a value cannot be serialized: its Serialize implementation panicked";
+    assert_eq!(
+        bad.unwrap_err().to_string(),
+        format!("an argument cannot be sent: {words}")
+    );
+    let upload = Upload::new(stream::iter([Explosive]));
+    assert_eq!(bench.finish(connection.send("Upload", (upload,))), Ok(()));
+    bench.settle();
+    let heard = bench.net.heard().concat();
+    assert!(
+        heard.ends_with(&format!(
+            "\"error\":\"Stream errored by client: '{words}'\"}}\u{1e}"
+        )),
+        "{heard}"
+    );
+    bench
+        .net
+        .say(r#"{"type":1,"invocationId":"s1","target":"Ask","arguments":[]}"#);
+    bench.settle();
+    let told = "{\"type\":3,\"invocationId\":\"s1\",\"error\":\"The client's result could not be serialized.\"}\u{1e}";
+    assert_eq!(bench.net.heard().concat(), told);
+}

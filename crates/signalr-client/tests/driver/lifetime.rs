@@ -1,0 +1,138 @@
+//! How connections begin, end and come back.
+
+use core::future;
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use signalr_client::{
+    BuildError, CloseReason, ConnectionState, Detached, Error, HubConnection, HubConnectionBuilder,
+    ReconnectPolicy, RetryPolicy,
+};
+
+use crate::bench::{Bench, Net};
+
+#[test]
+fn start_negotiates_opens_shakes_hands_and_pings() {
+    let mut bench = Bench::new(|builder| builder.token("secret").token_in_query(true));
+    let connection = bench.connection().clone();
+    assert_eq!(bench.finish(connection.start()), Ok(()));
+    assert_eq!(
+        (connection.state(), connection.connection_id().as_deref()),
+        (ConnectionState::Connected, Some("id"))
+    );
+    let requests = bench.net.world().requests.clone();
+    assert_eq!(
+        requests,
+        [
+            "http://host/hub/negotiate?negotiateVersion=1",
+            "ws://host/hub?id=token&access_token=secret"
+        ]
+    );
+    assert_eq!(
+        bench.net.heard().concat(),
+        "{\"protocol\":\"json\",\"version\":1}\u{1e}{\"type\":6}\u{1e}"
+    );
+    assert!(!format!("{connection:?}").contains("secret"));
+}
+
+#[test]
+fn dropping_the_last_handle_says_goodbye_and_ends_the_driver() {
+    let mut bench = Bench::started(|builder| builder);
+    let mut call = bench.connection().invoke::<u32>("Slow", ());
+    bench.connection = None;
+    assert_eq!(bench.poll(&mut call), None, "a pending call is a handle");
+    bench.net.heard();
+    drop(call);
+    bench.settle();
+    assert!(bench.net.heard().concat().ends_with("{\"type\":7}\u{1e}"));
+    assert!(bench.driver.is_some(), "the server was not waited for");
+    bench.net.say(r#"{"type":7}"#);
+    bench.settle();
+    assert_eq!(bench.net.heard(), ["close 1000"]);
+    bench.net.advance(Duration::from_secs(2));
+    bench.settle();
+    assert!(bench.driver.is_none());
+}
+
+#[test]
+fn handles_of_a_dropped_driver_fail_and_do_not_hang() {
+    let mut bench = Bench::started(|builder| builder);
+    let mut call = bench.connection().invoke::<u32>("Slow", ());
+    let mut items = bench
+        .finish(bench.connection().stream::<u32>("Count", ()))
+        .unwrap();
+    assert_eq!(bench.poll(&mut call), None);
+    bench.driver = None;
+    assert_eq!(bench.poll(&mut call), Some(Err(Error::DriverGone)));
+    assert_eq!(bench.finish(items.next()), Some(Err(Error::DriverGone)));
+    let connection = bench.connection().clone();
+    assert_eq!(bench.finish(connection.start()), Err(Error::DriverGone));
+    assert_eq!(
+        bench.finish(connection.invoke::<u32>("Echo", ())),
+        Err(Error::NotConnected)
+    );
+    bench.finish(connection.stop());
+}
+
+#[test]
+fn a_lost_connection_comes_back_by_a_custom_policy_with_fresh_tokens() {
+    let tokens = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&tokens);
+    let policy = RetryPolicy::custom(|context| {
+        Some(Duration::from_secs(
+            5 + u64::from(context.previous_retry_count),
+        ))
+    });
+    let mut bench = Bench::started(|builder| {
+        builder.automatic_reconnect(policy).access_token(move || {
+            *count.lock().unwrap() += 1;
+            future::ready(String::from("t"))
+        })
+    });
+    let mut events = bench.connection().events();
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Reconnecting);
+    bench.net.advance(Duration::from_secs(5));
+    bench.settle();
+    assert_eq!(bench.connection().state(), ConnectionState::Connected);
+    assert_eq!(*tokens.lock().unwrap() % 2, 0);
+    let told: Vec<_> = core::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn stop_while_waiting_to_reconnect_is_prompt_and_tells_once() {
+    let mut bench = Bench::started(|builder| {
+        builder.automatic_reconnect(ReconnectPolicy::Delays([Duration::from_secs(60)].into()))
+    });
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&reasons);
+    bench
+        .connection()
+        .on_close(move |reason: Option<&CloseReason>| heard.lock().unwrap().push(reason.cloned()));
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    let connection = bench.connection().clone();
+    bench.finish(connection.stop());
+    assert_eq!(
+        (connection.state(), reasons.lock().unwrap().as_slice()),
+        (ConnectionState::Disconnected, [None].as_slice())
+    );
+}
+
+#[test]
+fn mistakes_of_configuration_are_errors_of_build() {
+    let build = |builder: HubConnectionBuilder<Detached>| {
+        builder.build_with(Net::default()).map(|_| ()).unwrap_err()
+    };
+    for wrong in [
+        HubConnection::builder("not a url"),
+        HubConnection::builder("http://h/hub").header("a b", "x"),
+        HubConnection::builder("http://h/hub").header("a", "x\n"),
+        HubConnection::builder("http://h/hub").server_timeout(Duration::ZERO),
+    ] {
+        assert!(matches!(build(wrong), BuildError::Usage(_)));
+    }
+}
