@@ -1,14 +1,19 @@
 //! The states of a client connection. Each variant holds only what that state owns, so that nothing stale can exist.
 //!
-//! ```text
-//!  Disconnected ──start──► Connecting ──handshake──► Connected ──stop──► Stopping ──► Disconnected
-//!       ▲                   │      ▲                   │
-//!       │◄─────failed───────┘      │                   │ lost, and a policy
-//!       │                          │                   ▼
-//!       │◄──policy gives up── Deciding ◄──failed──── (attempt)
-//!       │                          │                   ▲
-//!       │◄────────stop──────── Waiting ────delay───────┘
-//! ```
+//! The usual way is Disconnected, Connecting, Connected, Stopping, Disconnected. An attempt that fails and a connection that is
+//! lost lead to Waiting when a policy knows the delay, to Deciding when the application is asked for it, and to Disconnected
+//! when nothing is tried again; a stop leads there from everywhere.
+//!
+//! | from | to |
+//! |---|---|
+//! | Disconnected | Connecting |
+//! | Connecting | Connected, Deciding, Waiting, Disconnected |
+//! | Connected | Stopping, Deciding, Waiting, Disconnected |
+//! | Deciding | Waiting, Disconnected |
+//! | Waiting | Connecting, Disconnected |
+//! | Stopping | Disconnected |
+//!
+//! A test walks all of these and finds no other.
 
 use core::time::Duration;
 
@@ -320,5 +325,156 @@ impl TimerName for Timer {
             Self::Refresh => 8,
             Self::Ack => 9,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::client::{Action, ClientConfig, ClientConnection, Input, Output, ReconnectPolicy};
+    use crate::transport::{EndCause, WsMessage};
+
+    const EDGES: [(&str, &str); 14] = [
+        ("Connected", "Deciding"),
+        ("Connected", "Disconnected"),
+        ("Connected", "Stopping"),
+        ("Connected", "Waiting"),
+        ("Connecting", "Connected"),
+        ("Connecting", "Deciding"),
+        ("Connecting", "Disconnected"),
+        ("Connecting", "Waiting"),
+        ("Deciding", "Disconnected"),
+        ("Deciding", "Waiting"),
+        ("Disconnected", "Connecting"),
+        ("Stopping", "Disconnected"),
+        ("Waiting", "Connecting"),
+        ("Waiting", "Disconnected"),
+    ];
+
+    fn name(state: &State) -> &'static str {
+        match state {
+            State::Disconnected => "Disconnected",
+            State::Connecting(_) => "Connecting",
+            State::Connected(_) => "Connected",
+            State::Deciding(_) => "Deciding",
+            State::Waiting { .. } => "Waiting",
+            State::Stopping(_) => "Stopping",
+        }
+    }
+
+    /// A machine, and what the last poll left to answer.
+    struct Walk {
+        machine: ClientConnection,
+        now: Instant,
+        socket: Option<OpId>,
+        question: Option<OpId>,
+        edges: BTreeSet<(&'static str, &'static str)>,
+    }
+
+    impl Walk {
+        fn new(policy: ReconnectPolicy) -> Self {
+            let mut config = ClientConfig::new("http://host/hub").unwrap();
+            config.skip_negotiation = true;
+            config.reconnect = policy.clone();
+            config.retry_start = policy;
+            Self {
+                machine: ClientConnection::new(config, 1),
+                now: Instant::ZERO,
+                socket: None,
+                question: None,
+                edges: BTreeSet::new(),
+            }
+        }
+
+        fn step(&mut self, act: impl FnOnce(&mut ClientConnection, Instant)) {
+            let before = name(&self.machine.state);
+            act(&mut self.machine, self.now);
+            self.note(before);
+            loop {
+                let before = name(&self.machine.state);
+                let output = self.machine.poll_output();
+                self.note(before);
+                match output {
+                    Output::Action(Action::OpenWebSocket { op, .. }) => self.socket = Some(op),
+                    Output::Action(Action::NextRetryDelay { op, .. }) => self.question = Some(op),
+                    Output::Action(_) | Output::Event(_) => {}
+                    Output::Wait(_) => break,
+                }
+            }
+        }
+
+        fn note(&mut self, before: &'static str) {
+            let after = name(&self.machine.state);
+            if before != after {
+                self.edges.insert((before, after));
+            }
+        }
+
+        fn input(&mut self, input: Input) {
+            self.step(|machine, now| machine.handle_input(now, input));
+        }
+
+        fn receive(&mut self, bytes: &'static [u8]) {
+            if let Some(op) = self.socket {
+                let message = WsMessage::Text(Bytes::from_static(bytes));
+                self.input(Input::Received { op, message });
+            }
+        }
+
+        /// One of the things that can happen.
+        fn go(&mut self, choice: u32) {
+            match choice {
+                0 => self.step(|machine, now| {
+                    let _ = machine.start(now);
+                }),
+                1 => self.step(ClientConnection::stop),
+                2 => self.step(ClientConnection::retry_now),
+                3 => {
+                    self.now = self.now.after(Duration::from_secs(60));
+                    self.input(Input::Timeout);
+                }
+                4 | 5 => {
+                    if let Some(op) = self.socket {
+                        self.input(Input::Opened { op });
+                    }
+                }
+                6 | 7 => self.receive(b"{}\x1e"),
+                8 => self.receive(b"{\"type\":7}\x1e"),
+                9 => self.receive(b"{\"type\":7,\"allowReconnect\":true}\x1e"),
+                10 => {
+                    if let Some(op) = self.socket {
+                        let cause = EndCause::Clean;
+                        self.input(Input::Ended { op, cause });
+                    }
+                }
+                _ => {
+                    let delay = (choice == 11).then_some(Duration::from_secs(1));
+                    if let Some(op) = self.question.take() {
+                        self.input(Input::RetryDelay { op, delay });
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_edge_of_the_diagram_is_walked_and_there_is_no_other() {
+        let mut seen = BTreeSet::new();
+        // Without a delay of zero, after which one input takes two edges.
+        let delays = ReconnectPolicy::Delays([1, 2].map(Duration::from_secs).into());
+        for policy in [ReconnectPolicy::Never, delays, ReconnectPolicy::Ask] {
+            let mut walk = Walk::new(policy);
+            let mut random = 1_u32;
+            for _ in 0..20_000 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                walk.go((random >> 16) % 13);
+            }
+            seen.append(&mut walk.edges);
+        }
+        assert_eq!(seen, BTreeSet::from(EDGES));
     }
 }
