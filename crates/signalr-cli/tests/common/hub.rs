@@ -36,7 +36,10 @@ impl TestHub {
         context.header(&name).map(str::to_owned)
     }
 
+    /// Says that it has begun, and waits to be cancelled.
     async fn stall(self: Arc<Self>, context: CallContext) {
+        // A client that is gone need not hear it.
+        let _ = context.caller().send("Stalling", ()).await;
         context.cancelled().await;
     }
 
