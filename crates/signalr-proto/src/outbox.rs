@@ -7,9 +7,6 @@ use crate::error::{EncodeError, SendError};
 use crate::replay::Unacknowledged;
 use crate::transport::{OpId, WsMessage};
 
-/// A buffer that held a batch of at most this size is used again for the next one.
-const KEPT_BUFFER: usize = 256;
-
 /// Encoded messages on their way to the transport. Both roles write through it.
 ///
 /// With stateful reconnect ([`enable_replay`](Self::enable_replay)) messages are kept until they are acknowledged, as slices
@@ -213,8 +210,8 @@ impl Outbox {
         }
         // Behind a batch in flight waits nothing that was said before.
         self.taken = self.written.saturating_sub(self.waiting.len() as u64);
-        if self.waiting.is_empty() && self.last_batch > KEPT_BUFFER {
-            // An idle connection holds no large buffer, however large its last batch was.
+        if self.waiting.is_empty() {
+            // An idle connection holds no buffer, however large its last batch was.
             self.waiting = BytesMut::new();
         }
         self.invites()
