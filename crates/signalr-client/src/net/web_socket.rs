@@ -27,10 +27,19 @@ const READ_BUFFER: usize = 5 << 10;
 /// Nothing is written but by flushing, which always follows and is told whom to wake when it has to wait.
 const WRITE_BUFFER: usize = usize::MAX - 1;
 
+/// Reads in one poll before others get their turn: a message, or a flood of empty pieces of one, may be much longer.
+const READS_PER_POLL: usize = 16;
+/// Pings answered in one poll before others get their turn, since nothing else ends a flood of them.
+const PINGS_PER_POLL: usize = 64;
+/// Answers to pings that may wait for a server that takes nothing.
+const MAX_PONGS: usize = 1024;
+
 /// An open WebSocket. It is read and written by one task.
 pub struct NetWebSocket<S> {
     stream: NetStream<S>,
     protocol: WebSocketContext,
+    /// Answers to pings that wait to be written.
+    pongs: usize,
     /// Nothing more can be read.
     ended: bool,
 }
@@ -40,6 +49,7 @@ pub struct NetWebSocket<S> {
 struct Polled<'a, 'w, S> {
     stream: &'a mut NetStream<S>,
     cx: &'a mut Context<'w>,
+    reads: usize,
 }
 
 fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
@@ -51,6 +61,11 @@ fn or_would_block<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Read for Polled<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.reads > READS_PER_POLL {
+            self.cx.waker().wake_by_ref();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         or_would_block(Pin::new(&mut *self.stream).poll_read(self.cx, buffer))
     }
 }
@@ -135,11 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         } else {
             WebSocketContext::from_partially_read(read.into(), Role::Client, config)
         };
-        Ok(NetWebSocket {
-            stream,
-            protocol,
-            ended: false,
-        })
+        Ok(NetWebSocket::new(stream, protocol))
     }
 }
 
@@ -209,6 +220,15 @@ fn broken(error: &WsError) -> NetError {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
+    const fn new(stream: NetStream<S>, protocol: WebSocketContext) -> Self {
+        Self {
+            stream,
+            protocol,
+            pongs: 0,
+            ended: false,
+        }
+    }
+
     fn with_stream<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -217,12 +237,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
         let Self {
             stream, protocol, ..
         } = self;
-        or_pending(act(protocol, &mut Polled { stream, cx }))
+        let mut polled = Polled {
+            stream,
+            cx,
+            reads: 0,
+        };
+        or_pending(act(protocol, &mut polled))
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        self.with_stream(cx, |protocol, stream| protocol.flush(stream))
-            .map_err(|error| broken(&error))
+        ready!(self.with_stream(cx, |protocol, stream| protocol.flush(stream)))
+            .map_err(|error| broken(&error))?;
+        self.pongs = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// A ping came. Tells why the WebSocket ends if it does: its answers pile up, or cannot be written any more.
+    fn pinged(&mut self, cx: &mut Context<'_>) -> Option<NetError> {
+        self.pongs += 1;
+        match self.flush(cx) {
+            Poll::Ready(written) => written.err(),
+            Poll::Pending => (self.pongs > MAX_PONGS).then(|| {
+                NetError::failed(format!(
+                    "the server sent {} pings and took the answer to none",
+                    self.pongs
+                ))
+            }),
+        }
     }
 
     /// The peer closed: answers with a close frame as far as that goes without waiting, and ends the stream.
@@ -243,22 +284,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetWebSocket<S> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let end = loop {
-            match ready!(self.with_stream(cx, |protocol, stream| protocol.read(stream))) {
+        for _ in 0..PINGS_PER_POLL {
+            let end = match ready!(self.with_stream(cx, |protocol, stream| protocol.read(stream))) {
                 Ok(Message::Text(text)) => {
                     return Poll::Ready(Some(Ok(WsMessage::Text(text.into()))));
                 }
                 Ok(Message::Binary(bytes)) => {
                     return Poll::Ready(Some(Ok(WsMessage::Binary(bytes))));
                 }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                Ok(Message::Close(frame)) => break Some(self.closed(cx, frame.as_ref())),
-                Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => break None,
-                Err(error) => break Some(broken(&error)),
-            }
-        };
-        self.ended = true;
-        Poll::Ready(end.map(Err))
+                Ok(Message::Pong(_) | Message::Frame(_)) => continue,
+                Ok(Message::Ping(_)) => match self.pinged(cx) {
+                    Some(error) => Some(error),
+                    None => continue,
+                },
+                Ok(Message::Close(frame)) => Some(self.closed(cx, frame.as_ref())),
+                Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => None,
+                Err(error) => Some(broken(&error)),
+            };
+            self.ended = true;
+            return Poll::Ready(end.map(Err));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -312,7 +359,101 @@ impl<S> core::fmt::Debug for NetWebSocket<S> {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+    use std::task::Wake;
+
     use super::*;
+
+    /// Sends one frame of two bytes, then another without end, and takes what it is sent or does not.
+    struct Flood {
+        first: Option<[u8; 2]>,
+        then: [u8; 2],
+        deaf: bool,
+    }
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let then = self.then;
+            let frames = buffer.chunks_exact_mut(2).map(|frame| {
+                frame.copy_from_slice(&self.first.take().unwrap_or(then));
+            });
+            Poll::Ready(Ok(2 * frames.count()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.deaf {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(bytes.len()))
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What comes of twenty polls, and how many of them asked for another.
+    fn flooded(flood: Flood) -> (Option<String>, usize) {
+        let protocol = WebSocketContext::new(Role::Client, Some(config(&Limits::CLIENT)));
+        let mut socket = NetWebSocket::new(NetStream::Plain(flood), protocol);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let end = (0..20).find_map(|_| match Pin::new(&mut socket).poll_next(&mut cx) {
+            Poll::Pending => None,
+            Poll::Ready(end) => Some(end.unwrap().unwrap_err().to_string()),
+        });
+        (end, woken.0.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn floods_leave_others_their_turn() {
+        let (ping, beginning, empty) = ([0x89, 0], [0x01, 0], [0x00, 0]);
+        for (first, then) in [(ping, ping), (beginning, empty)] {
+            let flood = Flood {
+                first: Some(first),
+                then,
+                deaf: false,
+            };
+            assert_eq!(flooded(flood), (None, 20), "{then:?}");
+        }
+    }
+
+    #[test]
+    fn pings_end_a_socket_that_takes_none_of_the_answers() {
+        let flood = Flood {
+            first: None,
+            then: [0x89, 0],
+            deaf: true,
+        };
+        let text = "the server sent 1025 pings and took the answer to none";
+        assert_eq!(flooded(flood), (Some(text.to_owned()), 16));
+    }
 
     #[test]
     fn only_the_answer_to_our_key_without_anything_unasked_opens_a_web_socket() {
