@@ -212,13 +212,10 @@ where
             return Attention::Breathe;
         }
         wake_up(&mut inner, self.now, self.sent.take());
-        if core::mem::take(&mut inner.dirty) {
-            inner.machine.catch_up(self.now);
-            if inner.has_orders() || self.shared.is_orphaned() {
-                drop(inner);
-                self.take_orders();
-                inner = self.shared.lock();
-            }
+        if core::mem::take(&mut inner.dirty) && (inner.has_orders() || self.shared.is_orphaned()) {
+            drop(inner);
+            self.take_orders();
+            inner = self.shared.lock();
         }
         self.fed = false;
         let deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
@@ -549,6 +546,10 @@ where
 fn wake_up(inner: &mut Inner, now: Instant, sent: Option<OpId>) {
     inner.now = now;
     inner.driver = DriverState::Awake;
+    if inner.dirty {
+        // What handles did counts from now on, and not from the last input: so before the next one.
+        inner.machine.catch_up(now);
+    }
     if let Some(op) = sent {
         inner.machine.handle_input(now, Input::Sent { op });
     }
