@@ -21,13 +21,25 @@
 //! (after [`ServerInput::ReadPaused`]) leaves the rest of the bytes as they are.
 
 mod api;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the machine of a connection takes it over next")
+)]
+mod calls;
 mod config;
 mod connection;
 mod endpoint;
 mod query;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the machine of a connection takes it over next")
+)]
+mod refusal;
 
 pub use api::{DisconnectReason, ServerAction, ServerEvent, ServerInput, ServerOutput};
+pub use calls::CallId;
 pub use config::ServerConfig;
 pub use connection::ServerConnection;
 pub use endpoint::{ConnectRequest, ConnectionSlot, Endpoint, FreshIds, Negotiated, Route};
 pub use query::{query_parameter, query_parameters};
+pub use refusal::{Failure, Refusal};
