@@ -65,6 +65,26 @@ pub enum DecodeErrorKind {
         /// The deepest nesting accepted.
         limit: u32,
     },
+    /// A name or an id longer than the limit for it.
+    #[error("'{member}' of {size} bytes exceeds the limit of {limit}")]
+    TooLong {
+        /// Its name.
+        member: &'static str,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// More of something than the limit allows.
+    #[error("{count} {members} exceed the limit of {limit}")]
+    TooMany {
+        /// Their name.
+        members: &'static str,
+        /// Their number.
+        count: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A required member is absent.
     #[error("missing required member '{member}'")]
     Missing {
@@ -160,6 +180,9 @@ pub enum SendError {
     /// The id names no upload stream, call or question that is still open.
     #[error("no open invocation or stream has this id")]
     UnknownId,
+    /// A question to a client that is not welcomed yet: its answer could not be read (`SB-44`).
+    #[error("Client results inside OnConnectedAsync Hub methods are not allowed.")]
+    NotWelcomed,
     /// A call that cannot be made twice: a stream, one with upload streams, or one without an answer.
     #[error("only calls with one answer and without upload streams can be repeated")]
     NotRepeatable,
@@ -413,14 +436,6 @@ pub enum CloseReason {
     /// Nothing was received for the server timeout (`CB-10`).
     #[error("server timeout ({timeout:?}) elapsed without receiving a message from the server")]
     ServerTimeout {
-        /// The limit.
-        timeout: Duration,
-    },
-    /// Nothing was received for the client timeout; in the server role (`SB-34`).
-    #[error(
-        "client hasn't sent a message/ping within the configured client timeout of {timeout:?}"
-    )]
-    ClientTimeout {
         /// The limit.
         timeout: Duration,
     },

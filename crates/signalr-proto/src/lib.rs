@@ -35,6 +35,7 @@
 pub mod client;
 pub mod codec;
 mod error;
+mod incoming;
 mod limits;
 mod outbox;
 mod replay;

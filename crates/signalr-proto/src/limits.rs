@@ -3,7 +3,8 @@
 /// Bounds on what a connection holds and accepts. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest hub message accepted, without its separator or length prefix. Checked before the message is buffered.
+    /// Largest hub message accepted. Servers count the whole of it, separator or length prefix included; clients do not count
+    /// those. Checked before the message is buffered.
     ///
     /// Default: 16 MiB for clients, 32 KiB for servers (`SB-8`, `HP-9`).
     pub max_message_size: usize,
@@ -12,6 +13,8 @@ pub struct Limits {
     /// One message of any size is always accepted while nothing waits. Default: 1 MiB.
     pub max_outgoing_bytes: usize,
     /// Received bytes that wait to be polled above which the connection is closed. Default: 32 MiB.
+    ///
+    /// On a server also the items of upload streams that wait while another stream is hungry.
     ///
     /// A driver that polls until [`Wait`](crate::client::Output::Wait) before it reads again never comes near it, unless the
     /// server joins as much into one message of a WebSocket or one event: see [`max_batch_size`](Self::max_batch_size).
@@ -22,6 +25,14 @@ pub struct Limits {
     pub max_handshake_size: usize,
     /// Largest body of an HTTP answer accepted. Default: 1 MiB.
     pub max_response_size: usize,
+    /// Longest id of an invocation or a stream that a server accepts. Default: 1 KiB.
+    pub max_id_length: usize,
+    /// Longest name of a method that a server accepts. Default: 1 KiB.
+    pub max_target_length: usize,
+    /// Headers of one message that a server accepts. Default: 128.
+    pub max_headers: usize,
+    /// Upload streams of one call that a server accepts. Default: 128.
+    pub max_stream_ids: usize,
 }
 
 impl Limits {
@@ -33,6 +44,10 @@ impl Limits {
         max_pending_invocations: 65_536,
         max_handshake_size: 16 << 10,
         max_response_size: 1 << 20,
+        max_id_length: 1 << 10,
+        max_target_length: 1 << 10,
+        max_headers: 128,
+        max_stream_ids: 128,
     };
 
     /// The defaults of a server: as for clients, but hub messages of at most 32 KiB.

@@ -78,6 +78,14 @@ impl Outbox {
             self.turned_away = true;
             return Err(SendError::Full { waiting, limit });
         }
+        Ok(self.write_regardless(encode)?)
+    }
+
+    /// Appends a message of types 1 to 5 that is owed, such as the answer to a call: never refused for lack of room.
+    pub(crate) fn write_regardless(
+        &mut self,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         let before = self.make_room();
         let mut whole = Whole {
             buffer: &mut self.waiting,
@@ -115,6 +123,16 @@ impl Outbox {
         if self.is_idle() {
             self.taken = self.written;
         }
+    }
+
+    /// Whether [`write`](Self::write) refuses another message.
+    pub(crate) fn is_full(&self) -> bool {
+        self.excess().is_some()
+    }
+
+    /// Whether only an acknowledgement makes room for another message.
+    pub(crate) fn awaits_ack(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| !replay.admits())
     }
 
     /// The bytes that are too many for another message, and their limit.
@@ -156,6 +174,18 @@ impl Outbox {
         Some(batch)
     }
 
+    /// The transport did not take the batch `op`, which goes out again as part of the next one. Without replay only.
+    pub(crate) fn take_back(&mut self, op: OpId, batch: &[u8]) {
+        if self
+            .in_flight
+            .take_if(|(current, _)| *current == op)
+            .is_some()
+        {
+            let later = core::mem::replace(&mut self.waiting, BytesMut::from(batch));
+            self.waiting.extend_from_slice(&later);
+        }
+    }
+
     /// The peer has the messages up to this number. Tells whether somebody who was turned away should try again.
     pub(crate) fn acknowledge(&mut self, id: u64) -> bool {
         if let Some(replay) = &mut self.replay {
@@ -187,6 +217,11 @@ impl Outbox {
             bytes.extend_from_slice(&self.waiting);
             self.waiting = bytes;
         }
+    }
+
+    /// Whether a batch is under way.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Whether something waits behind the batch in flight.

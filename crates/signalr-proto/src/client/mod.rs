@@ -8,7 +8,6 @@ mod attempt;
 mod config;
 mod handshake;
 mod http;
-mod incoming;
 mod invocations;
 mod lifetime;
 mod link;
@@ -42,7 +41,7 @@ use crate::timers::Timers;
 use crate::transport::negotiate::TransportKind;
 use crate::transport::{OpId, OpIds};
 
-use incoming::Incoming;
+use crate::incoming::Incoming;
 use invocations::{IdText, Invocations, Kind};
 use link::{Link, Part};
 use parked::Parked;

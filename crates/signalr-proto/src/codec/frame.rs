@@ -31,6 +31,8 @@ pub(super) const MAX_PREFIX: u64 = 0x7fff_ffff;
 pub struct FrameDecoder {
     protocol: Protocol,
     limit: usize,
+    /// The limit is one on the whole frame, separator or prefix included.
+    whole: bool,
     /// Bytes of the unfinished frame, without its prefix.
     buffer: BytesMut,
     prefix: Prefix,
@@ -54,17 +56,31 @@ impl Prefix {
 }
 
 impl FrameDecoder {
-    /// A decoder at the start of a stream, which refuses frames of more than `max_message_size` bytes.
+    /// A decoder at the start of a stream, which refuses frames of more than `max_message_size` bytes, separator or prefix
+    /// not counted.
     #[must_use]
     pub fn new(protocol: Protocol, max_message_size: usize) -> Self {
         Self {
             protocol,
             limit: max_message_size,
+            whole: false,
             buffer: BytesMut::new(),
             prefix: Prefix::START,
             offset: 0,
             frame_start: 0,
             failed: None,
+        }
+    }
+
+    /// A decoder that counts as servers do: the limit is one on the whole frame, separator or prefix included (`SB-8`). Its
+    /// positions begin with `start`, the number of bytes that came before in the stream.
+    #[must_use]
+    pub fn with_frame_limit(protocol: Protocol, max_frame_size: usize, start: u64) -> Self {
+        Self {
+            whole: true,
+            offset: start,
+            frame_start: start,
+            ..Self::new(protocol, max_frame_size)
         }
     }
 
@@ -101,6 +117,12 @@ impl FrameDecoder {
         self.buffer.len()
     }
 
+    /// The stream offset of the next byte.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.offset
+    }
+
     /// The stream offset of the first byte of the frame that was returned last.
     #[must_use]
     pub const fn frame_start(&self) -> u64 {
@@ -109,10 +131,8 @@ impl FrameDecoder {
 
     fn decode_record(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
         // One byte more than may still belong to the record, so that its separator is found too.
-        let window = self
-            .limit
-            .saturating_sub(self.buffer.len())
-            .saturating_add(1);
+        let most = self.limit.saturating_sub(usize::from(self.whole));
+        let window = most.saturating_sub(self.buffer.len()).saturating_add(1);
         let searched = input.get(..window).unwrap_or(input);
         if let Some(length) = memchr::memchr(RECORD_SEPARATOR, searched) {
             let frame = self.take(input, length);
@@ -120,7 +140,13 @@ impl FrameDecoder {
             return Ok(Some(frame));
         }
         if input.len() >= window {
-            return Err(self.too_large(self.buffer.len().saturating_add(window)));
+            let framing = usize::from(self.whole);
+            return Err(self.too_large(
+                self.buffer
+                    .len()
+                    .saturating_add(window)
+                    .saturating_add(framing),
+            ));
         }
         self.keep(input);
         Ok(None)
@@ -164,15 +190,17 @@ impl FrameDecoder {
         if more {
             return Ok(Prefix::Reading { bytes, value });
         }
-        self.check_length(value)
+        self.check_length(value, if self.whole { bytes } else { 0 })
     }
 
-    fn check_length(&self, value: u64) -> Result<Prefix, DecodeError> {
+    /// The length of a frame of `value` bytes, of whose framing so many count.
+    fn check_length(&self, value: u64, framing: u32) -> Result<Prefix, DecodeError> {
+        let size = value.saturating_add(framing.into());
         let limit = self.limit as u64;
         match usize::try_from(value) {
             Ok(0) => Err(self.error(DecodeErrorKind::Empty)),
-            Ok(length) if length <= self.limit => Ok(Prefix::Known(length)),
-            Ok(_) | Err(_) => Err(self.error(DecodeErrorKind::TooLarge { size: value, limit })),
+            Ok(length) if size <= limit => Ok(Prefix::Known(length)),
+            Ok(_) | Err(_) => Err(self.error(DecodeErrorKind::TooLarge { size, limit })),
         }
     }
 

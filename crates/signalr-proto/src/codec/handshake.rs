@@ -109,6 +109,12 @@ impl HandshakeDecoder {
         Ok(record)
     }
 
+    /// How many bytes of the stream were taken.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.frames.position()
+    }
+
     /// Whether a part of the record was received.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {

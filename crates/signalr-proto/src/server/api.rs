@@ -4,12 +4,46 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use http::Response;
 
+use super::calls::CallId;
+use super::identity::Identity;
+use super::refusal::Failure;
 use crate::codec::{Invocation, Outcome, Payload, Protocol};
 use crate::error::DecodeError;
 use crate::replay::SequenceError;
 use crate::time::Instant;
-use crate::transport::{EndCause, WsMessage};
+use crate::transport::{EndCause, OpId, WsMessage};
+
+/// A request that belongs to a connection.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "built by endpoints and drivers")]
+pub struct Arrival {
+    /// Its name from now on. Never used twice on one connection.
+    pub op: OpId,
+    /// What it wants.
+    pub port: Port,
+    /// Who sends it, if that is known.
+    pub identity: Option<Identity>,
+}
+
+/// What a request wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "complete by definition")]
+pub enum Port {
+    /// To be its WebSocket.
+    WebSocket,
+    /// To be its event stream.
+    Events,
+    /// Its next messages.
+    Poll,
+    /// To bring messages of the client.
+    Post,
+    /// Its end.
+    Delete,
+    /// To present a newer token.
+    Refresh,
+}
 
 /// Something that happened to the connection. The driver reports it with the time it happened.
 #[derive(Clone, Debug)]
@@ -17,15 +51,34 @@ use crate::transport::{EndCause, WsMessage};
 pub enum ServerInput {
     /// The deadline of the last `Wait` may have passed. An early or repeated one does nothing.
     Timeout,
-    /// Bytes came from the client, cut anywhere. Whether they came as text or as binary does not matter.
+    /// A request came, as the endpoint routed it.
+    Arrived(Arrival),
+    /// A piece of a POST's body came, cut anywhere.
+    Body {
+        /// The POST.
+        op: OpId,
+        /// The bytes; may be none.
+        bytes: Bytes,
+        /// Whether the body is complete.
+        last: bool,
+    },
+    /// Bytes came on the WebSocket, cut anywhere. Whether they came as text or as binary does not matter.
     Received {
+        /// The WebSocket.
+        op: OpId,
         /// The bytes.
         bytes: Bytes,
     },
-    /// The transport took the message of the last [`ServerAction::Send`].
-    Sent,
-    /// The transport is over, and nothing more comes or goes.
+    /// The transport took the last [`Send`](ServerAction::Send), [`Chunk`](ServerAction::Chunk) or
+    /// [`Deliver`](ServerAction::Deliver).
+    Sent {
+        /// What it was sent on.
+        op: OpId,
+    },
+    /// The WebSocket or request is over: the client closed or left it.
     Ended {
+        /// Which.
+        op: OpId,
         /// Why.
         cause: EndCause,
     },
@@ -34,6 +87,19 @@ pub enum ServerInput {
     ReadPaused,
     /// The application takes messages again.
     ReadResumed,
+}
+
+impl ServerInput {
+    /// What it is about, unless it is about the connection as a whole.
+    pub(super) const fn op(&self) -> Option<OpId> {
+        match self {
+            Self::Timeout | Self::Arrived(_) | Self::ReadPaused | Self::ReadResumed => None,
+            Self::Body { op, .. }
+            | Self::Received { op, .. }
+            | Self::Sent { op }
+            | Self::Ended { op, .. } => Some(*op),
+        }
+    }
 }
 
 /// What the driver must do next. One total order: carry them out as they come.
@@ -56,74 +122,165 @@ pub enum ServerOutput {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerAction {
-    /// Send a message. Answered by [`ServerInput::Sent`]. Never two at a time.
+    /// Answer a request. Nothing is reported about it any more.
+    Respond {
+        /// The request.
+        op: OpId,
+        /// The whole answer.
+        response: Box<Response<Bytes>>,
+    },
+    /// Answer a poll with messages. Followed by [`ServerInput::Sent`] when the client took them, and by
+    /// [`ServerInput::Ended`] when it did not: then the next poll brings them.
+    Deliver {
+        /// The poll.
+        op: OpId,
+        /// The whole answer.
+        response: Box<Response<Bytes>>,
+    },
+    /// Begin an event stream: answer with this head, and keep the body open.
+    Stream {
+        /// The request.
+        op: OpId,
+        /// The head of the answer.
+        head: Box<Response<()>>,
+    },
+    /// Write a piece of an event stream, and flush it. Answered by [`ServerInput::Sent`]. Never two at a time.
+    Chunk {
+        /// The event stream.
+        op: OpId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// End an event stream in an orderly way: everything has been sent. Nothing is reported about it any more.
+    Finish {
+        /// The event stream.
+        op: OpId,
+    },
+    /// Answer 101 and open the WebSocket. What it brings is [`ServerInput::Received`], and its end [`ServerInput::Ended`].
+    Accept {
+        /// The request, which is now the WebSocket.
+        op: OpId,
+    },
+    /// Send a message on the WebSocket. Answered by [`ServerInput::Sent`]. Never two at a time.
     Send {
+        /// The WebSocket.
+        op: OpId,
         /// The message.
         message: WsMessage,
     },
-    /// Close the WebSocket with this code: everything has been sent.
+    /// Send a close frame with this code, wait for the client's for [`close_timeout`](super::ServerConfig::close_timeout), then
+    /// drop the WebSocket. Nothing is reported about it any more.
     Close {
+        /// The WebSocket.
+        op: OpId,
         /// The code, 1000.
         code: u16,
     },
-    /// Drop the transport at once: it does not take what must be sent. With stateful reconnect the connection may outlive it;
-    /// the events tell.
-    Abort,
+    /// Drop the WebSocket or request at once. Nothing is reported about it any more.
+    Abort {
+        /// Which.
+        op: OpId,
+    },
 }
 
 /// What the application is told.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ServerEvent {
-    /// The handshake is done: welcome the client, then call [`accept`](super::ServerConnection::accept). Until then what the
-    /// client sends waits.
+    /// The handshake is done: welcome the client, then call [`accept`](super::ServerConnection::accept) or
+    /// [`reject`](super::ServerConnection::reject). Until then what the client sends waits.
     Handshaken {
         /// The encoding the client chose.
         protocol: Protocol,
     },
-    /// The client calls a method.
-    Invocation {
-        /// Whether it wants a stream of results.
+    /// The client calls a method. Every call must come to an end: [`finish`](super::ServerConnection::finish) or
+    /// [`refuse`](super::ServerConnection::refuse).
+    Call {
+        /// Its name.
+        call: CallId,
+        /// Whether the client wants a stream of results.
         streaming: bool,
-        /// The call.
+        /// What is called. Its uploads are its `stream_ids`, and counted in their order.
         invocation: Invocation,
     },
-    /// An item of an upload stream. Ignore it when there is no stream of that id.
-    StreamItem {
-        /// The stream.
-        stream_id: ByteString,
+    /// The client no longer wants the answer to this call, which has to be finished all the same.
+    Cancel {
+        /// The call.
+        call: CallId,
+    },
+    /// An item of an upload.
+    Item {
+        /// The call it belongs to.
+        call: CallId,
+        /// Which upload of the call.
+        upload: usize,
         /// The item.
         item: Payload,
     },
-    /// The end of an upload stream, or the answer to a question. Ignore it when there is neither (`SB-45`).
-    Completion {
-        /// The stream or question.
+    /// The end of an upload.
+    UploadEnded {
+        /// The call it belongs to.
+        call: CallId,
+        /// Which upload of the call.
+        upload: usize,
+        /// What went wrong, in the words of the client or the machine.
+        error: Option<Box<str>>,
+    },
+    /// The answer to a question of [`ask`](super::ServerConnection::ask).
+    Answer {
+        /// The question.
         id: ByteString,
-        /// How it ended.
+        /// The answer.
         outcome: Outcome,
     },
-    /// The client no longer wants the answer to this call. Ignore it when there is no such call.
-    Cancel {
-        /// The call.
-        invocation_id: ByteString,
+    /// The answer to a question that this connection was not asked, or not any more. If it was put to another one, call
+    /// [`close_for`](super::ServerConnection::close_for) with [`DisconnectReason::ForeignAnswer`] (`SB-42`), and ignore it
+    /// otherwise (`SB-45`).
+    UnknownAnswer {
+        /// The question.
+        id: ByteString,
+    },
+    /// The client presents a newer token: decide with [`reauthenticate`](super::ServerConnection::reauthenticate).
+    Reauthenticate {
+        /// The request that brought it, which waits.
+        op: OpId,
+        /// What the token says.
+        identity: Identity,
+    },
+    /// The newer token took the place of the old one.
+    Reauthenticated {
+        /// What it says.
+        identity: Identity,
     },
     /// There is room again after [`SendError::Full`](crate::SendError::Full).
     Writable,
-    /// The WebSocket is lost, and the connection goes on without one until another [attaches] or the disconnect timeout has
+    /// The WebSocket is lost, and the connection goes on without one until another arrives or the disconnect timeout has
     /// passed. Only with stateful reconnect.
-    ///
-    /// [attaches]: super::ServerConnection::attach
     Detached {
         /// Why.
         cause: EndCause,
     },
     /// The connection goes on with a new WebSocket.
     Resumed,
-    /// The connection is over. The last event.
+    /// The connection is over, with all its calls, uploads and questions. The last event.
     Closed {
         /// Why.
         reason: DisconnectReason,
     },
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "complete by definition")]
+pub enum CallOutcome<'a, T: ?Sized> {
+    /// Without a value. A plain call is answered with null (`SB-17`), a stream ends without a result (`SB-26`).
+    Done,
+    /// With a value. A stream has none, and ends as with `Done`.
+    Value(&'a T),
+    /// The method failed: `An unexpected error occurred invoking '…' on the server.`
+    Failed(Failure<'a>),
+    /// The stream failed after it had begun: `An error occurred on the server while streaming results.`
+    StreamFailed(Failure<'a>),
 }
 
 /// Why a server's connection ended.
@@ -139,6 +296,15 @@ pub enum DisconnectReason {
     /// The application closed the connection, or the server shuts down.
     #[error("the server closed the connection")]
     ClosedByServer,
+    /// The application turned the client away instead of welcoming it.
+    #[error("the application turned the client away")]
+    Rejected,
+    /// The client's token expired (`TR-85`).
+    #[error("the client's authentication expired")]
+    AuthenticationExpired,
+    /// The application did not accept a newer token that a poll or a WebSocket presented (`TR-83`).
+    #[error("the client's new authentication was rejected")]
+    AuthenticationRejected,
     /// The transport ended cleanly without a Close message.
     #[error("the client left")]
     TransportEnded,
@@ -168,6 +334,12 @@ pub enum DisconnectReason {
         /// The limit.
         timeout: Duration,
     },
+    /// No transport came, or no further poll (`TR-26`, `TR-63`).
+    #[error("the client had no transport for {timeout:?}")]
+    DisconnectTimeout {
+        /// The limit.
+        timeout: Duration,
+    },
     /// The client broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(DecodeError),
@@ -177,7 +349,7 @@ pub enum DisconnectReason {
     /// The client answered a question that was put to another one (`SB-42`).
     #[error("the client answered a question that was put to another connection")]
     ForeignAnswer,
-    /// The driver handed in more than it polled.
+    /// The driver handed in bytes that were not [asked for](super::ServerConnection::reading).
     #[error("{waiting} received bytes wait to be processed, which exceeds the limit of {limit}")]
     IncomingLimit {
         /// Bytes that wait.
@@ -193,11 +365,14 @@ impl DisconnectReason {
     pub const fn is_error(&self) -> bool {
         match self {
             Self::ClosedByClient { error } => error.is_some(),
-            Self::ClosedByServer | Self::TransportEnded => false,
-            Self::TransportFailed { .. }
+            Self::ClosedByServer | Self::AuthenticationExpired | Self::TransportEnded => false,
+            Self::Rejected
+            | Self::AuthenticationRejected
+            | Self::TransportFailed { .. }
             | Self::HandshakeFailed { .. }
             | Self::ClientTimeout { .. }
             | Self::SendTimeout { .. }
+            | Self::DisconnectTimeout { .. }
             | Self::Protocol(_)
             | Self::Sequence(_)
             | Self::ForeignAnswer

@@ -2,34 +2,51 @@
 
 use core::time::Duration;
 
+use super::identity::Identity;
 use crate::codec::Protocol;
 use crate::limits::Limits;
 
-/// Configuration of a [`ServerConnection`](super::ServerConnection), with the defaults of the official server.
+/// Configuration of all connections of a hub, with the defaults of the official server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The protocols a client may choose. Default: all.
     pub protocols: Vec<Protocol>,
-    /// How long the client may take for its handshake (`SB-2`). Default: 15 s.
+    /// How long the client may take for its handshake, from its transport on (`SB-2`). Default: 15 s.
     pub handshake_timeout: Duration,
-    /// A ping is sent this often, whatever else is sent (`SB-33`). Default: 15 s.
+    /// A ping is sent this often, whatever else is sent, but not on long polling (`SB-33`). Default: 15 s.
     pub keep_alive_interval: Duration,
-    /// The client is given up when nothing was received for this long, once it has sent its first ping (`SB-34`).
-    /// At least twice the clients' own keep-alive interval. Default: 30 s.
+    /// The client is given up when nothing was received for this long, once it has sent its first ping; not on long polling
+    /// (`SB-34`). At least twice the clients' own keep-alive interval. Default: 30 s.
     pub client_timeout_interval: Duration,
     /// The client is cut when the transport takes longer than this for one batch (`SB-50`). Default: 10 s.
     pub send_timeout: Duration,
-    /// How long the last messages and the Close may take to go out. Default: 5 s.
+    /// How long the last messages and the Close may take to go out; drivers wait as long for the client's close frame
+    /// (`TR-45`). Default: 5 s.
     pub close_timeout: Duration,
-    /// Whether negotiation granted this connection stateful reconnect. The client must ask for version 2 in its handshake too.
-    /// Default: false.
-    pub stateful_reconnect: bool,
+    /// How long a connection lives without a transport: before the first, between two polls (`TR-63`), and after a lost
+    /// WebSocket with stateful reconnect (`TR-91`). Default: 15 s.
+    pub disconnect_timeout: Duration,
+    /// How long a poll waits for something to say (`TR-59`). Default: 90 s.
+    pub poll_timeout: Duration,
     /// Bytes of messages the client has not acknowledged above which no other is taken (`SB-57`). Default: 100,000.
     pub stateful_reconnect_buffer_size: usize,
-    /// How long a client may take to come back after its WebSocket was lost (`TR-91`). Default: 15 s.
-    pub disconnect_timeout: Duration,
-    /// Bounds on memory.
+    /// Received bytes that wait above which no more are [read](super::ServerConnection::reading), until half of them are left
+    /// (`TR-70`). Default: 64 KiB.
+    pub application_max_buffer_size: usize,
+    /// POSTs that may wait for their turn on one connection; further ones are answered with 429. Default: 64.
+    pub max_posts: usize,
+    /// Plain calls that run at the same time; the next one waits, and everything behind it (`SB-22`). Default: 1.
+    pub maximum_parallel_invocations: usize,
+    /// Streams of one connection at the same time, uploads included; further calls are refused. Default: 1000.
+    pub maximum_streams: usize,
+    /// Items of an upload that its method need not have taken yet (`SB-29`). Default: 10.
+    pub stream_buffer_capacity: usize,
+    /// Messages that a client may send in one second; above that, reading pauses until the second is over. Default: no limit.
+    pub max_messages_per_second: Option<u32>,
+    /// Tells clients what went wrong in methods, also when it is not meant for them (`SB-18`). Default: false.
+    pub enable_detailed_errors: bool,
+    /// Bounds on memory. Default: [`Limits::SERVER`] with 64 KiB of outgoing bytes.
     pub limits: Limits,
 }
 
@@ -42,9 +59,16 @@ impl Default for ServerConfig {
             client_timeout_interval: Duration::from_secs(30),
             send_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
-            stateful_reconnect: false,
-            stateful_reconnect_buffer_size: 100_000,
             disconnect_timeout: Duration::from_secs(15),
+            poll_timeout: Duration::from_secs(90),
+            stateful_reconnect_buffer_size: 100_000,
+            application_max_buffer_size: 64 << 10,
+            max_posts: 64,
+            maximum_parallel_invocations: 1,
+            maximum_streams: 1000,
+            stream_buffer_capacity: 10,
+            max_messages_per_second: None,
+            enable_detailed_errors: false,
             limits: Limits {
                 max_outgoing_bytes: 64 << 10,
                 ..Limits::SERVER
@@ -60,4 +84,18 @@ impl ServerConfig {
             .max_handshake_size
             .min(self.limits.max_message_size)
     }
+}
+
+/// What sets one connection apart from the others of its hub.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "built by endpoints and drivers")]
+pub struct ConnectionOptions {
+    /// Negotiation granted stateful reconnect. The client must ask for version 2 in its handshake too. Default: false.
+    pub stateful_reconnect: bool,
+    /// The client may present newer tokens (`transports`, section 10). Default: false.
+    pub refreshable: bool,
+    /// The connection is closed when its token expires (`TR-85`). Default: false.
+    pub close_on_expiration: bool,
+    /// Who negotiated the connection, if that is known. Default: nobody.
+    pub identity: Option<Identity>,
 }

@@ -1,45 +1,101 @@
 //! The server role: one [`Endpoint`] for each hub route, one [`ServerConnection`] for each client.
 //!
+//! How far a connection has come:
+//!
 //! ```text
 //!              handshake read            accept()
 //! Handshaking ----------------> Greeting ---------> Open
 //!      |                           |                 |
-//!      | refused, late, too long   | refuse(),       | Close of either side, protocol error,
-//!      v                           v shutdown()      v client timeout, shutdown()
+//!      | refused, late, too long   | reject(),       | Close of either side, fault of the client,
+//!      |                           | close()         | client timeout, expired token
+//!      v                           v                 v
 //!   Closing <--------------------------------------- +
 //!      | everything was sent (or nothing moves any more), or the transport ended
 //!      v
 //!   Closed
 //! ```
 //!
-//! With stateful reconnect a connection in `Greeting` or `Open` goes on when its WebSocket is lost without a close frame, until
-//! another one [attaches](ServerConnection::attach) or the disconnect timeout has passed: neither state changes, messages that
-//! the application sends are kept, and all timers run on.
+//! What it has for a transport, beside that:
+//!
+//! ```text
+//!            first request            lost without a close frame
+//!      +------------------> WebSocket -------------------------> Lost
+//!      |                     |   ^ <------- another WebSocket ----- |
+//!      |                     |   | another WebSocket                | disconnect timeout
+//!      |                     |   +--- (stateful reconnect only)     |
+//!      |                     |                                      |
+//! None +------------------> Events                                  |
+//!      |                     |                                      |
+//!      |                     | the client left                      |
+//!      |                     v                                      |
+//!      |                    Over <----------------------------------+
+//!      |                     ^
+//!      |                     | DELETE
+//!      +------------------> Polls: Away <--> Waiting <--> Delivering
+//! ```
+//!
+//! A connection that no transport reaches, or no further poll, is over after the disconnect timeout, as one is whose transport does
+//! not take what is sent. In `Over` the rest of what was received is handed out, if the application takes it soon. In `Lost` neither
+//! state changes: messages that the application sends are kept, and all timers run on.
 //!
 //! In `Greeting` the handshake was answered and the application welcomes the client: it may send, and what the client sends
 //! waits. Messages are decoded one at a time, when the driver polls for them, so that a driver that stops polling events
 //! (after [`ServerInput::ReadPaused`]) leaves the rest of the bytes as they are.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use signalr_proto::server::*;
+//! use signalr_proto::{Instant, OpId};
+//!
+//! # fn main() -> Result<(), signalr_proto::EncodeError> {
+//! let now = Instant::ZERO;
+//! let mut connection =
+//!     ServerConnection::new(ServerConfig::default(), ConnectionOptions::default(), now);
+//! let op = OpId::new(1);
+//! let arrival = Arrival { op, port: Port::WebSocket, identity: None };
+//! connection.handle_input(now, ServerInput::Arrived(arrival));
+//! let bytes = Bytes::from_static(
+//!     b"{\"protocol\":\"json\",\"version\":1}\x1e{\"type\":1,\"invocationId\":\"1\",\"target\":\"Add\",\"arguments\":[1,2]}\x1e",
+//! );
+//! connection.handle_input(now, ServerInput::Received { op, bytes });
+//! loop {
+//!     match connection.poll_output() {
+//!         ServerOutput::Action(ServerAction::Send { op, message }) => {
+//!             println!("send {message:?}");
+//!             connection.handle_input(now, ServerInput::Sent { op });
+//!         }
+//!         ServerOutput::Action(_) => { /* carry it out */ }
+//!         ServerOutput::Event(ServerEvent::Handshaken { .. }) => connection.accept(now),
+//!         ServerOutput::Event(ServerEvent::Call { call, invocation, .. }) => {
+//!             let sum: i32 = invocation.arguments.decode::<(i32, i32)>().map_or(0, |(a, b)| a + b);
+//!             connection.finish(now, call, CallOutcome::Value(&sum))?;
+//!         }
+//!         ServerOutput::Event(_) => { /* tell the application */ }
+//!         ServerOutput::Wait(_deadline) => break,
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod answers;
 mod api;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the machine of a connection takes it over next")
-)]
 mod calls;
 mod config;
 mod connection;
 mod endpoint;
+mod identity;
 mod query;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the machine of a connection takes it over next")
-)]
 mod refusal;
 
-pub use api::{DisconnectReason, ServerAction, ServerEvent, ServerInput, ServerOutput};
+pub use api::{
+    Arrival, CallOutcome, DisconnectReason, Port, ServerAction, ServerEvent, ServerInput,
+    ServerOutput,
+};
 pub use calls::CallId;
-pub use config::ServerConfig;
+pub use config::{ConnectionOptions, ServerConfig};
 pub use connection::ServerConnection;
 pub use endpoint::{ConnectRequest, ConnectionSlot, Endpoint, FreshIds, Negotiated, Route};
+pub use identity::Identity;
 pub use query::{query_parameter, query_parameters};
 pub use refusal::{Failure, Refusal};

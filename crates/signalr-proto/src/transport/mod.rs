@@ -17,6 +17,15 @@ use bytes::Bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub(crate) u32);
 
+impl OpId {
+    /// The name of an operation whose driver counts by itself, as drivers of a server do that have no
+    /// [`Endpoint`](crate::server::Endpoint).
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 impl core::fmt::Display for OpId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}", self.0)

@@ -1,127 +1,376 @@
 //! What the client sends: handshake, frames, messages.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-use super::{HANDSHAKE_CANCELED, HANDSHAKE_MALFORMED, ServerConnection, State, Timer};
+use super::link::Link;
+use super::{ServerConnection, State, Timer};
+use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeRequest};
-use crate::codec::{HubMessage, Protocol, Role};
+use crate::codec::{Headers, HubMessage, Invocation, Outcome, Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::incoming::Incoming;
+use crate::limits::Limits;
+use crate::server::calls::Routed;
 use crate::server::{DisconnectReason, ServerEvent};
+use crate::time::Instant;
 use crate::transport::EndCause;
 
+pub(super) const HANDSHAKE_CANCELED: &str = "Handshake was canceled.";
+const HANDSHAKE_MALFORMED: &str = "An unexpected error occurred during connection handshake.";
+
+const SECOND: core::time::Duration = core::time::Duration::from_secs(1);
+
+/// What reading has come to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The application has to hear of this.
+    Tell(ServerEvent),
+    /// Something was read, and there may be more.
+    Done,
+    /// Nothing can be read now.
+    Nothing,
+}
+
 impl ServerConnection {
-    /// Reads one message, if there is one to read. `false` when there is not.
-    pub(super) fn read_one(&mut self) -> bool {
-        match &mut self.state {
-            State::Handshaking(decoder) => {
-                match pull(&mut self.incoming, &mut self.incoming_bytes, |bytes| {
-                    decoder.decode(bytes)
-                }) {
-                    Ok(None) => false,
-                    Ok(Some(record)) => {
-                        self.read_handshake(&record);
-                        true
-                    }
-                    Err(_) => {
-                        self.refuse_handshake(HANDSHAKE_CANCELED);
-                        true
-                    }
-                }
+    /// The application has welcomed the client: what it sends is handed out from now on. Does nothing at any other time.
+    pub fn accept(&mut self, now: Instant) {
+        self.advance(now);
+        if matches!(self.state, State::Greeting(_)) {
+            if let State::Greeting(frames) = core::mem::replace(&mut self.state, State::Closed) {
+                self.state = State::Open(frames);
             }
-            State::Open(decoder) if !self.paused => {
-                match pull(&mut self.incoming, &mut self.incoming_bytes, |bytes| {
-                    decoder.decode(bytes)
-                }) {
-                    Ok(None) => self.no_more_bytes(),
-                    Ok(Some(frame)) => {
-                        self.read_frame(&frame);
-                        true
-                    }
-                    Err(error) => {
-                        self.fail(DisconnectReason::Protocol(error));
-                        true
-                    }
-                }
-            }
-            State::Greeting | State::Open(_) => self.held_back(),
-            State::Closing(_) | State::Closed => false,
         }
     }
 
-    /// The application takes nothing now. It may later, even after the client has left, but not once the transport has failed.
-    fn held_back(&mut self) -> bool {
-        let later = match &self.ended {
-            None | Some(EndCause::Clean | EndCause::WebSocketClose { .. }) => {
-                self.paused || !self.incoming.is_empty()
-            }
-            Some(EndCause::Refused { .. } | EndCause::Failed { .. }) => false,
+    /// Bytes came from the client, and their turn.
+    pub(super) fn received(&mut self, bytes: Bytes) {
+        let wanted = match self.state {
+            State::Handshaking(_) | State::Greeting(_) | State::Open(_) => !bytes.is_empty(),
+            // A client that is still sending gets to the Close sooner when it is read on.
+            State::Closing(_) | State::Closed => false,
         };
-        !later && self.no_more_bytes()
+        if wanted && self.has_room() {
+            self.incoming.push(bytes);
+            self.choked |= self.incoming.bytes() > self.config.application_max_buffer_size;
+        }
     }
 
-    /// Nothing can be read now. When the transport is over that is the end.
-    fn no_more_bytes(&mut self) -> bool {
-        let Some(cause) = self.ended.take() else {
-            return false;
-        };
-        let mid_frame = matches!(&self.state, State::Open(decoder) if decoder.is_mid_frame());
-        self.over(match cause {
-            EndCause::Clean | EndCause::WebSocketClose { .. } if mid_frame => {
-                DisconnectReason::Protocol(DecodeError::new(DecodeErrorKind::Truncated, 0))
+    /// Whether the driver may hand in more. It does so only when it is asked, unless something is wrong with it; a single
+    /// piece may have any size.
+    pub(super) fn has_room(&mut self) -> bool {
+        let limits = &self.config.limits;
+        let limit = limits.max_incoming_bytes.max(limits.max_message_size);
+        let waiting = self
+            .incoming
+            .bytes()
+            .saturating_add(self.posts.early_bytes());
+        if waiting > limit {
+            self.fail(DisconnectReason::IncomingLimit { waiting, limit });
+        }
+        waiting <= limit
+    }
+
+    /// Reads one message, if there is one to read.
+    pub(super) fn read(&mut self) -> Step {
+        match self.state {
+            State::Open(_) => self.read_open(),
+            State::Greeting(_) => self.held_back(),
+            State::Handshaking(_) => self.read_handshake(),
+            State::Closing(_) | State::Closed => Step::Nothing,
+        }
+    }
+
+    fn read_open(&mut self) -> Step {
+        if self.paused {
+            return self.held_back();
+        }
+        if let Some(event) = self.next_waiting() {
+            return Step::Tell(event);
+        }
+        if self.is_blocked() {
+            return self.held_back();
+        }
+        if let Some(message) = self.ahead.pop() {
+            return self.read_message(message);
+        }
+        match self.next_frame() {
+            Ok(Some(frame)) => self.read_frame(&frame),
+            Ok(None) => self.no_more_bytes(),
+            Err(error) => self.faulty(error),
+        }
+    }
+
+    /// Whether the client has to wait: for a permit, for methods that take items, for room in which to answer it, or because it
+    /// said too much.
+    fn is_blocked(&self) -> bool {
+        self.calls.blocks_reading(!self.questions.is_empty())
+            || self.outbox.is_full()
+            || self.timers.get(Timer::Rate).is_some()
+    }
+
+    /// Nothing is handed out now, and that is not the client's fault, so its timeout stands still. Later there may be more,
+    /// even after the client has left, but not once the transport has failed.
+    fn held_back(&mut self) -> Step {
+        self.stop(Timer::Client);
+        if self.outbox.awaits_ack() {
+            if let step @ (Step::Done | Step::Tell(_)) = self.read_ahead() {
+                return step;
             }
-            EndCause::Clean | EndCause::WebSocketClose { .. } => DisconnectReason::TransportEnded,
-            EndCause::Refused { status } => DisconnectReason::TransportFailed {
+        }
+        match self.link.over() {
+            None => Step::Nothing,
+            Some(EndCause::Clean | EndCause::WebSocketClose { .. }) if self.has_unread() => {
+                Step::Nothing
+            }
+            Some(_) => self.no_more_bytes(),
+        }
+    }
+
+    fn has_unread(&self) -> bool {
+        matches!(self.state, State::Open(_)) || self.paused || !self.incoming.is_empty()
+    }
+
+    /// Nothing is left to be read now. When the transport is over that is the end.
+    fn no_more_bytes(&mut self) -> Step {
+        if self.link.over().is_some() {
+            self.end_of_stream();
+            return Step::Done;
+        }
+        if self.pings && self.timers.get(Timer::Client).is_none() {
+            self.watch_client();
+        }
+        Step::Nothing
+    }
+
+    /// The transport is over and everything was read that can be.
+    pub(super) fn end_of_stream(&mut self) {
+        let Link::Over { cause } = core::mem::replace(&mut self.link, Link::None) else {
+            return;
+        };
+        let cut = self.state.frames().filter(|frames| frames.is_mid_frame());
+        let cut = cut.map(|frames| DecodeError {
+            kind: DecodeErrorKind::Truncated,
+            position: frames.position(),
+        });
+        self.over(match (cause, cut) {
+            (EndCause::Failed { detail }, _) => DisconnectReason::TransportFailed { detail },
+            (EndCause::Refused { status }, _) => DisconnectReason::TransportFailed {
                 detail: format!("refused with status {status}").into(),
             },
-            EndCause::Failed { detail } => DisconnectReason::TransportFailed { detail },
+            (EndCause::Clean | EndCause::WebSocketClose { .. }, Some(error)) => {
+                DisconnectReason::Protocol(error)
+            }
+            (EndCause::Clean | EndCause::WebSocketClose { .. }, None) => {
+                DisconnectReason::TransportEnded
+            }
         });
-        true
     }
 
-    fn read_handshake(&mut self, record: &Bytes) {
-        let agreed = handshake::decode_request(record)
-            .map_err(|_| HANDSHAKE_MALFORMED.to_owned())
-            .and_then(|request| self.agree(&request));
-        match agreed {
-            Ok((protocol, version)) => self.shake_hands(protocol, version),
-            Err(error) => self.refuse_handshake(&error),
+    /// Takes one frame from the pieces that wait.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let Some(frames) = self.state.frames_mut() else {
+            return Ok(None);
+        };
+        let frame = pull(&mut self.incoming, |bytes| frames.decode(bytes));
+        if self.choked || !self.posts.is_empty() {
+            self.make_way();
         }
+        frame
+    }
+
+    /// Something was read: there may be room for more.
+    fn make_way(&mut self) {
+        self.choked &= self.incoming.bytes() > self.config.application_max_buffer_size / 2;
+        self.settle_posts();
+    }
+
+    fn read_frame(&mut self, frame: &Bytes) -> Step {
+        let step = match self.decode(frame) {
+            Ok(Some(message)) if self.is_repetition(&message) => Step::Done,
+            Ok(Some(message)) => self.read_message(message),
+            // Types from the future mean nothing (`SB-11`).
+            Ok(None) => Step::Done,
+            Err(error) => return self.faulty(error),
+        };
+        self.count_message();
+        if self.pings {
+            self.watch_client();
+        }
+        step
+    }
+
+    fn faulty(&mut self, error: DecodeError) -> Step {
+        self.fail(DisconnectReason::Protocol(error));
+        Step::Done
+    }
+
+    /// Decodes a frame, with the position of what is wrong in the whole stream.
+    pub(super) fn decode(&self, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
+        let limits = &self.config.limits;
+        let start = self.state.frames().map_or(0, FrameDecoder::frame_start);
+        self.protocol
+            .decode(Role::Server, frame)
+            .and_then(|message| message.map(|message| within(limits, message)).transpose())
+            .map_err(|error| error.moved_by(start))
+    }
+
+    fn read_message(&mut self, message: HubMessage) -> Step {
+        match message {
+            HubMessage::Invocation(invocation) => self.begin(false, invocation),
+            HubMessage::StreamInvocation(invocation) => self.begin(true, invocation),
+            HubMessage::StreamItem {
+                invocation_id,
+                item,
+                ..
+            } => self.calls.item(&invocation_id, item).into(),
+            HubMessage::Completion {
+                invocation_id,
+                outcome,
+                ..
+            } => self.completed(invocation_id, outcome),
+            HubMessage::CancelInvocation { invocation_id, .. } => self
+                .calls
+                .cancel(&invocation_id)
+                .map_or(Step::Done, |call| Step::Tell(ServerEvent::Cancel { call })),
+            HubMessage::Ping => {
+                self.pings = true;
+                Step::Done
+            }
+            HubMessage::Close { error, .. } => {
+                let error = error.map(|error| (*error).into());
+                self.say_goodbye(DisconnectReason::ClosedByClient { error }, None, false);
+                Step::Done
+            }
+            HubMessage::Ack { sequence_id } => {
+                self.acknowledged(sequence_id);
+                Step::Done
+            }
+            HubMessage::Sequence { sequence_id } => {
+                self.sequence(sequence_id);
+                Step::Done
+            }
+        }
+    }
+
+    /// The end of an upload, or the answer to a question.
+    fn completed(&mut self, id: bytestring::ByteString, outcome: Outcome) -> Step {
+        let error = match &outcome {
+            Outcome::Error(error) => Some((**error).into()),
+            // The end of an upload has no value.
+            Outcome::Void | Outcome::Result(_) => None,
+        };
+        match self.calls.upload_ended(&id, error) {
+            Routed::Nobody => Step::Tell(self.answered(id, outcome)),
+            routed @ (Routed::Now(_) | Routed::Later) => routed.into(),
+        }
+    }
+
+    /// The client was heard of.
+    fn watch_client(&mut self) {
+        let watched = matches!(self.state, State::Open(_)) && self.link.is_kept_alive();
+        self.timers.set(
+            Timer::Client,
+            watched.then(|| self.now.after(self.config.client_timeout_interval)),
+        );
+    }
+
+    /// Counts a message against those that a client may send in a second.
+    pub(super) fn count_message(&mut self) {
+        let Some(most) = self.config.max_messages_per_second else {
+            return;
+        };
+        let (second, messages) = &mut self.rate;
+        if self.now.since(*second) >= SECOND {
+            (*second, *messages) = (self.now, 0);
+        }
+        *messages = messages.saturating_add(1);
+        if *messages >= most {
+            let next = second.after(SECOND);
+            self.timers.set(Timer::Rate, Some(next));
+        }
+    }
+
+    pub(super) fn forget_incoming(&mut self) {
+        self.incoming.clear();
+        self.choked = false;
+    }
+}
+
+/// The handshake.
+impl ServerConnection {
+    fn read_handshake(&mut self) -> Step {
+        let State::Handshaking(decoder) = &mut self.state else {
+            return Step::Nothing;
+        };
+        if matches!(self.link, Link::None) {
+            return Step::Nothing;
+        }
+        let record = pull(&mut self.incoming, |bytes| decoder.decode(bytes));
+        let position = decoder.position();
+        self.make_way();
+        match record {
+            Ok(Some(record)) => match self.agree(&record) {
+                Ok(request) => self.shake_hands(request, position),
+                Err(error) => self.refuse_handshake(&error),
+            },
+            Ok(None) => return Step::Nothing,
+            Err(_) => self.refuse_handshake(HANDSHAKE_CANCELED),
+        }
+        Step::Done
     }
 
     /// The protocol to speak and its version, or the words of the refusal (`SB-3`).
-    fn agree(&self, request: &HandshakeRequest) -> Result<(Protocol, i32), String> {
-        let name = &request.protocol;
+    fn agree(&self, record: &Bytes) -> Result<(Protocol, i32), String> {
+        let HandshakeRequest {
+            protocol: name,
+            version,
+        } = handshake::decode_request(record).map_err(|_| HANDSHAKE_MALFORMED.to_owned())?;
         let protocol =
-            Protocol::from_name(name).filter(|protocol| self.config.protocols.contains(protocol));
+            Protocol::from_name(&name).filter(|protocol| self.config.protocols.contains(protocol));
         let protocol =
             protocol.ok_or_else(|| format!("The protocol '{name}' is not supported."))?;
-        if request.version > Protocol::VERSION {
+        if version > Protocol::VERSION {
             return Err(format!(
-                "The server does not support version {} of the '{name}' protocol.",
-                request.version
+                "The server does not support version {version} of the '{name}' protocol."
             ));
         }
-        Ok((protocol, request.version))
+        let format = protocol.transfer_format();
+        if self
+            .transport
+            .is_some_and(|transport| !transport.formats().contains(&format))
+        {
+            return Err(format!(
+                "Cannot use the '{name}' protocol on the current transport. The transport does not support '{}' transfer format.",
+                format.name()
+            ));
+        }
+        Ok((protocol, version))
     }
 
-    fn shake_hands(&mut self, protocol: Protocol, version: i32) {
+    fn shake_hands(&mut self, (protocol, version): (Protocol, i32), position: u64) {
         // Version 2 says that the client knows Ack and Sequence (`SB-54`, `TR-93`).
-        if self.config.stateful_reconnect && version >= 2 {
+        if self.options.stateful_reconnect
+            && version >= 2
+            && matches!(self.link, Link::WebSocket { .. })
+        {
             self.outbox
                 .enable_replay(self.config.stateful_reconnect_buffer_size);
         }
         self.protocol = protocol;
-        self.state = State::Greeting;
-        self.timers.set(Timer::Handshake, None);
-        self.timers.set(
-            Timer::KeepAlive,
-            Some(self.now.after(self.config.keep_alive_interval)),
-        );
+        self.state = State::Greeting(self.frames(position));
+        self.stop(Timer::Handshake);
+        if self.link.is_kept_alive() {
+            self.start(Timer::KeepAlive, self.config.keep_alive_interval);
+        }
         self.outbox
             .write_control(|out| handshake::encode_response(out, None));
         self.event(ServerEvent::Handshaken { protocol });
+    }
+
+    /// A decoder for messages that begin at this position of the stream.
+    pub(super) fn frames(&self, position: u64) -> FrameDecoder {
+        let limit = self.config.limits.max_message_size;
+        FrameDecoder::with_frame_limit(self.protocol, limit, position)
     }
 
     pub(super) fn refuse_handshake(&mut self, error: &str) {
@@ -131,85 +380,96 @@ impl ServerConnection {
             error: error.into(),
         });
     }
-
-    fn read_frame(&mut self, frame: &Bytes) {
-        match self.protocol.decode(Role::Server, frame) {
-            Ok(message) => {
-                self.read_message(message);
-                self.restart_client_timeout();
-            }
-            Err(error) => self.fail(DisconnectReason::Protocol(error)),
-        }
-    }
-
-    fn read_message(&mut self, message: Option<HubMessage>) {
-        // Types from the future mean nothing (`SB-11`).
-        let Some(message) = message else { return };
-        if self.is_repetition(&message) {
-            return;
-        }
-        let event = match message {
-            HubMessage::Invocation(invocation) => ServerEvent::Invocation {
-                streaming: false,
-                invocation,
-            },
-            HubMessage::StreamInvocation(invocation) => ServerEvent::Invocation {
-                streaming: true,
-                invocation,
-            },
-            HubMessage::StreamItem {
-                invocation_id,
-                item,
-                ..
-            } => ServerEvent::StreamItem {
-                stream_id: invocation_id,
-                item,
-            },
-            HubMessage::Completion {
-                invocation_id,
-                outcome,
-                ..
-            } => ServerEvent::Completion {
-                id: invocation_id,
-                outcome,
-            },
-            HubMessage::CancelInvocation { invocation_id, .. } => {
-                ServerEvent::Cancel { invocation_id }
-            }
-            HubMessage::Ping => {
-                self.pings = true;
-                return;
-            }
-            HubMessage::Close { error, .. } => {
-                let error = error.map(|error| (*error).into());
-                return self.say_goodbye(DisconnectReason::ClosedByClient { error }, None, false);
-            }
-            HubMessage::Ack { sequence_id } => return self.acknowledged(sequence_id),
-            HubMessage::Sequence { sequence_id } => return self.sequence(sequence_id),
-        };
-        self.event(event);
-    }
 }
 
 /// Takes one frame from the pieces that wait.
-pub(super) fn pull<T>(
-    incoming: &mut VecDeque<Bytes>,
-    incoming_bytes: &mut usize,
-    mut decode: impl FnMut(&mut Bytes) -> Result<Option<T>, DecodeError>,
-) -> Result<Option<T>, DecodeError> {
-    while let Some(piece) = incoming.front_mut() {
-        let before = piece.len();
-        let frame = decode(piece);
-        let left = piece.len();
-        *incoming_bytes = incoming_bytes.saturating_sub(before.saturating_sub(left));
-        if left == 0 {
-            incoming.pop_front();
+fn pull(
+    incoming: &mut Incoming,
+    mut decode: impl FnMut(&mut Bytes) -> Result<Option<Bytes>, DecodeError>,
+) -> Result<Option<Bytes>, DecodeError> {
+    while let Some(piece) = incoming.current() {
+        let frame = decode(piece)?;
+        if frame.is_some() {
+            return Ok(frame);
         }
-        match frame {
-            // A decoder that wants more has used up the piece, so the loop ends.
-            Ok(None) if left == 0 => {}
-            done => return done,
+        if !piece.is_empty() {
+            // The decoder wants no more.
+            return Ok(None);
         }
     }
     Ok(None)
+}
+
+/// The message, unless a part of it is larger than it may be.
+fn within(limits: &Limits, message: HubMessage) -> Result<HubMessage, DecodeError> {
+    let (headers, id) = match &message {
+        HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation) => {
+            check_invocation(limits, invocation)?;
+            (&invocation.headers, invocation.invocation_id.as_deref())
+        }
+        HubMessage::StreamItem {
+            headers,
+            invocation_id,
+            ..
+        }
+        | HubMessage::Completion {
+            headers,
+            invocation_id,
+            ..
+        }
+        | HubMessage::CancelInvocation {
+            headers,
+            invocation_id,
+        } => (headers, Some(&**invocation_id)),
+        HubMessage::Ping
+        | HubMessage::Close { .. }
+        | HubMessage::Ack { .. }
+        | HubMessage::Sequence { .. } => return Ok(message),
+    };
+    check_length("invocationId", id.unwrap_or_default(), limits.max_id_length)?;
+    check_headers(headers, limits.max_headers)?;
+    Ok(message)
+}
+
+fn check_invocation(limits: &Limits, invocation: &Invocation) -> Result<(), DecodeError> {
+    check_length("target", &invocation.target, limits.max_target_length)?;
+    check_count(
+        "stream ids",
+        invocation.stream_ids.len(),
+        limits.max_stream_ids,
+    )?;
+    invocation
+        .stream_ids
+        .iter()
+        .try_for_each(|id| check_length("streamIds", id, limits.max_id_length))
+}
+
+fn check_headers(headers: &Headers, limit: usize) -> Result<(), DecodeError> {
+    check_count("headers", headers.len(), limit)
+}
+
+fn check_length(member: &'static str, text: &str, limit: usize) -> Result<(), DecodeError> {
+    if text.len() <= limit {
+        return Ok(());
+    }
+    let (size, limit) = (text.len() as u64, limit as u64);
+    let kind = DecodeErrorKind::TooLong {
+        member,
+        size,
+        limit,
+    };
+    Err(DecodeError::new(kind, 0))
+}
+
+fn check_count(members: &'static str, count: usize, limit: usize) -> Result<(), DecodeError> {
+    if count <= limit {
+        return Ok(());
+    }
+    let (count, limit) = (count as u64, limit as u64);
+    let kind = DecodeErrorKind::TooMany {
+        members,
+        count,
+        limit,
+    };
+    Err(DecodeError::new(kind, 0))
 }

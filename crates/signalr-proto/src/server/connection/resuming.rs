@@ -1,121 +1,148 @@
 //! Stateful reconnect: how a connection outlives its WebSocket (`transports`, section 11).
 
-use bytes::Bytes;
+use std::collections::VecDeque;
 
-use super::reading::pull;
-use super::{ServerConnection, State, Timer};
-use crate::codec::frame::FrameDecoder;
-use crate::codec::{HubMessage, Role};
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::link::Link;
+use super::reading::Step;
+use super::{ServerConnection, Timer};
+use crate::codec::HubMessage;
 use crate::replay::Inbound;
-use crate::server::{DisconnectReason, ServerAction, ServerEvent, ServerOutput};
-use crate::time::Instant;
-use crate::transport::EndCause;
+use crate::server::answers::text;
+use crate::server::{Arrival, DisconnectReason, ServerAction, ServerEvent};
+use crate::transport::{EndCause, OpId};
+
+/// Messages that were read in search of an Ack, and wait for their turn.
+#[derive(Default)]
+pub(super) struct Ahead {
+    messages: VecDeque<(HubMessage, usize)>,
+    bytes: usize,
+}
+
+impl Ahead {
+    pub(super) fn pop(&mut self) -> Option<HubMessage> {
+        let (message, size) = self.messages.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(size);
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    fn push(&mut self, message: HubMessage, size: usize) {
+        self.messages.push_back((message, size));
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// Stateful reconnect.
 impl ServerConnection {
     /// Whether another WebSocket of the same client may take the place of the present one, or of the one that was lost.
     #[must_use]
     pub const fn can_resume(&self) -> bool {
-        self.outbox.is_replay_enabled() && self.is_open() && self.ended.is_none()
+        self.outbox.is_replay_enabled()
+            && self.is_open()
+            && matches!(self.link, Link::WebSocket { .. } | Link::Lost { .. })
     }
 
     /// Whether the WebSocket is lost and the client may come back with another one.
     #[must_use]
     pub const fn is_detached(&self) -> bool {
-        self.detached.is_some()
+        matches!(self.link, Link::Lost { .. })
+    }
+
+    /// Another WebSocket of the same client came.
+    pub(super) fn web_socket_returned(&mut self, arrival: Arrival) {
+        if self.can_resume() && self.must_apply(&arrival) {
+            return self.apply(arrival);
+        }
+        self.follow_expiry(&arrival);
+        self.resume(arrival.op);
     }
 
     /// Goes on with a new WebSocket of the same client. If there is still an old one, the client is not at its other end any
-    /// more: close it, and report nothing about it from here on.
-    ///
-    /// `false` when the connection [cannot go on](Self::can_resume): refuse the new WebSocket with 404 then (`TR-91`).
-    #[must_use = "a WebSocket that was not taken must be refused"]
-    pub fn attach(&mut self, now: Instant) -> bool {
-        self.advance(now);
+    /// more (`TR-92`).
+    pub(super) fn resume(&mut self, op: OpId) {
         if !self.can_resume() {
-            return false;
+            return self.respond(op, text(StatusCode::NO_CONTENT, ""));
+        }
+        if let Link::WebSocket { op } = self.link {
+            self.action(if self.outbox.is_in_flight() {
+                ServerAction::Abort { op }
+            } else {
+                ServerAction::Close { op, code: 1000 }
+            });
         }
         self.forget_unread();
-        self.detached = None;
-        self.timers.set(Timer::Send, None);
-        self.timers.set(Timer::Disconnect, None);
+        self.link = Link::WebSocket { op };
+        self.stop(Timer::Send);
+        self.stop(Timer::Disconnect);
         let protocol = self.protocol;
         self.outbox.hold();
         self.outbox
             .resume(|out, id| protocol.encode_sequence(out, id));
         self.inbound.resume();
         self.schedule_ack();
+        self.action(ServerAction::Accept { op });
         self.event(ServerEvent::Resumed);
-        true
-    }
-
-    /// Ends the connection and its transport at once, without a word and without a way back (`SB-59`).
-    pub fn abort(&mut self, now: Instant) {
-        self.advance(now);
-        if !self.is_closed() {
-            self.abort_with(DisconnectReason::ClosedByServer);
-        }
     }
 
     /// The WebSocket is lost without a word. Everything else goes on for a while.
     pub(super) fn detach(&mut self, cause: EndCause) {
-        if self.is_detached() {
-            return;
-        }
         self.outbox.hold();
-        self.timers.set(Timer::Send, None);
-        self.timers.set(
-            Timer::Disconnect,
-            Some(self.now.after(self.config.disconnect_timeout)),
-        );
-        self.detached = Some(cause.clone());
+        self.stop(Timer::Send);
+        self.start(Timer::Disconnect, self.config.disconnect_timeout);
+        self.link = Link::Lost {
+            cause: cause.clone(),
+        };
         self.event(ServerEvent::Detached { cause });
-    }
-
-    /// The client does not take what is sent, perhaps because it is elsewhere already.
-    pub(super) fn send_timed_out(&mut self) {
-        let timeout = self.config.send_timeout;
-        if !self.can_resume() {
-            return self.abort_with(DisconnectReason::SendTimeout { timeout });
-        }
-        self.outputs
-            .push_back(ServerOutput::Action(ServerAction::Abort));
-        self.detach(EndCause::Failed {
-            detail: format!("the client took no data for {timeout:?}").into(),
-        });
-    }
-
-    /// The client did not come back.
-    pub(super) fn give_up_waiting(&mut self) {
-        if let Some(cause) = self.detached.take() {
-            self.give_up(cause);
-        }
     }
 
     /// What the old WebSocket brought and nobody has looked at yet. The client will say it again, as it was not acknowledged;
     /// only Acks count, for not every client repeats those.
     fn forget_unread(&mut self) {
-        while let Some(frame) = self.unread_frame() {
-            if let Ok(Some(HubMessage::Ack { sequence_id })) =
-                self.protocol.decode(Role::Server, &frame)
-            {
+        while let Ok(Some(frame)) = self.next_frame() {
+            if let Ok(Some(HubMessage::Ack { sequence_id })) = self.decode(&frame) {
                 self.acknowledged(sequence_id);
             }
         }
-        if let State::Open(decoder) = &mut self.state {
-            *decoder = FrameDecoder::new(self.protocol, self.config.limits.max_message_size);
+        let frames = self.frames(0);
+        if let Some(old) = self.state.frames_mut() {
+            *old = frames;
         }
         self.forget_incoming();
     }
 
-    fn unread_frame(&mut self) -> Option<Bytes> {
-        let State::Open(decoder) = &mut self.state else {
-            return None;
-        };
-        let decode = |bytes: &mut Bytes| decoder.decode(bytes);
-        pull(&mut self.incoming, &mut self.incoming_bytes, decode)
-            .ok()
-            .flatten()
+    /// Reads one message in search of an Ack, without which neither answers nor other messages can be written, so that what
+    /// stands before it is not waited for in vain.
+    pub(super) fn read_ahead(&mut self) -> Step {
+        if self.ahead.bytes > self.config.limits.max_incoming_bytes {
+            return Step::Nothing;
+        }
+        match self.next_frame() {
+            Ok(Some(frame)) => self.note_ahead(&frame),
+            Ok(None) => return Step::Nothing,
+            Err(error) => self.fail(DisconnectReason::Protocol(error)),
+        }
+        Step::Done
+    }
+
+    fn note_ahead(&mut self, frame: &Bytes) {
+        match self.decode(frame) {
+            Ok(Some(HubMessage::Ack { sequence_id })) => self.acknowledged(sequence_id),
+            Ok(Some(HubMessage::Sequence { sequence_id })) => self.sequence(sequence_id),
+            Ok(Some(message)) if self.is_repetition(&message) => {}
+            Ok(Some(message)) => self.ahead.push(message, frame.len()),
+            Ok(None) => {}
+            Err(error) => self.fail(DisconnectReason::Protocol(error)),
+        }
+        self.count_message();
     }
 
     pub(super) fn acknowledged(&mut self, sequence_id: u64) {
@@ -145,8 +172,7 @@ impl ServerConnection {
 
     fn schedule_ack(&mut self) {
         if self.inbound.is_ack_due() && self.timers.get(Timer::Ack).is_none() {
-            self.timers
-                .set(Timer::Ack, Some(self.now.after(Inbound::ACK_DELAY)));
+            self.start(Timer::Ack, Inbound::ACK_DELAY);
         }
     }
 

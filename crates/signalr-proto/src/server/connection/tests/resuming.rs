@@ -138,6 +138,7 @@ fn without_the_feature_or_with_version_1_nothing_is_numbered_and_nothing_resumed
 fn a_client_that_does_not_come_back_is_given_up_after_the_disconnect_timeout() {
     let mut test = stateful();
     test.input(ServerInput::Ended {
+        op: test.socket,
         cause: EndCause::Failed {
             detail: "reset".into(),
         },
@@ -165,6 +166,7 @@ fn a_client_that_takes_its_leave_does_not_come_back() {
     let mut test = stateful();
     test.lose();
     test.input(ServerInput::Ended {
+        op: test.socket,
         cause: EndCause::Clean,
     });
     assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));

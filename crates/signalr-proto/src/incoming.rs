@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 /// Chunks in the order they came. The usual single one is held without an allocation.
 #[derive(Default)]
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     current: Bytes,
     later: VecDeque<Bytes>,
     later_bytes: usize,
 }
 
 impl Incoming {
-    pub(super) fn push(&mut self, chunk: Bytes) {
+    pub(crate) fn push(&mut self, chunk: Bytes) {
         if self.current.is_empty() && self.later.is_empty() {
             self.current = chunk;
         } else {
@@ -23,7 +23,7 @@ impl Incoming {
     }
 
     /// The chunk to read on; none when all is read.
-    pub(super) fn current(&mut self) -> Option<&mut Bytes> {
+    pub(crate) fn current(&mut self) -> Option<&mut Bytes> {
         if self.current.is_empty() {
             self.current = self.later.pop_front()?;
             self.later_bytes -= self.current.len();
@@ -34,20 +34,20 @@ impl Incoming {
         Some(&mut self.current)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.current.len().saturating_add(self.later_bytes)
     }
 
     /// Whether more than one chunk waits.
-    pub(super) fn is_piling_up(&self) -> bool {
+    pub(crate) fn is_piling_up(&self) -> bool {
         !self.later.is_empty()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.current.is_empty() && self.later.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }

@@ -1,169 +1,12 @@
-use core::time::Duration;
+//! The machine on a WebSocket.
 
 use super::*;
-use crate::codec::{Outcome, Payload};
-use crate::error::DecodeErrorKind;
-use crate::limits::Limits;
-use crate::server::ServerConfig;
-use crate::transport::WsMessage;
-
-mod resuming;
-
-/// A machine, the virtual clock, and what the machine has said.
-struct Test {
-    machine: ServerConnection,
-    now: Instant,
-    sent: Vec<u8>,
-    binary: Option<bool>,
-    events: Vec<ServerEvent>,
-    closed: Option<u16>,
-    aborted: bool,
-    deadline: Option<Instant>,
-    /// Whether the transport takes what is sent.
-    takes: bool,
-}
-
-impl Test {
-    fn new(config: ServerConfig) -> Self {
-        let machine = ServerConnection::new(config, Instant::ZERO);
-        Self {
-            machine,
-            now: Instant::ZERO,
-            sent: Vec::new(),
-            binary: None,
-            events: Vec::new(),
-            closed: None,
-            aborted: false,
-            deadline: None,
-            takes: true,
-        }
-    }
-
-    /// Past the handshake, welcomed, nothing noted.
-    fn open() -> Self {
-        Self::open_with(ServerConfig::default())
-    }
-
-    fn open_with(config: ServerConfig) -> Self {
-        let mut test = Self::new(config);
-        test.receive(HANDSHAKE);
-        test.machine.accept(test.now);
-        test.poll();
-        test.sent.clear();
-        test.events.clear();
-        test
-    }
-
-    fn poll(&mut self) {
-        loop {
-            match self.machine.poll_output() {
-                ServerOutput::Action(ServerAction::Send { message }) => self.take(message),
-                ServerOutput::Action(ServerAction::Close { code }) => self.closed = Some(code),
-                ServerOutput::Action(ServerAction::Abort) => self.aborted = true,
-                ServerOutput::Event(event) => self.events.push(event),
-                ServerOutput::Wait(deadline) => {
-                    self.deadline = deadline;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, message: WsMessage) {
-        let bytes = match message {
-            WsMessage::Text(bytes) => {
-                self.binary = Some(false);
-                bytes
-            }
-            WsMessage::Binary(bytes) => {
-                self.binary = Some(true);
-                bytes
-            }
-            WsMessage::Close(_) => panic!("close frames are an action of their own"),
-        };
-        self.sent.extend_from_slice(&bytes);
-        if self.takes {
-            self.machine.handle_input(self.now, ServerInput::Sent);
-        }
-    }
-
-    fn input(&mut self, input: ServerInput) {
-        self.machine.handle_input(self.now, input);
-        self.poll();
-    }
-
-    fn receive(&mut self, bytes: &[u8]) {
-        self.input(ServerInput::Received {
-            bytes: Bytes::copy_from_slice(bytes),
-        });
-    }
-
-    fn receive_json(&mut self, records: &[&str]) {
-        let bytes: Vec<u8> = records
-            .iter()
-            .flat_map(|record| [record.as_bytes(), &[0x1e]].concat())
-            .collect();
-        self.receive(&bytes);
-    }
-
-    /// Lets the time pass from deadline to deadline.
-    fn wait(&mut self, duration: Duration) {
-        let end = self.now.after(duration);
-        while let Some(deadline) = self.deadline.filter(|deadline| *deadline <= end) {
-            assert!(deadline >= self.now, "a deadline in the past");
-            self.now = deadline;
-            self.input(ServerInput::Timeout);
-        }
-        self.now = end;
-        self.input(ServerInput::Timeout);
-    }
-
-    fn sent(&mut self) -> String {
-        String::from_utf8(std::mem::take(&mut self.sent))
-            .unwrap()
-            .replace('\u{1e}', "|")
-    }
-
-    fn reason(&self) -> Option<&DisconnectReason> {
-        match self.events.last() {
-            Some(ServerEvent::Closed { reason }) => Some(reason),
-            _ => None,
-        }
-    }
-
-    fn end(&mut self, code: u16) {
-        self.input(ServerInput::Ended {
-            cause: EndCause::WebSocketClose {
-                code,
-                reason: Box::default(),
-            },
-        });
-    }
-
-    fn targets(&self) -> Vec<&str> {
-        fn target(event: &ServerEvent) -> Option<&str> {
-            if let ServerEvent::Invocation { invocation, .. } = event {
-                Some(&invocation.target)
-            } else {
-                None
-            }
-        }
-        self.events.iter().filter_map(target).collect()
-    }
-}
-
-const HANDSHAKE: &[u8] = b"{\"protocol\":\"json\",\"version\":1}\x1e";
-const PING: &str = r#"{"type":6}"#;
-const CALL: &str = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}"#;
-const CLOSED: &str =
-    r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}|"#;
-const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_handshake_cut_anywhere_is_answered_and_messages_wait_for_acceptance() {
     let stream = [HANDSHAKE, CALL.as_bytes(), b"\x1e"].concat();
     for cut in 0..stream.len() {
-        let mut test = Test::new(ServerConfig::default());
+        let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
         let (one, two) = stream.split_at(cut);
         test.receive(one);
         test.receive(two);
@@ -198,10 +41,10 @@ fn handshakes_are_refused_in_the_official_words() {
         ("", malformed),
     ];
     for (request, response) in rows {
-        let mut test = Test::new(ServerConfig::default());
+        let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
         test.receive_json(&[request, CALL]);
         assert_eq!(test.sent(), response);
-        assert_eq!(test.closed, Some(1000));
+        assert_eq!(test.actions(), ["Close 1 1000"]);
         assert!(
             matches!(
                 test.reason(),
@@ -215,10 +58,10 @@ fn handshakes_are_refused_in_the_official_words() {
 
 #[test]
 fn messagepack_is_answered_in_binary_whatever_the_client_sends() {
-    let mut test = Test::new(ServerConfig::default());
+    let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
     test.receive(b"{\"protocol\":\"messagepack\",\"version\":1}\x1e");
     assert_eq!((test.sent().as_str(), test.binary), ("{}|", Some(true)));
-    test.machine.close(test.now, None, false);
+    test.machine.close(test.now, false);
     test.poll();
     assert_eq!(test.sent, [0x04, 0x93, 0x07, 0xc0, 0xc2]);
 }
@@ -239,21 +82,27 @@ fn a_protocol_that_is_not_offered_is_refused() {
 #[test]
 fn a_handshake_that_is_late_or_too_long_is_cancelled() {
     let cancelled = r#"{"error":"Handshake was canceled."}|"#;
-    let mut test = Test::new(ServerConfig::default());
+    let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
     test.receive(b"{");
     test.wait(Duration::from_millis(14_999));
     assert_eq!(test.sent(), "");
     test.wait(Duration::from_millis(1));
-    assert_eq!((test.sent().as_str(), test.closed), (cancelled, Some(1000)));
+    assert_eq!(
+        (test.sent().as_str(), test.actions()),
+        (cancelled, vec!["Close 1 1000".to_owned()])
+    );
 
-    let mut test = Test::new(ServerConfig::default());
+    let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
     test.receive(&[b' '; 20_000]);
-    assert_eq!((test.sent().as_str(), test.closed), (cancelled, Some(1000)));
+    assert_eq!(
+        (test.sent().as_str(), test.actions()),
+        (cancelled, vec!["Close 1 1000".to_owned()])
+    );
 }
 
 #[test]
 fn a_client_that_leaves_before_its_handshake_is_told_nothing() {
-    let mut test = Test::new(ServerConfig::default());
+    let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
     test.receive(b"{");
     test.end(1001);
     assert!(test.sent.is_empty());
@@ -289,7 +138,7 @@ fn no_ping_piles_up_behind_a_send_that_is_under_way() {
     test.sent.clear();
     test.wait(50 * SECOND);
     test.takes = true;
-    test.input(ServerInput::Sent);
+    test.input(ServerInput::Sent { op: test.socket });
     assert_eq!(test.sent(), "");
 }
 
@@ -311,7 +160,10 @@ fn the_client_timeout_is_armed_by_a_ping_and_restarted_by_any_message() {
     assert_eq!(test.reason(), None);
     test.sent.clear();
     test.wait(SECOND);
-    assert_eq!((test.sent().as_str(), test.closed), (CLOSED, Some(1000)));
+    assert_eq!(
+        (test.sent().as_str(), test.actions()),
+        (CLOSED, vec!["Close 1 1000".to_owned()])
+    );
     assert_eq!(
         test.reason(),
         Some(&DisconnectReason::ClientTimeout {
@@ -343,8 +195,13 @@ fn a_message_received_in_time_counts_even_when_the_timeout_is_seen_first() {
     test.now = test.now.after(30 * SECOND);
     let bytes = Bytes::from_static(b"{\"type\":6}\x1e");
     test.machine.handle_input(test.now, ServerInput::Timeout);
-    test.machine
-        .handle_input(test.now, ServerInput::Received { bytes });
+    test.machine.handle_input(
+        test.now,
+        ServerInput::Received {
+            op: test.socket,
+            bytes,
+        },
+    );
     test.poll();
     assert_eq!(test.reason(), None);
 }
@@ -359,7 +216,10 @@ fn the_limit_counts_the_message_without_its_separator() {
     test.receive_json(&[&call(32_768)]);
     assert_eq!(test.targets(), ["T"]);
     test.receive_json(&[&call(32_769)]);
-    assert_eq!((test.sent().as_str(), test.closed), (CLOSED, Some(1000)));
+    assert_eq!(
+        (test.sent().as_str(), test.actions()),
+        (CLOSED, vec!["Close 1 1000".to_owned()])
+    );
     assert!(
         matches!(test.reason(), Some(DisconnectReason::Protocol(error)) if matches!(error.kind, DecodeErrorKind::TooLarge { .. }))
     );
@@ -375,16 +235,16 @@ fn every_row_of_the_close_table() {
         let mut test = Test::open();
         act(&mut test);
         test.poll();
-        assert_eq!(test.closed, Some(1000));
+        assert_eq!(test.actions(), ["Close 1 1000"]);
         (test.sent(), test.reason().unwrap().is_error())
     };
     let row = |text: &str, error: bool| (text.to_owned(), error);
     assert_eq!(
-        close(|test| test.machine.close(test.now, None, false)),
+        close(|test| test.machine.close(test.now, false)),
         row(r#"{"type":7}|"#, false)
     );
     assert_eq!(
-        close(|test| test.machine.close(test.now, None, true)),
+        close(|test| test.machine.close(test.now, true)),
         row(r#"{"type":7,"allowReconnect":true}|"#, false)
     );
     assert_eq!(
@@ -415,7 +275,7 @@ fn every_row_of_the_close_table() {
 fn nothing_but_close_is_written_after_a_close() {
     let mut test = Test::open();
     test.machine.send(test.now, "Before", &()).unwrap();
-    test.machine.close(test.now, None, false);
+    test.machine.close(test.now, false);
     assert_eq!(
         test.machine.send(test.now, "After", &()),
         Err(SendError::NotConnected)
@@ -460,7 +320,7 @@ fn a_transport_that_takes_nothing_is_cut_after_the_send_timeout() {
 fn closing_takes_no_longer_than_the_close_timeout() {
     let mut test = Test::open();
     test.takes = false;
-    test.machine.close(test.now, None, true);
+    test.machine.close(test.now, true);
     test.poll();
     test.wait(5 * SECOND);
     assert!(test.aborted);
@@ -487,7 +347,7 @@ fn senders_are_turned_away_while_too_much_waits_and_told_of_room() {
         Err(SendError::Full { .. })
     ));
     test.takes = true;
-    test.input(ServerInput::Sent);
+    test.input(ServerInput::Sent { op: test.socket });
     assert_eq!(test.events, [ServerEvent::Writable]);
     assert_eq!(test.machine.send(test.now, "Hi", &()), Ok(()));
 }
@@ -498,12 +358,14 @@ fn what_came_before_the_end_of_the_transport_is_still_handed_out() {
     test.machine.handle_input(
         test.now,
         ServerInput::Received {
+            op: test.socket,
             bytes: Bytes::from(format!("{CALL}\u{1e}{CALL}\u{1e}")),
         },
     );
     test.machine.handle_input(
         test.now,
         ServerInput::Ended {
+            op: test.socket,
             cause: EndCause::Clean,
         },
     );
@@ -532,6 +394,7 @@ fn what_waits_when_the_client_leaves_is_handed_out_later_and_lost_when_the_trans
     test.receive_json(&[CALL]);
     test.end(1000);
     test.input(ServerInput::Ended {
+        op: test.socket,
         cause: EndCause::Failed {
             detail: "cut".into(),
         },
@@ -558,6 +421,7 @@ fn an_end_within_a_message_is_an_error() {
 fn a_broken_transport_is_an_error_and_an_abandoned_one_is_not() {
     let mut test = Test::open();
     test.input(ServerInput::Ended {
+        op: test.socket,
         cause: EndCause::Failed {
             detail: "reset".into(),
         },
@@ -658,7 +522,7 @@ fn a_driver_that_hands_in_more_than_it_takes_is_stopped() {
 
 #[test]
 fn debug_output_shows_no_payloads() {
-    let mut test = Test::new(ServerConfig::default());
+    let mut test = Test::web_socket(ServerConfig::default(), ConnectionOptions::default());
     test.receive(b"canary");
     assert!(!format!("{:?}", test.machine).contains("canary"));
 }

@@ -1,0 +1,89 @@
+//! Answers to requests, as the official server writes them (`server-behaviour`, section 12).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::api::{Arrival, Port};
+
+/// A short text, or none.
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    whole(status, "text/plain", Bytes::from_static(body.as_bytes()))
+}
+
+/// A code of refresh requests: `{"error":"refresh_disabled"}`.
+pub(super) fn refresh_error(status: StatusCode, code: &str) -> Response<Bytes> {
+    let body = format!("{{\"error\":\"{code}\"}}");
+    whole(status, "application/json", body.into())
+}
+
+/// An answer to a poll, which no cache may keep (`TR-64`).
+pub(super) fn poll(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    not_cached(whole(status, content_type, body))
+}
+
+/// To a request for another transport than the one the connection has.
+pub(super) fn other_transport() -> Response<Bytes> {
+    text(
+        StatusCode::BAD_REQUEST,
+        "Cannot change transports mid-connection",
+    )
+}
+
+/// Adds the headers of every answer to a poll.
+pub(super) fn not_cached(mut response: Response<Bytes>) -> Response<Bytes> {
+    add(response.headers_mut(), &NO_CACHE);
+    response
+}
+
+/// The head of an event stream (`TR-50`).
+pub(super) fn event_stream() -> Response<()> {
+    let mut head = Response::new(());
+    add(head.headers_mut(), &EVENT_STREAM);
+    head
+}
+
+const NO_CACHE: [(header::HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-cache, no-store"),
+    (header::PRAGMA, "no-cache"),
+    (header::EXPIRES, "Thu, 01 Jan 1970 00:00:00 GMT"),
+];
+
+const EVENT_STREAM: [(header::HeaderName, &str); 4] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-cache,no-store"),
+    (header::PRAGMA, "no-cache"),
+    (header::CONTENT_ENCODING, "identity"),
+];
+
+fn add(headers: &mut HeaderMap, more: &[(header::HeaderName, &'static str)]) {
+    for (name, value) in more {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+pub(super) fn whole(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+impl Arrival {
+    /// The answer when the connection is gone meanwhile.
+    #[must_use]
+    pub fn gone(&self) -> Response<Bytes> {
+        match self.port {
+            Port::Poll => not_cached(text(StatusCode::NOT_FOUND, "")),
+            Port::Refresh => refresh_error(StatusCode::NOT_FOUND, "connection_not_found"),
+            Port::WebSocket | Port::Events | Port::Post | Port::Delete => {
+                text(StatusCode::NOT_FOUND, "")
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! POSTs of the client's messages (`transports`, section 7.3). They are read one after the other, so that their pieces do not mix.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::link::Link;
+use super::{ServerConnection, State};
+use crate::server::Arrival;
+use crate::server::answers::text;
+use crate::transport::OpId;
+
+/// POSTs under way, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Posts {
+    waiting: VecDeque<Post>,
+    /// Bytes of those whose turn has not come, which nobody asked for.
+    early_bytes: usize,
+}
+
+struct Post {
+    op: OpId,
+    /// What came before its turn.
+    early: Vec<Bytes>,
+    complete: bool,
+}
+
+impl Posts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn holds(&self, op: OpId) -> bool {
+        self.waiting.iter().any(|post| post.op == op)
+    }
+
+    /// The POST whose bytes are wanted.
+    pub(super) fn wanted(&self) -> Option<OpId> {
+        let first = self.waiting.front()?;
+        (!first.complete).then_some(first.op)
+    }
+
+    pub(super) const fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
+    /// Notes a piece of a body. Gives it back when it is its turn.
+    fn take(&mut self, op: OpId, bytes: Bytes, last: bool) -> Option<Bytes> {
+        let first = self.waiting.front().is_some_and(|post| post.op == op);
+        let post = self.waiting.iter_mut().find(|post| post.op == op)?;
+        if post.complete {
+            return None;
+        }
+        post.complete = last;
+        if first {
+            return Some(bytes);
+        }
+        self.early_bytes = self.early_bytes.saturating_add(bytes.len());
+        post.early.push(bytes);
+        None
+    }
+
+    /// The first is done with. What came early of the next one is for its turn now.
+    fn shift(&mut self) -> Vec<Bytes> {
+        self.waiting.pop_front();
+        let Some(next) = self.waiting.front_mut() else {
+            self.waiting = VecDeque::new();
+            return Vec::new();
+        };
+        let early = core::mem::take(&mut next.early);
+        let bytes: usize = early.iter().map(Bytes::len).sum();
+        self.early_bytes = self.early_bytes.saturating_sub(bytes);
+        early
+    }
+}
+
+impl ServerConnection {
+    pub(super) fn post_arrived(&mut self, arrival: &Arrival) {
+        let refused = match self.link {
+            Link::WebSocket { .. } | Link::Lost { .. } => Some(text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "POST requests are not allowed for WebSocket connections.",
+            )),
+            Link::None | Link::Events { .. } | Link::Polls(_) | Link::Over { .. } => {
+                match self.state {
+                    State::Closing(_) | State::Closed => Some(arrival.gone()),
+                    State::Handshaking(_) | State::Greeting(_) | State::Open(_) => {
+                        (self.posts.waiting.len() >= self.config.max_posts)
+                            .then(|| text(StatusCode::TOO_MANY_REQUESTS, ""))
+                    }
+                }
+            }
+        };
+        if let Some(response) = refused {
+            return self.respond(arrival.op, response);
+        }
+        self.posts.waiting.push_back(Post {
+            op: arrival.op,
+            early: Vec::new(),
+            complete: false,
+        });
+    }
+
+    pub(super) fn posted(&mut self, op: OpId, bytes: Bytes, last: bool) {
+        if !self.has_room() {
+            return;
+        }
+        if let Some(bytes) = self.posts.take(op, bytes, last) {
+            self.received(bytes);
+        }
+        self.settle_posts();
+    }
+
+    /// The client left its POST. What came of it stays, as it may have been read.
+    pub(super) fn post_left(&mut self, op: OpId) {
+        if self.posts.waiting.front().is_some_and(|post| post.op == op) {
+            self.next_post();
+        } else if let Some(index) = self.posts.waiting.iter().position(|post| post.op == op) {
+            if let Some(post) = self.posts.waiting.remove(index) {
+                let bytes: usize = post.early.iter().map(Bytes::len).sum();
+                self.posts.early_bytes = self.posts.early_bytes.saturating_sub(bytes);
+            }
+        }
+        self.settle_posts();
+    }
+
+    /// Answers the POSTs that were taken, as soon as not too much of them waits to be read (`TR-70`).
+    pub(super) fn settle_posts(&mut self) {
+        while self.incoming.bytes() <= self.config.application_max_buffer_size {
+            let Some(Post {
+                op, complete: true, ..
+            }) = self.posts.waiting.front()
+            else {
+                return;
+            };
+            self.respond(*op, text(StatusCode::OK, ""));
+            self.next_post();
+        }
+    }
+
+    fn next_post(&mut self) {
+        for bytes in self.posts.shift() {
+            self.received(bytes);
+        }
+    }
+
+    /// Nothing is read any more.
+    pub(super) fn refuse_posts(&mut self) {
+        let posts = core::mem::take(&mut self.posts);
+        for post in posts.waiting {
+            self.respond(post.op, text(StatusCode::NOT_FOUND, ""));
+        }
+    }
+}

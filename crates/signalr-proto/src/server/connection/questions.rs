@@ -1,0 +1,83 @@
+//! Calls of the client's methods that it has to answer (`server-behaviour`, section 7).
+
+use std::collections::BTreeSet;
+
+use bytestring::ByteString;
+
+use super::{ServerConnection, State};
+use crate::codec::{HubArguments, Outcome};
+use crate::error::SendError;
+use crate::server::ServerEvent;
+use crate::time::Instant;
+
+/// The ids of the questions whose answer is awaited.
+#[derive(Default)]
+pub(super) struct Questions(BTreeSet<Box<str>>);
+
+impl Questions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Questions to the client.
+impl ServerConnection {
+    /// Calls a method of the client, which answers with a [`ServerEvent::Answer`] of this `id`.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send), and before the client is [accepted](Self::accept): [`SendError::NotWelcomed`].
+    pub fn ask<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        id: &str,
+        target: &str,
+        arguments: &A,
+    ) -> Result<(), SendError> {
+        self.may_ask(now)?;
+        self.invocation(now, Some(id), target, arguments)?;
+        self.questions.0.insert(id.into());
+        Ok(())
+    }
+
+    /// Sends a whole invocation with this `id` that was encoded before, for this connection's protocol: see
+    /// [`ask`](Self::ask).
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub fn ask_frame(&mut self, now: Instant, id: &str, frame: &[u8]) -> Result<(), SendError> {
+        self.may_ask(now)?;
+        self.send_frame(now, frame)?;
+        self.questions.0.insert(id.into());
+        Ok(())
+    }
+
+    /// Nobody waits for the answer to this question any more: if it comes it is a [`ServerEvent::UnknownAnswer`].
+    pub fn forget_question(&mut self, now: Instant, id: &str) {
+        self.advance(now);
+        self.questions.0.remove(id);
+    }
+
+    fn may_ask(&mut self, now: Instant) -> Result<(), SendError> {
+        self.advance(now);
+        match self.state {
+            State::Greeting(_) if self.is_open() => Err(SendError::NotWelcomed),
+            State::Handshaking(_)
+            | State::Greeting(_)
+            | State::Open(_)
+            | State::Closing(_)
+            | State::Closed => Ok(()),
+        }
+    }
+
+    pub(super) fn answered(&mut self, id: ByteString, outcome: Outcome) -> ServerEvent {
+        if self.questions.0.remove(&*id) {
+            ServerEvent::Answer { id, outcome }
+        } else {
+            ServerEvent::UnknownAnswer { id }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The machine under a virtual clock.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::*;
+use crate::codec::{Invocation, Payload};
+use crate::error::{DecodeErrorKind, SendError};
+use crate::limits::Limits;
+use crate::server::{CallId, CallOutcome, Failure, Refusal};
+use crate::transport::WsMessage;
+
+mod resuming;
+mod web_socket;
+
+/// A machine, the virtual clock, and what the machine has said.
+struct Test {
+    machine: ServerConnection,
+    now: Instant,
+    /// The name of the next request.
+    next_op: u32,
+    /// The WebSocket, or the event stream.
+    socket: OpId,
+    sent: Vec<u8>,
+    binary: Option<bool>,
+    events: Vec<ServerEvent>,
+    /// Every action apart from messages that were sent, in order.
+    actions: Vec<String>,
+    responses: VecDeque<(OpId, Response<Bytes>)>,
+    deadline: Option<Instant>,
+    /// Whether the transport takes what is sent.
+    takes: bool,
+}
+
+impl Test {
+    /// Nothing has come yet.
+    fn new(config: ServerConfig, options: ConnectionOptions) -> Self {
+        let machine = ServerConnection::new(config, options, Instant::ZERO);
+        let mut test = Self {
+            machine,
+            now: Instant::ZERO,
+            next_op: 1,
+            socket: OpId::new(0),
+            sent: Vec::new(),
+            binary: None,
+            events: Vec::new(),
+            actions: Vec::new(),
+            responses: VecDeque::new(),
+            deadline: None,
+            takes: true,
+        };
+        test.poll();
+        test
+    }
+
+    /// With a WebSocket, before the handshake.
+    fn web_socket(config: ServerConfig, options: ConnectionOptions) -> Self {
+        let mut test = Self::new(config, options);
+        test.socket = test.arrive(Port::WebSocket);
+        assert_eq!(test.actions(), ["Accept 1"]);
+        test
+    }
+
+    /// Past the handshake, welcomed, nothing noted.
+    fn open() -> Self {
+        Self::open_with(ServerConfig::default())
+    }
+
+    fn open_with(config: ServerConfig) -> Self {
+        let mut test = Self::web_socket(config, ConnectionOptions::default());
+        test.shake_hands(HANDSHAKE);
+        test
+    }
+
+    fn shake_hands(&mut self, handshake: &[u8]) {
+        self.receive(handshake);
+        self.machine.accept(self.now);
+        self.poll();
+        self.sent.clear();
+        self.events.clear();
+    }
+
+    fn arrive(&mut self, port: Port) -> OpId {
+        self.arrive_as(port, None)
+    }
+
+    fn arrive_as(&mut self, port: Port, identity: Option<Identity>) -> OpId {
+        let op = OpId::new(self.next_op);
+        self.next_op += 1;
+        self.input(ServerInput::Arrived(Arrival { op, port, identity }));
+        op
+    }
+
+    fn poll(&mut self) {
+        loop {
+            match self.machine.poll_output() {
+                ServerOutput::Action(action) => self.act(action),
+                ServerOutput::Event(event) => self.events.push(event),
+                ServerOutput::Wait(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: ServerAction) {
+        match action {
+            ServerAction::Send { op, message } => self.take_message(op, message),
+            ServerAction::Chunk { op, bytes } => self.take(op, &bytes),
+            ServerAction::Deliver { op, response } => {
+                self.actions
+                    .push(format!("Deliver {op} {}", response.status().as_u16()));
+                self.take(op, response.body());
+            }
+            ServerAction::Respond { op, response } => {
+                self.actions
+                    .push(format!("Respond {op} {}", response.status().as_u16()));
+                self.responses.push_back((op, *response));
+            }
+            ServerAction::Stream { op, head } => {
+                self.actions
+                    .push(format!("Stream {op} {}", head.status().as_u16()));
+            }
+            ServerAction::Finish { op } => self.actions.push(format!("Finish {op}")),
+            ServerAction::Accept { op } => self.actions.push(format!("Accept {op}")),
+            ServerAction::Close { op, code } => self.actions.push(format!("Close {op} {code}")),
+            ServerAction::Abort { op } => self.actions.push(format!("Abort {op}")),
+        }
+    }
+
+    fn take_message(&mut self, op: OpId, message: WsMessage) {
+        let (binary, bytes) = match message {
+            WsMessage::Text(bytes) => (false, bytes),
+            WsMessage::Binary(bytes) => (true, bytes),
+            WsMessage::Close(_) => panic!("close frames are an action of their own"),
+        };
+        self.binary = Some(binary);
+        self.take(op, &bytes);
+    }
+
+    fn take(&mut self, op: OpId, bytes: &[u8]) {
+        self.sent.extend_from_slice(bytes);
+        if self.takes {
+            self.machine
+                .handle_input(self.now, ServerInput::Sent { op });
+        }
+    }
+
+    fn input(&mut self, input: ServerInput) {
+        self.machine.handle_input(self.now, input);
+        self.poll();
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        self.input(ServerInput::Received {
+            op: self.socket,
+            bytes: Bytes::copy_from_slice(bytes),
+        });
+    }
+
+    fn receive_json(&mut self, records: &[&str]) {
+        self.receive(&json(records));
+    }
+
+    /// Lets the time pass from deadline to deadline.
+    fn wait(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        while let Some(deadline) = self.deadline.filter(|deadline| *deadline <= end) {
+            assert!(deadline >= self.now, "a deadline in the past");
+            self.now = deadline;
+            self.input(ServerInput::Timeout);
+        }
+        self.now = end;
+        self.input(ServerInput::Timeout);
+    }
+
+    fn sent(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.sent))
+            .unwrap()
+            .replace('\u{1e}', "|")
+    }
+
+    /// What the machine asked for since the last time.
+    fn actions(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.actions)
+    }
+
+    fn reason(&self) -> Option<&DisconnectReason> {
+        match self.events.last() {
+            Some(ServerEvent::Closed { reason }) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn end(&mut self, code: u16) {
+        self.end_with(EndCause::WebSocketClose {
+            code,
+            reason: Box::default(),
+        });
+    }
+
+    fn fail(&mut self, detail: &str) {
+        let detail = detail.into();
+        self.end_with(EndCause::Failed { detail });
+    }
+
+    fn end_with(&mut self, cause: EndCause) {
+        self.input(ServerInput::Ended {
+            op: self.socket,
+            cause,
+        });
+    }
+
+    fn calls(&self) -> Vec<(CallId, &Invocation)> {
+        fn call(event: &ServerEvent) -> Option<(CallId, &Invocation)> {
+            if let ServerEvent::Call {
+                call, invocation, ..
+            } = event
+            {
+                Some((*call, invocation))
+            } else {
+                None
+            }
+        }
+        self.events.iter().filter_map(call).collect()
+    }
+
+    fn targets(&self) -> Vec<&str> {
+        let calls = self.calls().into_iter();
+        calls.map(|(_, invocation)| &*invocation.target).collect()
+    }
+
+    fn last_call(&self) -> CallId {
+        self.calls().last().unwrap().0
+    }
+
+    fn finish(&mut self, call: CallId) {
+        self.machine
+            .finish(self.now, call, CallOutcome::<()>::Done)
+            .unwrap();
+        self.poll();
+    }
+}
+
+fn json(records: &[&str]) -> Vec<u8> {
+    records
+        .iter()
+        .flat_map(|record| [record.as_bytes(), &[0x1e]].concat())
+        .collect()
+}
+
+const HANDSHAKE: &[u8] = b"{\"protocol\":\"json\",\"version\":1}\x1e";
+const PING: &str = r#"{"type":6}"#;
+const CALL: &str = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}"#;
+const CLOSED: &str =
+    r#"{"type":7,"error":"Connection closed with an error.","allowReconnect":true}|"#;
+const SECOND: Duration = Duration::from_secs(1);

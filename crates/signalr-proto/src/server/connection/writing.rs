@@ -1,0 +1,77 @@
+//! What the application says to the client without being asked.
+
+use bytes::BytesMut;
+
+use super::{ServerConnection, Timer};
+use crate::codec::{HubArguments, InvocationHead, Protocol};
+use crate::error::{EncodeError, SendError};
+use crate::time::Instant;
+
+/// Messages.
+impl ServerConnection {
+    /// Calls a method of the client without waiting for an answer.
+    ///
+    /// # Errors
+    /// When the connection is not open, too much waits to be sent, or an argument cannot be serialized.
+    pub fn send<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        target: &str,
+        arguments: &A,
+    ) -> Result<(), SendError> {
+        self.invocation(now, None, target, arguments)
+    }
+
+    /// Sends a whole message (invocation, stream item or completion) that was encoded before, for this connection's protocol:
+    /// for messages to many connections.
+    ///
+    /// # Errors
+    /// When the connection is not open or too much waits to be sent.
+    pub fn send_frame(&mut self, now: Instant, frame: &[u8]) -> Result<(), SendError> {
+        self.write(now, |_, out| {
+            out.extend_from_slice(frame);
+            Ok(())
+        })
+    }
+
+    pub(super) fn invocation<A: HubArguments + ?Sized>(
+        &mut self,
+        now: Instant,
+        id: Option<&str>,
+        target: &str,
+        arguments: &A,
+    ) -> Result<(), SendError> {
+        let head = InvocationHead {
+            streaming: false,
+            headers: &[],
+            invocation_id: id,
+            target,
+            stream_ids: &[],
+        };
+        self.write(now, |protocol, out| {
+            protocol.encode_invocation(out, head, arguments)
+        })
+    }
+
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        encode: impl FnOnce(Protocol, &mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        if !self.is_open() {
+            return Err(SendError::NotConnected);
+        }
+        let protocol = self.protocol;
+        self.outbox.write(|out| encode(protocol, out))
+    }
+
+    pub(super) fn keep_alive(&mut self) {
+        // While a batch is under way the client sees traffic anyway, and a stuck one must not pile up pings.
+        if self.outbox.is_idle() {
+            let protocol = self.protocol;
+            self.outbox.write_control(|out| protocol.encode_ping(out));
+        }
+        self.start(Timer::KeepAlive, self.config.keep_alive_interval);
+    }
+}
