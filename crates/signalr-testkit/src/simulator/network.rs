@@ -38,6 +38,8 @@ struct Pipe {
 pub(super) struct Link {
     /// The client's name for it.
     pub(super) op: OpId,
+    /// The server's name for it.
+    pub(super) server_op: OpId,
     /// The server's connection.
     pub(super) connection: usize,
     to_client: Pipe,
@@ -45,9 +47,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(op: OpId, connection: usize) -> Self {
+    pub(super) fn new(op: OpId, server_op: OpId, connection: usize) -> Self {
         Self {
             op,
+            server_op,
             connection,
             to_client: Pipe::default(),
             to_server: Pipe::default(),

@@ -18,7 +18,12 @@ impl World {
         if !self.link(link).arrives(way, &arrival) {
             return;
         }
-        let Link { op, connection, .. } = *self.link(link);
+        let Link {
+            op,
+            server_op,
+            connection,
+            ..
+        } = *self.link(link);
         let binary = self.plan.protocol == Protocol::MessagePack;
         match (way, arrival) {
             (Way::ToClient, Arrival::Bytes(bytes)) => {
@@ -38,35 +43,40 @@ impl World {
                 let input = ClientSide::lost(op, &mut self.random);
                 self.client_input(input);
             }
-            (Way::ToServer, _) if self.connection(connection).link != Some(link) => {}
+            // What comes on a link that was given up is for the machine to ignore.
             (Way::ToServer, Arrival::Bytes(bytes)) => {
-                self.server_input(connection, ServerInput::Received { bytes });
+                let op = server_op;
+                self.server_input(connection, ServerInput::Received { op, bytes });
             }
             (Way::ToServer, Arrival::Closed(code)) => {
                 let cause = EndCause::WebSocketClose {
                     code,
                     reason: Box::default(),
                 };
-                self.server_input(connection, ServerInput::Ended { cause });
+                let op = server_op;
+                self.server_input(connection, ServerInput::Ended { op, cause });
             }
             (Way::ToServer, Arrival::Lost) => {
                 let cause = EndCause::Failed {
                     detail: "reset".into(),
                 };
-                self.server_input(connection, ServerInput::Ended { cause });
+                let op = server_op;
+                self.server_input(connection, ServerInput::Ended { op, cause });
             }
         }
     }
 
     pub(super) fn taken(&mut self, link: usize, way: Way) {
-        let Link { op, connection, .. } = *self.link(link);
+        let link = self.link(link);
+        // News of a link that was given up is for the machine to ignore.
         match way {
-            // An answer about a link that was given up is for the machine to ignore.
-            Way::ToServer => self.client_input(Input::Sent { op }),
+            Way::ToServer => {
+                let op = link.op;
+                self.client_input(Input::Sent { op });
+            }
             Way::ToClient => {
-                if self.connection(connection).link == Some(link) {
-                    self.server_input(connection, ServerInput::Sent);
-                }
+                let (op, connection) = (link.server_op, link.connection);
+                self.server_input(connection, ServerInput::Sent { op });
             }
         }
     }
@@ -108,24 +118,29 @@ impl World {
             Some(503)
         } else {
             match self.server.upgrade(self.schedule.now, request) {
-                Upgrade::Open(connection) => {
-                    self.open(op, connection, delay);
+                Upgrade::Arrived(connection, server_op) => {
+                    self.links.push(Link::new(op, server_op, connection));
+                    self.poll_server(connection);
                     None
                 }
                 Upgrade::Refused(status) => Some(status),
             }
         };
         if let Some(status) = refused {
-            let answer = Err(EndCause::Refused { status });
-            self.schedule.after(delay, Happening::Answer(op, answer));
+            self.refuse(op, status, delay);
         }
     }
 
-    fn open(&mut self, op: OpId, connection: usize, delay: Duration) {
-        let index = self.links.len();
-        let mut link = Link::new(op, connection);
-        link.not_before(Way::ToClient, self.schedule.now.after(delay));
-        self.links.push(link);
+    fn refuse(&mut self, op: OpId, status: u16, delay: Duration) {
+        let answer = Err(EndCause::Refused { status });
+        self.schedule.after(delay, Happening::Answer(op, answer));
+    }
+
+    /// The server opens a WebSocket.
+    fn open(&mut self, index: usize, connection: usize) {
+        let delay = self.latency();
+        let at = self.schedule.now.after(delay);
+        self.link(index).not_before(Way::ToClient, at);
         self.link = Some(index);
         self.schedule.after(delay, Happening::Opened(index));
         if self.is_rough(30) {
@@ -134,11 +149,9 @@ impl World {
             let soon = delay + self.latency();
             self.schedule.after(soon, Happening::Breaks);
         }
-        if let Some(old) = self.connection(connection).link.replace(index) {
+        if self.connection(connection).link.replace(index).is_some() {
             self.tally.taken_over += 1;
-            self.hang_up(old, Way::ToServer);
         }
-        self.poll_server(connection);
     }
 
     /// One end drops a link: it hears nothing more of it, and the other learns of that some time, or never.
@@ -264,7 +277,7 @@ impl World {
         let connection = self.connection(index);
         connection.act(now, random);
         match &mut connection.machine {
-            Some(machine) if close => machine.close(now, None, true),
+            Some(machine) if close => machine.close(now, true),
             Some(machine) if abort => machine.abort(now),
             Some(_) | None => {}
         }
@@ -391,7 +404,8 @@ impl World {
     }
 
     pub(super) fn poll_server(&mut self, index: usize) {
-        for wish in self.connection(index).poll() {
+        let now = self.schedule.now;
+        for wish in self.connection(index).poll(now) {
             match wish {
                 server::Wish::Act(action) => self.serve(index, action),
                 server::Wish::Greet => {
@@ -404,19 +418,30 @@ impl World {
     }
 
     fn serve(&mut self, index: usize, action: ServerAction) {
-        // A connection that is detached has dropped its link already.
-        let Some(link) = self.connection(index).link else {
-            return;
-        };
         match action {
-            ServerAction::Send { message } => self.transmit(link, Way::ToClient, message),
-            ServerAction::Close { code } => {
+            ServerAction::Send { op, message } => {
+                let link = self.link_of_server(op);
+                self.transmit(link, Way::ToClient, message);
+            }
+            ServerAction::Accept { op } => self.open(self.link_of_server(op), index),
+            ServerAction::Respond { op, response } => {
+                let link = self.link_of_server(op);
+                let (op, delay) = (self.link(link).op, self.latency());
+                self.refuse(op, response.status().as_u16(), delay);
+            }
+            ServerAction::Close { op, code } => {
+                let link = self.link_of_server(op);
                 self.transmit(link, Way::ToClient, WsMessage::Close(code));
                 self.link(link).leave(Way::ToServer);
             }
-            ServerAction::Abort => self.hang_up(link, Way::ToServer),
+            ServerAction::Abort { op } => self.hang_up(self.link_of_server(op), Way::ToServer),
             other => panic!("unexpected: {other:?}"),
         }
+    }
+
+    fn link_of_server(&self, op: OpId) -> usize {
+        let link = self.links.iter().position(|link| link.server_op == op);
+        link.expect("the server knows no other links")
     }
 
     /// Nothing disturbs any more: whatever was begun comes to its end.

@@ -3,12 +3,12 @@
 use std::collections::{HashSet, VecDeque};
 
 use http::{Method, Request, Response};
-use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::server::{
-    ConnectRequest, ConnectionSlot, Endpoint, FreshIds, Route, ServerAction, ServerConfig,
-    ServerConnection, ServerEvent, ServerInput, ServerOutput,
+    Arrival, CallId, CallOutcome, ConnectRequest, ConnectionOptions, ConnectionSlot, Endpoint,
+    FreshIds, Port, Route, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
+    ServerOutput,
 };
-use signalr_proto::{Instant, SendError};
+use signalr_proto::{Instant, OpId, SendError};
 
 use super::Plan;
 use super::random::Random;
@@ -16,7 +16,9 @@ use super::random::Random;
 /// A call of the client that has not come to its end.
 #[derive(Debug)]
 struct Open {
-    id: String,
+    call: CallId,
+    /// The client's name for it.
+    id: u64,
     /// Items still to come, for a stream.
     items: Option<u64>,
 }
@@ -39,6 +41,8 @@ pub(super) struct Connection {
     open: VecDeque<Open>,
     asked: u64,
     questions: HashSet<String>,
+    /// Calls that the client has cancelled, and that have to end all the same.
+    cancelled: Vec<CallId>,
     turned_away: bool,
     greeted: bool,
     pub(super) over: bool,
@@ -65,6 +69,7 @@ impl Connection {
             open: VecDeque::new(),
             asked: 0,
             questions: HashSet::new(),
+            cancelled: Vec::new(),
             turned_away: false,
             greeted: false,
             over: false,
@@ -78,12 +83,15 @@ impl Connection {
     }
 
     /// Polls the machine until it waits.
-    pub(super) fn poll(&mut self) -> Vec<Wish> {
+    pub(super) fn poll(&mut self, now: Instant) -> Vec<Wish> {
         let mut wishes = Vec::new();
         while let Some(machine) = &mut self.machine {
             match machine.poll_output() {
                 ServerOutput::Action(action) => wishes.push(Wish::Act(action)),
-                ServerOutput::Event(event) => wishes.extend(self.hear(event)),
+                ServerOutput::Event(event) => {
+                    wishes.extend(self.hear(event));
+                    self.end_cancelled(now);
+                }
                 ServerOutput::Wait(deadline) => {
                     self.deadline = deadline;
                     break;
@@ -97,7 +105,8 @@ impl Connection {
         assert!(!self.over, "something after the end: {event:?}");
         match event {
             ServerEvent::Handshaken { .. } => return Some(Wish::Greet),
-            ServerEvent::Invocation {
+            ServerEvent::Call {
+                call,
                 streaming,
                 invocation,
             } => {
@@ -106,22 +115,26 @@ impl Connection {
                     .decode::<(u64,)>()
                     .expect("the arguments are one number");
                 self.count(number);
-                if let Some(id) = invocation.invocation_id {
-                    self.open.push_back(Open {
-                        id: id.to_string(),
+                match invocation.invocation_id {
+                    Some(id) => self.open.push_back(Open {
+                        call,
+                        id: id.parse().expect("ids of calls are numbers"),
                         items: streaming.then_some(number % 4),
-                    });
+                    }),
+                    // Nobody waits for its answer, so it is done.
+                    None => self.cancelled.push(call),
                 }
             }
-            ServerEvent::Completion { id, outcome } => {
+            ServerEvent::Answer { id, outcome } => {
                 assert!(self.questions.remove(&*id), "an answer to no question");
                 let signalr_proto::codec::Outcome::Result(result) = outcome else {
                     panic!("an answer without a result");
                 };
                 self.count(result.decode().expect("the result is a number"));
             }
-            ServerEvent::Cancel { invocation_id } => {
-                self.open.retain(|open| *open.id != *invocation_id);
+            ServerEvent::Cancel { call } => {
+                self.open.retain(|open| open.call != call);
+                self.cancelled.push(call);
             }
             ServerEvent::Writable => self.turned_away = false,
             ServerEvent::Detached { .. } => self.link = None,
@@ -130,6 +143,15 @@ impl Connection {
             other => panic!("unexpected: {other:?}"),
         }
         None
+    }
+
+    fn end_cancelled(&mut self, now: Instant) {
+        if let Some(machine) = &mut self.machine {
+            for call in self.cancelled.drain(..) {
+                let ended = machine.finish(now, call, CallOutcome::<()>::Done);
+                ended.expect("an end without a value can be encoded");
+            }
+        }
     }
 
     fn count(&mut self, number: u64) {
@@ -158,7 +180,8 @@ impl Connection {
         };
         let told = match random.below(8) {
             0..=2 => machine.send(now, "hear", &(number,)),
-            3 => {
+            // Before it is welcomed a client cannot be asked.
+            3 if self.greeted => {
                 let id = format!("q{}", self.asked);
                 let told = machine.ask(now, &id, "ask", &(number,));
                 if told.is_ok() {
@@ -184,27 +207,27 @@ impl Connection {
             return;
         };
         let number = self.said.len() as u64;
-        let call = open.id.parse().expect("ids of calls are numbers");
         let (told, more, numbered) = match &mut open.items {
             None => {
-                let result = CompletionOutcome::Result(&number);
-                (machine.complete(now, &open.id, result), false, true)
+                let told = machine.finish(now, open.call, CallOutcome::Value(&number));
+                (told.map_err(SendError::from), false, true)
             }
             Some(0) => {
-                let end = CompletionOutcome::<()>::Void;
-                (machine.complete(now, &open.id, end), false, false)
+                let told = machine.finish(now, open.call, CallOutcome::<()>::Done);
+                (told.map_err(SendError::from), false, false)
             }
             Some(left) => {
-                let told = machine.stream_item(now, &open.id, &number);
+                let told = machine.item(now, open.call, &number);
                 *left -= u64::from(told.is_ok());
                 (told, true, true)
             }
         };
+        let id = open.id;
         if more || told.is_err() {
             self.open.push_front(open);
         }
         if numbered || told.is_err() {
-            self.note(told, Some(call));
+            self.note(told, Some(id));
         }
     }
 
@@ -229,13 +252,14 @@ impl Connection {
 pub(super) struct ServerSide {
     endpoint: Endpoint,
     config: ServerConfig,
+    last_op: u32,
     pub(super) connections: Vec<Connection>,
 }
 
 /// What becomes of a request for a WebSocket.
 pub(super) enum Upgrade {
-    /// It is open for this connection.
-    Open(usize),
+    /// It belongs to this connection, under this name.
+    Arrived(usize, OpId),
     Refused(u16),
 }
 
@@ -247,9 +271,11 @@ impl ServerSide {
         config.keep_alive_interval = std::time::Duration::from_secs(random.of(&[5, 15]));
         config.limits.max_outgoing_bytes = random.of(&[300, 64 << 10]);
         config.stateful_reconnect_buffer_size = random.of(&[200, 2000, 100_000]);
+        config.maximum_parallel_invocations = random.of(&[1, 3, 1000]);
         Self {
             endpoint,
             config,
+            last_op: 0,
             connections: Vec::new(),
         }
     }
@@ -287,21 +313,28 @@ impl ServerSide {
             accept: None,
             slot,
         });
-        match (route, connection, index) {
-            (Route::Attach, Some(connection), Some(index)) => {
-                let mut config = self.config.clone();
-                config.stateful_reconnect = connection.stateful;
-                connection.machine = Some(ServerConnection::new(config, now));
-                Upgrade::Open(index)
+        let (Some(connection), Some(index)) = (connection, index) else {
+            return Upgrade::Refused(404);
+        };
+        match route {
+            Route::Attach => {
+                let options = ConnectionOptions {
+                    stateful_reconnect: connection.stateful,
+                    ..ConnectionOptions::default()
+                };
+                let machine = ServerConnection::new(self.config.clone(), options, now);
+                connection.machine = Some(machine);
             }
-            (Route::Resume, Some(connection), Some(index)) => {
-                let machine = connection.machine.as_mut();
-                assert!(machine.is_some_and(|machine| machine.attach(now)));
-                Upgrade::Open(index)
-            }
-            (Route::Respond(response), ..) => Upgrade::Refused(response.status().as_u16()),
-            (route, ..) => panic!("unexpected: {route:?}"),
+            Route::Resume => {}
+            Route::Respond(response) => return Upgrade::Refused(response.status().as_u16()),
+            route @ Route::Open => panic!("unexpected: {route:?}"),
         }
+        self.last_op += 1;
+        let op = OpId::new(self.last_op);
+        let port = Port::WebSocket;
+        let identity = None;
+        connection.input(now, ServerInput::Arrived(Arrival { op, port, identity }));
+        Upgrade::Arrived(index, op)
     }
 }
 

@@ -218,15 +218,19 @@ impl ServerConnection {
                 }
                 return output;
             }
-            if let Some(action) = self.next_action() {
-                return ServerOutput::Action(action);
-            }
-            // Bytes come before timers: what was received in time counts, even when both are seen at once.
+            // Bytes come before timers: what was received in time counts, even when both are seen at once. And they come before
+            // what is to be sent, so that calls that came together are answered together.
             match self.read() {
                 Step::Tell(event) => return ServerOutput::Event(event),
                 Step::Done => {}
-                Step::Nothing if self.expire_one() => {}
-                Step::Nothing => return ServerOutput::Wait(self.timers.next()),
+                Step::Nothing => {
+                    if let Some(action) = self.next_action() {
+                        return ServerOutput::Action(action);
+                    }
+                    if !self.expire_one() {
+                        return ServerOutput::Wait(self.timers.next());
+                    }
+                }
             }
         }
     }

@@ -7,14 +7,24 @@ use bytes::Bytes;
 use http::Response;
 
 use super::*;
-use crate::codec::{Invocation, Payload};
-use crate::error::{DecodeErrorKind, SendError};
+use crate::codec::Invocation;
+use crate::error::{DecodeError, DecodeErrorKind, SendError};
 use crate::limits::Limits;
-use crate::server::{CallId, CallOutcome, Failure, Refusal};
-use crate::transport::WsMessage;
+use crate::server::{CallId, CallOutcome, DisconnectReason, Failure, Refusal};
+use crate::transport::{EndCause, WsMessage};
 
+mod calls;
+mod ending;
+mod events;
+mod handshake;
+mod keep_alive;
+mod limits;
+mod polls;
+mod posts;
+mod questions;
+mod refresh;
 mod resuming;
-mod web_socket;
+mod uploads;
 
 /// A machine, the virtual clock, and what the machine has said.
 struct Test {
@@ -66,7 +76,7 @@ impl Test {
 
     /// Past the handshake, welcomed, nothing noted.
     fn open() -> Self {
-        Self::open_with(ServerConfig::default())
+        Self::open_with(config())
     }
 
     fn open_with(config: ServerConfig) -> Self {
@@ -234,6 +244,11 @@ impl Test {
         calls.map(|(_, invocation)| &*invocation.target).collect()
     }
 
+    fn say(&mut self, target: &str) {
+        self.machine.send(self.now, target, &()).unwrap();
+        self.poll();
+    }
+
     fn last_call(&self) -> CallId {
         self.calls().last().unwrap().0
     }
@@ -251,6 +266,14 @@ fn json(records: &[&str]) -> Vec<u8> {
         .iter()
         .flat_map(|record| [record.as_bytes(), &[0x1e]].concat())
         .collect()
+}
+
+/// Any number of calls may run, unless the test is about that.
+fn config() -> ServerConfig {
+    ServerConfig {
+        maximum_parallel_invocations: 1000,
+        ..ServerConfig::default()
+    }
 }
 
 const HANDSHAKE: &[u8] = b"{\"protocol\":\"json\",\"version\":1}\x1e";

@@ -3,12 +3,13 @@
 use super::*;
 use crate::replay::SequenceError;
 
+const VERSION_2: &[u8] = b"{\"protocol\":\"json\",\"version\":2}\x1e";
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
 
-fn config() -> ServerConfig {
-    ServerConfig {
+fn options() -> ConnectionOptions {
+    ConnectionOptions {
         stateful_reconnect: true,
-        ..ServerConfig::default()
+        ..ConnectionOptions::default()
     }
 }
 
@@ -17,12 +18,8 @@ fn stateful() -> Test {
 }
 
 fn stateful_with(config: ServerConfig) -> Test {
-    let mut test = Test::new(config);
-    test.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
-    test.machine.accept(test.now);
-    test.poll();
-    test.sent.clear();
-    test.events.clear();
+    let mut test = Test::web_socket(config, options());
+    test.shake_hands(VERSION_2);
     test
 }
 
@@ -31,18 +28,18 @@ fn call(target: &str) -> String {
 }
 
 impl Test {
-    fn say(&mut self, target: &str) {
-        self.machine.send(self.now, target, &()).unwrap();
-        self.poll();
-    }
-
     fn lose(&mut self) {
         self.end(1006);
     }
 
+    /// Another WebSocket of the client comes. Whether it was taken.
     fn attach(&mut self) -> bool {
-        let attached = self.machine.attach(self.now);
-        self.poll();
+        self.actions();
+        let op = self.arrive(Port::WebSocket);
+        let attached = self.actions().contains(&format!("Accept {op}"));
+        if attached {
+            self.socket = op;
+        }
         attached
     }
 }
@@ -118,10 +115,10 @@ fn an_ack_that_may_be_lost_is_repeated_after_a_resume() {
 
 #[test]
 fn without_the_feature_or_with_version_1_nothing_is_numbered_and_nothing_resumed() {
-    let mut old = Test::new(config());
+    let mut old = Test::web_socket(config(), options());
     old.receive(HANDSHAKE);
-    let mut plain = Test::new(ServerConfig::default());
-    plain.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    let mut plain = Test::web_socket(config(), ConnectionOptions::default());
+    plain.receive(VERSION_2);
     for mut test in [old, plain] {
         test.machine.accept(test.now);
         test.receive_json(&[&call("a"), r#"{"type":9,"sequenceId":9}"#]);
@@ -163,13 +160,11 @@ fn a_client_that_takes_its_leave_does_not_come_back() {
         test.end(code);
         assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
     }
+    // News of a WebSocket that is lost is no news.
     let mut test = stateful();
     test.lose();
-    test.input(ServerInput::Ended {
-        op: test.socket,
-        cause: EndCause::Clean,
-    });
-    assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
+    test.end(1000);
+    assert!(test.machine.is_detached());
 }
 
 #[test]
@@ -196,7 +191,8 @@ fn a_transport_that_takes_nothing_is_dropped_and_the_connection_waits() {
     test.takes = false;
     test.say("a");
     test.wait(10 * SECOND);
-    assert!(test.aborted && test.machine.is_detached());
+    assert_eq!(test.actions(), ["Abort 1"]);
+    assert!(test.machine.is_detached());
     test.takes = true;
     test.sent.clear();
     assert!(test.attach());
@@ -269,7 +265,10 @@ fn a_sequence_ahead_of_what_was_received_closes_with_an_error() {
         assert!(test.attach());
         test.sent.clear();
         test.receive_json(&[&format!(r#"{{"type":9,"sequenceId":{id}}}"#), &call("b")]);
-        assert_eq!((test.sent().as_str(), test.closed), (CLOSED, Some(1000)));
+        assert_eq!(
+            (test.sent().as_str(), test.actions()),
+            (CLOSED, vec![format!("Close {} 1000", test.socket)])
+        );
         assert_eq!(test.reason(), Some(&DisconnectReason::Sequence(error)));
     }
 }
@@ -318,7 +317,7 @@ fn timers_run_on_without_a_web_socket() {
 #[test]
 fn a_connection_that_was_ended_is_not_resumed() {
     let ends: [fn(&mut Test); 3] = [
-        |test| test.machine.close(test.now, None, true),
+        |test| test.machine.close(test.now, true),
         |test| test.machine.abort(test.now),
         |test| test.receive_json(&[r#"{"type":7}"#]),
     ];
@@ -342,8 +341,8 @@ fn a_connection_that_was_ended_is_not_resumed() {
 
 #[test]
 fn an_unwelcomed_client_may_lose_its_web_socket_too() {
-    let mut test = Test::new(config());
-    test.receive(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    let mut test = Test::web_socket(config(), options());
+    test.receive(VERSION_2);
     test.lose();
     test.say("a");
     assert!(test.attach());
