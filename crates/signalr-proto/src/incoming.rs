@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+/// What keeping a chunk costs beside its bytes, about.
+const CHUNK_COST: usize = 64;
+
 /// Chunks in the order they came. The usual single one is held without an allocation.
 #[derive(Default)]
 pub(crate) struct Incoming {
@@ -36,6 +39,12 @@ impl Incoming {
 
     pub(crate) fn bytes(&self) -> usize {
         self.current.len().saturating_add(self.later_bytes)
+    }
+
+    /// The bytes, and what it costs to keep them in so many chunks.
+    pub(crate) fn cost(&self) -> usize {
+        let chunks = self.later.len().saturating_mul(CHUNK_COST);
+        self.bytes().saturating_add(chunks)
     }
 
     /// Whether more than one chunk waits.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::ServerConnection;
 use super::link::Link;
-use super::{ServerConnection, State};
 use crate::server::Arrival;
 use crate::server::answers::text;
 use crate::transport::OpId;
@@ -83,12 +83,12 @@ impl ServerConnection {
                 "POST requests are not allowed for WebSocket connections.",
             )),
             Link::None | Link::Events { .. } | Link::Polls(_) | Link::Over { .. } => {
-                match self.state {
-                    State::Closing(_) | State::Closed => Some(arrival.gone()),
-                    State::Handshaking(_) | State::Greeting(_) | State::Open(_) => {
-                        (self.posts.waiting.len() >= self.config.max_posts)
-                            .then(|| text(StatusCode::TOO_MANY_REQUESTS, ""))
-                    }
+                if !self.state.is_live() {
+                    Some(arrival.gone())
+                } else if self.posts.waiting.len() >= self.config.max_posts {
+                    Some(text(StatusCode::TOO_MANY_REQUESTS, ""))
+                } else {
+                    None
                 }
             }
         };

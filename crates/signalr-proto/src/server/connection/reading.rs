@@ -44,14 +44,11 @@ impl ServerConnection {
 
     /// Bytes came from the client, and their turn.
     pub(super) fn received(&mut self, bytes: Bytes) {
-        let wanted = match self.state {
-            State::Handshaking(_) | State::Greeting(_) | State::Open(_) => !bytes.is_empty(),
-            // A client that is still sending gets to the Close sooner when it is read on.
-            State::Closing(_) | State::Closed => false,
-        };
+        // A client that is still sending gets to the Close sooner when it is read on.
+        let wanted = self.state.is_live() && !bytes.is_empty();
         if wanted && self.has_room() {
             self.incoming.push(bytes);
-            self.choked |= self.incoming.bytes() > self.config.application_max_buffer_size;
+            self.choked |= self.incoming.cost() > self.config.application_max_buffer_size;
         }
     }
 
@@ -180,7 +177,7 @@ impl ServerConnection {
 
     /// Something was read: there may be room for more.
     fn make_way(&mut self) {
-        self.choked &= self.incoming.bytes() > self.config.application_max_buffer_size / 2;
+        self.choked &= self.incoming.cost() > self.config.application_max_buffer_size / 2;
         self.settle_posts();
     }
 

@@ -74,7 +74,7 @@ impl ServerConnection {
     }
 
     pub(super) fn refresh_arrived(&mut self, arrival: Arrival) {
-        let refused = if matches!(self.state, super::State::Closing(_)) {
+        let refused = if !self.state.is_live() {
             arrival.gone()
         } else if !self.options.refreshable {
             answers::refresh_error(StatusCode::NOT_FOUND, "refresh_disabled")
@@ -92,6 +92,7 @@ impl ServerConnection {
             return false;
         };
         self.options.refreshable
+            && self.state.is_live()
             && self
                 .identity()
                 .is_none_or(|ours| theirs != ours && !theirs.is_older_than(ours))
@@ -129,7 +130,7 @@ impl ServerConnection {
     }
 
     pub(super) fn watch_expiry(&mut self) {
-        if self.options.close_on_expiration && (self.is_open() || self.protocol().is_none()) {
+        if self.options.close_on_expiration && self.state.is_live() {
             let expiry = self.identity().and_then(|identity| identity.expires_at);
             self.timers.set(Timer::Expiry, expiry);
         }

@@ -18,13 +18,14 @@ use crate::transport::{EndCause, OpId};
 #[derive(Default)]
 pub(super) struct Ahead {
     messages: VecDeque<(HubMessage, usize)>,
+    /// What they cost.
     bytes: usize,
 }
 
 impl Ahead {
     pub(super) fn pop(&mut self) -> Option<HubMessage> {
-        let (message, size) = self.messages.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(size);
+        let (message, cost) = self.messages.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(cost);
         if self.messages.is_empty() {
             self.messages = VecDeque::new();
         }
@@ -32,12 +33,18 @@ impl Ahead {
     }
 
     fn push(&mut self, message: HubMessage, size: usize) {
-        self.messages.push_back((message, size));
-        self.bytes = self.bytes.saturating_add(size);
+        let cost = size.saturating_add(size_of::<HubMessage>());
+        self.messages.push_back((message, cost));
+        self.bytes = self.bytes.saturating_add(cost);
     }
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    #[cfg(test)]
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -30,6 +30,14 @@ impl State {
         }
     }
 
+    /// Whether the connection is neither about to end nor over.
+    pub(super) const fn is_live(&self) -> bool {
+        match self {
+            Self::Handshaking(_) | Self::Greeting(_) | Self::Open(_) => true,
+            Self::Closing(_) | Self::Closed => false,
+        }
+    }
+
     /// Why the connection is about to end, if it is.
     pub(super) const fn closing(&self) -> Option<&DisconnectReason> {
         match self {

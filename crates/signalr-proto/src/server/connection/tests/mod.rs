@@ -21,6 +21,7 @@ mod keep_alive;
 mod limits;
 mod polls;
 mod posts;
+mod properties;
 mod questions;
 mod refresh;
 mod resuming;
