@@ -95,7 +95,9 @@ pub use api::{
 pub use calls::CallId;
 pub use config::{ConnectionOptions, ServerConfig};
 pub use connection::ServerConnection;
-pub use endpoint::{ConnectRequest, ConnectionSlot, Endpoint, FreshIds, Negotiated, Route};
+pub use endpoint::{
+    ConnectionKey, Endpoint, EndpointConfig, FreshIds, Origins, RequestHead, Resource, Verdict,
+};
 pub use identity::Identity;
 pub use query::{query_parameter, query_parameters};
 pub use refusal::{Failure, Refusal};
