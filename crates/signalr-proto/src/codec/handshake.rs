@@ -3,9 +3,9 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::Protocol;
 use super::frame::{FrameDecoder, RECORD_SEPARATOR};
 use super::json::{self, Member, Members};
+use super::{Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// What a client asks for first of all: `{"protocol":"json","version":1}`.
@@ -54,7 +54,8 @@ pub fn encode_response(out: &mut BytesMut, error: Option<&str>) {
 /// When it is not an object with the string `protocol` and the 32-bit integer `version` (`HP-26`).
 pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
     let mut members = Members::new(frame);
-    members.read()?;
+    // Nothing is forgiven in a handshake.
+    members.read(Role::Client)?;
     Ok(HandshakeRequest {
         protocol: members.required_string(Member::Protocol)?,
         version: members.int32(Member::Version)?,
@@ -68,7 +69,8 @@ pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
 /// message: [`DecodeErrorKind::NotAHandshake`].
 pub fn decode_response(frame: &Bytes) -> Result<HandshakeResponse, DecodeError> {
     let mut members = Members::new(frame);
-    members.read()?;
+    // Nothing is forgiven in a handshake.
+    members.read(Role::Client)?;
     if let Some(position) = members.position(Member::Type) {
         return Err(DecodeError::new(DecodeErrorKind::NotAHandshake, position));
     }

@@ -90,7 +90,7 @@ impl Protocol {
     pub fn decode(self, role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
         match self {
             Self::Json => json::decode(role, frame),
-            Self::MessagePack => msgpack::decode(frame),
+            Self::MessagePack => msgpack::decode(role, frame),
         }
     }
 }
@@ -101,7 +101,12 @@ impl Protocol {
 pub enum Role {
     /// Reads what servers write: an invocation without `arguments` has none.
     Client,
-    /// Reads what clients write: an invocation without `arguments` is an error.
+    /// Reads what clients write: an invocation without `arguments` is an error in JSON.
+    ///
+    /// What the official server holds against one call or upload and not against the connection is read here too, and fails
+    /// when it is looked at: in JSON an empty target or stream id, one comma too many in `arguments` that follow their target,
+    /// and an array or object of any sort as the `item` that follows its id; in MessagePack arguments or an item that are not
+    /// there.
     Server,
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::scanner::{Scanner, Span, Text};
-use crate::codec::Headers;
+use crate::codec::{Headers, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// The members that have a meaning, in messages and in the handshake.
@@ -160,7 +160,7 @@ impl<'a> Members<'a> {
 
     /// Reads the object at the start of the frame; what follows it is ignored, as in the official server.
     #[inline(always)]
-    pub(crate) fn read(&mut self) -> Result<(), DecodeError> {
+    pub(crate) fn read(&mut self, role: Role) -> Result<(), DecodeError> {
         check_size(self.frame)?;
         let mut scanner = self.after_type();
         if scanner.is_at_start() {
@@ -171,7 +171,13 @@ impl<'a> Members<'a> {
         }
         loop {
             let member = member(&mut scanner)?;
-            let span = scanner.value(1)?;
+            let span = match scanner.value(1) {
+                Ok(span) => span,
+                Err(error) => match self.forgive(role, member, &mut scanner, error)? {
+                    Forgiven::Value(span) => span,
+                    Forgiven::Rest => return Ok(()),
+                },
+            };
             if let Some(member) = member {
                 self.set(member, span);
             }
@@ -180,6 +186,47 @@ impl<'a> Members<'a> {
                 return scanner.expect(b'}', "',' or '}'");
             }
         }
+    }
+}
+
+/// A malformed value that does not disturb what is around it.
+enum Forgiven {
+    Value(Span),
+    /// There is nothing around it: it takes the rest of the frame.
+    Rest,
+}
+
+impl<'a> Members<'a> {
+    /// Passes what a server holds against a call or an upload only. By then its name has to be known, or else the message is
+    /// as broken to the official server as to us.
+    #[cold]
+    fn forgive(
+        &mut self,
+        role: Role,
+        member: Option<Member>,
+        scanner: &mut Scanner<'a>,
+        error: DecodeError,
+    ) -> Result<Forgiven, DecodeError> {
+        let forgiven = match (role, member) {
+            (Role::Server, Some(Member::Arguments)) if self.names(Member::Target) => {
+                scanner.array_with_gap(1).ok().map(Forgiven::Value)
+            }
+            (Role::Server, Some(Member::Item)) if self.names(Member::InvocationId) => {
+                scanner.rest_from_container().map(|item| {
+                    self.set(Member::Item, item);
+                    self.escapes = true;
+                    Forgiven::Rest
+                })
+            }
+            _ => None,
+        };
+        forgiven.ok_or(error)
+    }
+
+    /// Whether the member is there already, and no empty string.
+    fn names(&self, member: Member) -> bool {
+        self.span(member)
+            .is_some_and(|span| self.slice(span) != b"\"\"")
     }
 }
 
@@ -473,15 +520,26 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// The elements of an array of strings that are not empty.
+    /// The elements of an array of strings, which only servers let be empty.
     #[inline]
-    pub(super) fn string_list(&self, member: Member) -> Result<Vec<ByteString>, DecodeError> {
-        self.span(member)
-            .map_or_else(|| Ok(Vec::new()), |span| self.string_list_at(member, span))
+    pub(super) fn string_list(
+        &self,
+        member: Member,
+        role: Role,
+    ) -> Result<Vec<ByteString>, DecodeError> {
+        self.span(member).map_or_else(
+            || Ok(Vec::new()),
+            |span| self.string_list_at(member, role, span),
+        )
     }
 
     #[cold]
-    fn string_list_at(&self, member: Member, span: Span) -> Result<Vec<ByteString>, DecodeError> {
+    fn string_list_at(
+        &self,
+        member: Member,
+        role: Role,
+        span: Span,
+    ) -> Result<Vec<ByteString>, DecodeError> {
         let mut list = Vec::new();
         if !self.slice(span).starts_with(b"[") {
             return Err(self.invalid(member, "an array"));
@@ -489,9 +547,10 @@ impl<'a> Members<'a> {
         let frame = self.frame.slice(span.start..span.end);
         super::for_each_element_span(&frame, |scanner, value| {
             let id = match scanner.slice(value) {
-                [b'"', ..] => text(&frame, inside(&frame, value)).filter(|id| !id.is_empty()),
+                [b'"', ..] => text(&frame, inside(&frame, value)),
                 _ => None,
             };
+            let id = id.filter(|id| role == Role::Server || !id.is_empty());
             list.push(
                 id.ok_or_else(|| self.invalid(member, "an array of strings that are not empty"))?,
             );

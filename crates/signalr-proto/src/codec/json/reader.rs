@@ -10,7 +10,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 /// Reads one message; `None` for an unknown type.
 pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
     let mut members = Members::new(frame);
-    members.read()?;
+    members.read(role)?;
     let members = &members;
     match members.int32(Member::Type)? {
         // An empty id on a plain invocation means that no answer is wanted.
@@ -58,9 +58,12 @@ fn invocation(
     message: impl FnOnce(Invocation) -> HubMessage,
 ) -> Result<Option<HubMessage>, DecodeError> {
     let headers = members.string_map(Member::Headers)?;
-    let target = members.required_string_not_empty(Member::Target)?;
+    let target = match role {
+        Role::Client => members.required_string_not_empty(Member::Target)?,
+        Role::Server => members.required_string(Member::Target)?,
+    };
     let arguments = arguments(members, role)?;
-    let stream_ids = members.string_list(Member::StreamIds)?;
+    let stream_ids = members.string_list(Member::StreamIds, role)?;
     Ok(Some(message(Invocation {
         headers,
         invocation_id,

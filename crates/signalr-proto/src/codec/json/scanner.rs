@@ -143,6 +143,45 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    /// Passes an array in which one comma too many stands between its elements or behind them. It lies within `outer` levels
+    /// of nesting.
+    #[cold]
+    pub(crate) fn array_with_gap(&mut self, outer: u32) -> Result<Span, DecodeError> {
+        let first = self.peek();
+        let start = self.at;
+        if first != Some(b'[') {
+            return Err(self.syntax("an array"));
+        }
+        self.at += 1;
+        let mut gaps = 0;
+        loop {
+            self.value(outer.saturating_add(1))?;
+            let follows = self.take(b',');
+            if follows && gaps == 0 && self.take(b',') {
+                gaps += 1;
+            }
+            let may_end = !follows || gaps == 0;
+            if may_end && self.take(b']') {
+                let end = self.at;
+                return Ok(Span { start, end });
+            }
+            if !follows {
+                return Err(self.syntax("',' or ']'"));
+            }
+        }
+    }
+
+    /// Passes everything from an array or object on, whatever it is.
+    #[cold]
+    pub(crate) fn rest_from_container(&mut self) -> Option<Span> {
+        let is_container = matches!(self.peek(), Some(b'[' | b'{'));
+        let start = core::mem::replace(&mut self.at, self.bytes.len());
+        is_container.then_some(Span {
+            start,
+            end: self.at,
+        })
+    }
+
     /// The position after an array or object.
     #[inline(always)]
     fn container(mut self, outer: u32) -> Result<Self, DecodeError> {

@@ -8,17 +8,18 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::cursor::{Cursor, Head, Kind};
-use crate::codec::{Arguments, Headers, HubMessage, Invocation, Outcome, Payload, Protocol};
+use crate::codec::{Arguments, Headers, HubMessage, Invocation, Outcome, Payload, Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
 
 /// Reads one message; `None` for an unknown type.
-pub(crate) fn decode(frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
+pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
     if frame.is_empty() {
         return Err(DecodeError::new(DecodeErrorKind::Empty, 0));
     }
     let mut cursor = Cursor::new(frame);
     let left = cursor.container(Kind::Array, "an array")?;
     let mut elements = Elements {
+        role,
         frame,
         cursor,
         left,
@@ -55,7 +56,10 @@ fn invocation(elements: &mut Elements<'_>, answered: bool) -> Result<Invocation,
                 .filter(|id| !id.is_empty())
         },
         target: elements.not_empty("target")?,
-        arguments: Arguments::new(Protocol::MessagePack, elements.payload("arguments")?),
+        arguments: Arguments::new(
+            Protocol::MessagePack,
+            elements.payload_of_part("arguments")?,
+        ),
         stream_ids: elements.stream_ids()?,
     })
 }
@@ -64,7 +68,7 @@ fn stream_item(elements: &mut Elements<'_>) -> Result<HubMessage, DecodeError> {
     Ok(HubMessage::StreamItem {
         headers: elements.headers()?,
         invocation_id: elements.id()?,
-        item: Payload::new(Protocol::MessagePack, elements.payload("item")?),
+        item: Payload::new(Protocol::MessagePack, elements.payload_of_part("item")?),
     })
 }
 
@@ -100,6 +104,7 @@ fn close(elements: &mut Elements<'_>) -> Result<HubMessage, DecodeError> {
 
 /// The elements of a message's array, taken one after the other.
 struct Elements<'a> {
+    role: Role,
     frame: &'a Bytes,
     cursor: Cursor<'a>,
     /// How many follow according to the header.
@@ -235,6 +240,15 @@ impl Elements<'_> {
         let position = self.cursor.position();
         let head = self.cursor.head()?;
         self.string_after(head, "headers", position)
+    }
+
+    /// The payload of a call or an upload. To a server, one that is not there is as good as a malformed one.
+    fn payload_of_part(&mut self, member: &'static str) -> Result<Bytes, DecodeError> {
+        if self.role == Role::Server && (self.left == 0 || self.cursor.left() == 0) {
+            self.left = 0;
+            return Ok(Bytes::new());
+        }
+        self.payload(member)
     }
 
     /// The value as it is, or all that is left when it is malformed.
