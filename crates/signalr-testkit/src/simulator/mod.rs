@@ -312,6 +312,7 @@ impl World {
         servers
             .filter_map(|connection| connection.deadline)
             .chain(self.client.deadline)
+            .chain(self.server.deadline())
     }
 
     fn next_at(&self) -> Option<Instant> {
@@ -337,7 +338,11 @@ impl World {
             self.server_input(index, ServerInput::Timeout);
             let waits = self.connection(index).deadline.is_none_or(|at| at > now);
             assert!(waits, "a server's deadline stands still");
+            return;
         }
+        self.server.pass(now);
+        let waits = self.server.deadline().is_none_or(|at| at > now);
+        assert!(waits, "the endpoint's deadline stands still");
     }
 
     fn connection(&mut self, index: usize) -> &mut Connection {

@@ -103,7 +103,7 @@ impl World {
                 detail: "unreachable".into(),
             })
         } else {
-            Ok(self.server.negotiate(request))
+            Ok(self.server.negotiate(self.schedule.now, request))
         };
         let delay = self.latency();
         self.schedule.after(delay, Happening::Answer(op, answer));
@@ -405,7 +405,9 @@ impl World {
 
     pub(super) fn poll_server(&mut self, index: usize) {
         let now = self.schedule.now;
-        for wish in self.connection(index).poll(now) {
+        let wishes = self.connection(index).poll(now);
+        self.server.note_end(index);
+        for wish in wishes {
             match wish {
                 server::Wish::Act(action) => self.serve(index, action),
                 server::Wish::Greet => {

@@ -2,13 +2,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use signalr_proto::server::{
-    Arrival, CallId, CallOutcome, ConnectRequest, ConnectionOptions, ConnectionSlot, Endpoint,
-    FreshIds, Port, Route, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
-    ServerOutput,
+    CallId, CallOutcome, ConnectionKey, Endpoint, EndpointConfig, FreshIds, RequestHead, Resource,
+    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput, Verdict,
 };
-use signalr_proto::{Instant, OpId, SendError};
+use signalr_proto::{Instant, OpId, SendError, TransportKind};
 
 use super::Plan;
 use super::random::Random;
@@ -27,7 +26,8 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Connection {
     /// None before a WebSocket opened it.
-    pub(super) machine: Option<ServerConnection>,
+    pub(super) machine: Option<Box<ServerConnection>>,
+    key: Option<ConnectionKey>,
     pub(super) deadline: Option<Instant>,
     /// The WebSocket that is attached.
     pub(super) link: Option<usize>,
@@ -37,7 +37,6 @@ pub(super) struct Connection {
     pub(super) heard_by_client: u64,
     /// Numbered messages that came from the client.
     pub(super) heard: u64,
-    stateful: bool,
     open: VecDeque<Open>,
     asked: u64,
     questions: HashSet<String>,
@@ -57,15 +56,15 @@ pub(super) enum Wish {
 }
 
 impl Connection {
-    fn new(stateful: bool) -> Self {
+    fn new() -> Self {
         Self {
             machine: None,
+            key: None,
             deadline: None,
             link: None,
             said: Vec::new(),
             heard_by_client: 0,
             heard: 0,
-            stateful,
             open: VecDeque::new(),
             asked: 0,
             questions: HashSet::new(),
@@ -251,8 +250,6 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct ServerSide {
     endpoint: Endpoint,
-    config: ServerConfig,
-    last_op: u32,
     pub(super) connections: Vec<Connection>,
 }
 
@@ -265,33 +262,36 @@ pub(super) enum Upgrade {
 
 impl ServerSide {
     pub(super) fn new(plan: &Plan, random: &mut Random) -> Self {
-        let mut endpoint = Endpoint::default();
-        endpoint.stateful_reconnect = plan.stateful;
+        let mut offer = EndpointConfig::default();
+        offer.transports = vec![TransportKind::WebSockets];
+        offer.stateful_reconnect = plan.stateful;
         let mut config = ServerConfig::default();
         config.keep_alive_interval = std::time::Duration::from_secs(random.of(&[5, 15]));
         config.limits.max_outgoing_bytes = random.of(&[300, 64 << 10]);
         config.stateful_reconnect_buffer_size = random.of(&[200, 2000, 100_000]);
         config.maximum_parallel_invocations = random.of(&[1, 3, 1000]);
         Self {
-            endpoint,
-            config,
-            last_op: 0,
+            endpoint: Endpoint::new(offer, config),
             connections: Vec::new(),
         }
     }
 
-    pub(super) fn negotiate(&mut self, request: &Request<bytes::Bytes>) -> Response<bytes::Bytes> {
+    pub(super) fn negotiate(
+        &mut self,
+        now: Instant,
+        request: &Request<bytes::Bytes>,
+    ) -> Response<bytes::Bytes> {
         let name = self.connections.len().to_string();
         let ids = FreshIds {
             connection_id: format!("id-{name}").into(),
             connection_token: name.into(),
         };
-        let query = request.uri().query().unwrap_or_default();
-        let negotiated = self.endpoint.negotiate(request.method(), query, ids);
-        assert!(negotiated.connection.is_some(), "negotiation is refused");
-        self.connections
-            .push(Connection::new(negotiated.stateful_reconnect));
-        negotiated.response
+        let head = head(request, false);
+        let Verdict::Respond(response) = self.endpoint.handle(now, || ids, &head) else {
+            panic!("a negotiation opens no connection");
+        };
+        self.connections.push(Connection::new());
+        response
     }
 
     /// The connection of this public id.
@@ -303,46 +303,60 @@ impl ServerSide {
     }
 
     pub(super) fn upgrade(&mut self, now: Instant, request: &Request<()>) -> Upgrade {
-        let query = request.uri().query().unwrap_or_default();
-        let index: Option<usize> = ConnectRequest::id(query).and_then(|id| id.parse().ok());
-        let connection = index.and_then(|index| self.connections.get_mut(index));
-        let slot = connection.as_deref().map_or(ConnectionSlot::Unknown, slot);
-        let route = self.endpoint.route(&ConnectRequest {
-            method: &Method::GET,
-            upgrade: true,
-            accept: None,
-            slot,
-        });
-        let (Some(connection), Some(index)) = (connection, index) else {
-            return Upgrade::Refused(404);
-        };
-        match route {
-            Route::Attach => {
-                let options = ConnectionOptions {
-                    stateful_reconnect: connection.stateful,
-                    ..ConnectionOptions::default()
-                };
-                let machine = ServerConnection::new(self.config.clone(), options, now);
-                connection.machine = Some(machine);
+        let none = || panic!("everybody negotiates");
+        let (index, arrival) = match self.endpoint.handle(now, none, &head(request, true)) {
+            Verdict::Respond(response) => return Upgrade::Refused(response.status().as_u16()),
+            Verdict::Open {
+                key,
+                ids,
+                connection: machine,
+                arrival,
+            } => {
+                let index = Self::index(&ids.connection_id);
+                if let Some(connection) = self.connections.get_mut(index) {
+                    (connection.machine, connection.key) = (Some(machine), Some(key));
+                }
+                (Some(index), arrival)
             }
-            Route::Resume => {}
-            Route::Respond(response) => return Upgrade::Refused(response.status().as_u16()),
-            route @ Route::Open => panic!("unexpected: {route:?}"),
+            Verdict::Join { key, arrival } => {
+                let mut connections = self.connections.iter();
+                let index = connections.position(|connection| connection.key == Some(key));
+                (index, arrival)
+            }
+        };
+        let index = index.expect("the connection is there");
+        let op = arrival.op;
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.input(now, ServerInput::Arrived(arrival));
         }
-        self.last_op += 1;
-        let op = OpId::new(self.last_op);
-        let port = Port::WebSocket;
-        let identity = None;
-        connection.input(now, ServerInput::Arrived(Arrival { op, port, identity }));
         Upgrade::Arrived(index, op)
+    }
+
+    /// Tells the endpoint of a connection that is over.
+    pub(super) fn note_end(&mut self, index: usize) {
+        let connection = self.connections.get_mut(index);
+        let over = connection.filter(|connection| connection.over);
+        if let Some(key) = over.and_then(|connection| connection.key.take()) {
+            self.endpoint.closed(key);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.endpoint.poll_timeout()
+    }
+
+    pub(super) fn pass(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
     }
 }
 
-fn slot(connection: &Connection) -> ConnectionSlot {
-    match &connection.machine {
-        None => ConnectionSlot::Waiting,
-        Some(_) if connection.over => ConnectionSlot::Unknown,
-        Some(machine) if machine.can_resume() => ConnectionSlot::Resumable,
-        Some(_) => ConnectionSlot::Attached,
+fn head<T>(request: &Request<T>, upgrade: bool) -> RequestHead<'_> {
+    RequestHead {
+        method: request.method(),
+        resource: Resource::of(request.uri().path()),
+        query: request.uri().query().unwrap_or_default(),
+        headers: request.headers(),
+        upgrade,
+        identity: None,
     }
 }
