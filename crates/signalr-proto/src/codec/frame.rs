@@ -39,7 +39,7 @@ pub struct FrameDecoder {
     /// Stream offset of the next input byte.
     offset: u64,
     frame_start: u64,
-    failed: Option<DecodeError>,
+    failed: Option<Box<DecodeError>>,
 }
 
 /// How far the length prefix of a MessagePack frame has been read.
@@ -92,15 +92,15 @@ impl FrameDecoder {
     /// [`DecodeErrorKind::TooLarge`], [`DecodeErrorKind::Prefix`] and [`DecodeErrorKind::Empty`], with positions in the
     /// stream. After an error the place of the next frame is unknown, so each further call gives the same error.
     pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
-        if let Some(error) = self.failed {
-            return Err(error);
+        if let Some(error) = &self.failed {
+            return Err(**error);
         }
         let result = match self.protocol {
             Protocol::Json => self.decode_record(input),
             Protocol::MessagePack => self.decode_prefixed(input),
         };
         if let Err(error) = result {
-            self.failed = Some(error);
+            self.failed = Some(Box::new(error));
         }
         result
     }

@@ -46,7 +46,8 @@ pub(crate) struct Calls {
     places: Vec<Place>,
     free: Option<usize>,
     last_serial: u64,
-    held: Option<Invocation>,
+    /// One at most. A list keeps its room for the next one.
+    held: Vec<Invocation>,
     /// Plain calls that hold a permit, and how many may.
     plain: usize,
     permits: usize,
@@ -55,11 +56,23 @@ pub(crate) struct Calls {
     streams: usize,
     /// Bounds `released` and `streams`, each by itself.
     max_streams: usize,
-    /// Calls with streams by their ids. A client chooses ids, so the map's own random keys keep it from choosing those that
+    capacity: usize,
+    max_waiting_item_bytes: usize,
+    /// Made for the first call with streams: most connections have none.
+    streaming: Option<Box<Streaming>>,
+}
+
+/// What is kept of calls with streams.
+#[derive(Debug)]
+struct Streaming {
+    /// The calls by their ids. A client chooses ids, so the map's own random keys keep it from choosing those that
     /// collide; nothing that is put out depends on them.
     ids: HashMap<ByteString, CallId>,
     uploads: Uploads,
 }
+
+/// Calls with streams for which an idle connection keeps room.
+const FEW: usize = 16;
 
 #[derive(Debug)]
 enum Place {
@@ -96,14 +109,15 @@ impl Calls {
             places: Vec::new(),
             free: None,
             last_serial: 0,
-            held: None,
+            held: Vec::new(),
             plain: 0,
             permits: permits.max(1),
             released: 0,
             streams: 0,
             max_streams,
-            ids: HashMap::new(),
-            uploads: Uploads::new(capacity, max_waiting_item_bytes),
+            capacity,
+            max_waiting_item_bytes,
+            streaming: None,
         }
     }
 
@@ -113,7 +127,7 @@ impl Calls {
             return self.begin_plain(invocation);
         }
         let id = invocation.invocation_id.as_ref().filter(|_| streaming);
-        if let Some(id) = id.filter(|id| self.ids.contains_key(*id)) {
+        if let Some(id) = id.filter(|id| self.call_with_streams(id).is_some()) {
             let id = id.clone();
             return Begun::Refused(invocation, Refusal::InUse { id });
         }
@@ -123,20 +137,32 @@ impl Calls {
         }
         self.streams = self.streams.saturating_add(streams);
         let call = self.place(streaming, &invocation, Kind::Streams(streams));
-        self.uploads.begin(call, &invocation.stream_ids);
+        let (capacity, max_bytes) = (self.capacity, self.max_waiting_item_bytes);
+        let streaming = self.streaming.get_or_insert_with(|| {
+            Box::new(Streaming {
+                ids: HashMap::new(),
+                uploads: Uploads::new(capacity, max_bytes),
+            })
+        });
+        streaming.uploads.begin(call, &invocation.stream_ids);
         // When two calls that are no streams have one id, the first is the one that can be cancelled by it.
         if let Some(id) = &invocation.invocation_id {
-            self.ids.entry(id.clone()).or_insert(call);
+            streaming.ids.entry(id.clone()).or_insert(call);
         }
         Begun::Run(call, invocation)
     }
 
+    fn call_with_streams(&self, id: &str) -> Option<CallId> {
+        self.streaming.as_ref()?.ids.get(id).copied()
+    }
+
     fn begin_plain(&mut self, invocation: Invocation) -> Begun {
-        if self.released >= self.max_streams.max(1) || self.held.is_some() {
+        if self.released >= self.max_streams.max(1) || self.is_holding() {
             return Begun::Refused(invocation, Refusal::TooManyCalls);
         }
         if self.plain >= self.permits {
-            self.held = Some(invocation);
+            self.held.reserve_exact(1);
+            self.held.push(invocation);
             return Begun::Held;
         }
         let (call, invocation) = self.run_plain(invocation);
@@ -171,6 +197,10 @@ impl Calls {
             }
             index
         } else {
+            if self.places.is_empty() {
+                // Most clients have one call at a time.
+                self.places.reserve_exact(1);
+            }
             self.places.push(Place::Taken(running));
             self.places.len().saturating_sub(1)
         };
@@ -182,13 +212,13 @@ impl Calls {
         if self.plain >= self.permits {
             return None;
         }
-        let invocation = self.held.take()?;
+        let invocation = self.held.pop()?;
         Some(self.run_plain(invocation))
     }
 
     /// Whether a call waits for its turn, and everything that was sent behind it too.
-    pub(crate) const fn is_holding(&self) -> bool {
-        self.held.is_some()
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
     }
 
     fn running(&self, call: CallId) -> Option<&Running> {
@@ -216,15 +246,26 @@ impl Calls {
             Kind::Released => self.released = self.released.saturating_sub(1),
             Kind::Streams(streams) => {
                 self.streams = self.streams.saturating_sub(streams);
-                self.uploads.end(call);
-                if let Some(id) = &info.invocation_id {
-                    if self.ids.get(id) == Some(&call) {
-                        self.ids.remove(id);
-                    }
-                }
+                self.end_streams(call, &info);
             }
         }
         Some(info)
+    }
+
+    fn end_streams(&mut self, call: CallId, info: &CallInfo) {
+        let Some(streaming) = &mut self.streaming else {
+            return;
+        };
+        streaming.uploads.end(call);
+        if let Some(id) = &info.invocation_id {
+            if streaming.ids.get(id) == Some(&call) {
+                streaming.ids.remove(id);
+            }
+        }
+        // An idle connection does not keep the room of a busy one.
+        if self.streams == 0 && streaming.ids.capacity() > FEW {
+            self.streaming = None;
+        }
     }
 
     /// The method waits for its client, whose answer may be behind another call: its permit goes back, once.
@@ -241,9 +282,7 @@ impl Calls {
 
     /// The call that the client cancels: the one with streams, or else the oldest plain one. It runs on until its end.
     pub(crate) fn cancel(&self, invocation_id: &str) -> Option<CallId> {
-        self.ids
-            .get(invocation_id)
-            .copied()
+        self.call_with_streams(invocation_id)
             .or_else(|| self.oldest_plain(invocation_id))
     }
 
@@ -264,33 +303,45 @@ impl Calls {
 
     /// An item of an upload came.
     pub(crate) fn item(&mut self, stream_id: &str, item: Payload) -> Routed {
-        self.uploads.item(stream_id, item)
+        match &mut self.streaming {
+            Some(streaming) => streaming.uploads.item(stream_id, item),
+            None => Routed::Nobody,
+        }
     }
 
     /// The client ended an upload; [`Routed::Nobody`] when the id names none.
     pub(crate) fn upload_ended(&mut self, stream_id: &str, error: Option<Box<str>>) -> Routed {
-        self.uploads.ended(stream_id, error)
+        match &mut self.streaming {
+            Some(streaming) => streaming.uploads.ended(stream_id, error),
+            None => Routed::Nobody,
+        }
     }
 
     /// The method has taken so many items of its upload.
     pub(crate) fn credit(&mut self, call: CallId, upload: usize, items: usize) {
-        self.uploads.credit(call, upload, items);
+        if let Some(streaming) = &mut self.streaming {
+            streaming.uploads.credit(call, upload, items);
+        }
     }
 
     /// The method waits for an item of its upload and has taken all before it.
     pub(crate) fn hungry(&mut self, call: CallId, upload: usize) {
-        self.uploads.hungry(call, upload);
+        if let Some(streaming) = &mut self.streaming {
+            streaming.uploads.hungry(call, upload);
+        }
     }
 
     /// What became of uploads through credit. To be asked before anything else is read.
     pub(crate) fn next_upload_event(&mut self) -> Option<UploadEvent> {
-        self.uploads.next_event()
+        self.streaming.as_mut()?.uploads.next_event()
     }
 
     /// Whether the client is to wait: for a permit, or until a method takes items. Not for items while a method waits for
     /// something that may be behind them, be it an item of another upload or, if `answer_awaited`, the answer to a question.
     pub(crate) fn blocks_reading(&self, answer_awaited: bool) -> bool {
-        self.is_holding() || self.uploads.blocks_reading(answer_awaited)
+        let streaming = self.streaming.as_ref();
+        self.is_holding()
+            || streaming.is_some_and(|streaming| streaming.uploads.blocks_reading(answer_awaited))
     }
 }
 

@@ -56,7 +56,8 @@ impl ServerConnection {
     /// piece may have any size.
     pub(super) fn has_room(&mut self) -> bool {
         let limits = &self.config.limits;
-        let limit = limits.max_incoming_bytes.max(limits.max_message_size);
+        let wanted = self.config.application_max_buffer_size;
+        let limit = limits.max_incoming_bytes.max(wanted);
         let waiting = self
             .incoming
             .bytes()

@@ -14,6 +14,7 @@ use crate::server::{CallId, CallOutcome, DisconnectReason, Failure, Refusal};
 use crate::transport::{EndCause, WsMessage};
 
 mod calls;
+mod edges;
 mod ending;
 mod events;
 mod handshake;

@@ -308,9 +308,11 @@ impl Watch {
             open.next_back().map(|(op, _)| *op)
         };
         let Some(op) = op else { return };
-        self.input(match self.requests[&op] {
-            Request::Open { .. } => ServerInput::Received { op, bytes },
-            _ => ServerInput::Body { op, bytes, last },
+        let posted = self.requests[&op] == Request::Waiting(Port::Post);
+        self.input(if posted {
+            ServerInput::Body { op, bytes, last }
+        } else {
+            ServerInput::Received { op, bytes }
         });
     }
 
@@ -324,10 +326,12 @@ impl Watch {
         });
         let op = match busy {
             Some((op, request)) => {
-                match request {
-                    Request::Open { busy, .. } => *busy = false,
-                    other => *other = Request::Left,
-                }
+                *request = match *request {
+                    Request::Open { stream, .. } => open(stream, false),
+                    Request::Waiting(_) | Request::Delivering | Request::Left | Request::Over => {
+                        Request::Left
+                    }
+                };
                 *op
             }
             None => OpId::new(u32::try_from(index % 30).unwrap()),
@@ -511,7 +515,16 @@ impl Watch {
                 let flooded = matches!(reason, DisconnectReason::IncomingLimit { .. });
                 assert!(!(flooded && self.obedient), "{reason}");
             }
-            _ => {}
+            ServerEvent::Handshaken { .. }
+            | ServerEvent::Cancel { .. }
+            | ServerEvent::Item { .. }
+            | ServerEvent::UploadEnded { .. }
+            | ServerEvent::Answer { .. }
+            | ServerEvent::UnknownAnswer { .. }
+            | ServerEvent::Reauthenticated { .. }
+            | ServerEvent::Writable
+            | ServerEvent::Detached { .. }
+            | ServerEvent::Resumed => {}
         }
     }
 

@@ -352,3 +352,188 @@ fn an_unwelcomed_client_may_lose_its_web_socket_too() {
     assert_eq!(test.targets().last(), Some(&"b"));
     assert!(test.sent().ends_with(&format!("{SEQUENCE}|{}|", call("a"))));
 }
+
+/// A buffer for messages that one fills.
+fn small() -> ServerConfig {
+    ServerConfig {
+        stateful_reconnect_buffer_size: 10,
+        maximum_parallel_invocations: 1,
+        ..config()
+    }
+}
+
+fn turned_away(test: &mut Test) {
+    let told = test.machine.send(test.now, "x", &());
+    assert!(matches!(told, Err(SendError::Full { .. })));
+    assert!(!test.machine.is_writable());
+}
+
+fn ack(id: u64) -> String {
+    format!(r#"{{"type":8,"sequenceId":{id}}}"#)
+}
+
+#[test]
+fn an_ack_is_found_behind_a_call_that_waits_for_its_turn() {
+    let mut test = stateful_with(small());
+    test.receive_json(&[&call("a")]);
+    test.say("fills");
+    turned_away(&mut test);
+    // The method waits for room, the second call for the method, and the Ack that makes room is behind it.
+    test.receive_json(&[&call("b"), PING, &call("c"), &ack(1)]);
+    assert_eq!(test.events.last(), Some(&ServerEvent::Writable));
+    assert_eq!(test.targets(), ["a"]);
+    test.finish(test.last_call());
+    test.finish(test.last_call());
+    assert_eq!(test.targets(), ["a", "b", "c"]);
+}
+
+#[test]
+fn an_ack_is_found_while_the_application_welcomes_the_client() {
+    let mut test = Test::web_socket(small(), options());
+    test.receive(VERSION_2);
+    test.say("fills");
+    turned_away(&mut test);
+    test.receive_json(&[&call("a"), &ack(1)]);
+    assert_eq!(test.events.last(), Some(&ServerEvent::Writable));
+    test.machine.accept(test.now);
+    test.poll();
+    assert_eq!(test.targets(), ["a"]);
+}
+
+#[test]
+fn nothing_is_answered_while_too_much_is_not_acknowledged() {
+    let mut test = stateful_with(ServerConfig {
+        maximum_parallel_invocations: 1000,
+        ..small()
+    });
+    let calls = vec![call("a").replace(r#""target""#, r#""invocationId":"1","target""#); 100];
+    test.receive_json(&calls.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(test.targets().len(), 100);
+    test.finish(test.last_call());
+    test.receive_json(&calls.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(test.targets().len(), 100);
+    test.receive_json(&[&ack(1)]);
+    assert_eq!(test.targets().len(), 200);
+}
+
+#[test]
+fn what_was_read_ahead_is_handed_out_once_and_in_order_after_a_resume() {
+    let mut test = stateful_with(small());
+    test.receive_json(&[&call("a")]);
+    test.say("fills");
+    test.receive_json(&[&call("b"), &call("c")]);
+    test.lose();
+    assert!(test.attach());
+    test.receive_json(&[SEQUENCE, &call("a"), &call("b"), &call("c"), &call("d")]);
+    test.receive_json(&[&ack(1)]);
+    for _ in 0..4 {
+        test.finish(test.last_call());
+    }
+    assert_eq!(test.targets(), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn what_is_read_ahead_is_bounded() {
+    let mut config = small();
+    config.limits.max_incoming_bytes = 40_000;
+    let mut test = stateful_with(config);
+    test.receive_json(&[&call("a")]);
+    test.say("fills");
+    let calls = vec![call("b"); 50];
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    let mut turns = 0;
+    while test.machine.reading().is_some() {
+        test.receive_json(&calls);
+        turns += 1;
+        assert!(turns < 1000);
+    }
+    assert!(test.machine.ahead.bytes() < 41_000);
+    assert!(test.machine.incoming.bytes() < 80_000);
+    assert_eq!(test.reason(), None);
+}
+
+#[test]
+fn nonsense_that_is_read_ahead_closes_with_an_error() {
+    let mut test = stateful_with(small());
+    test.receive_json(&[&call("a")]);
+    test.say("fills");
+    test.receive_json(&[&call("b"), "nonsense"]);
+    assert!(matches!(test.reason(), Some(DisconnectReason::Protocol(_))));
+}
+
+#[test]
+fn a_web_socket_that_is_taken_over_is_closed_or_dropped_when_it_takes_nothing() {
+    let mut test = stateful();
+    let old = test.socket;
+    let new = test.arrive(Port::WebSocket);
+    assert_eq!(
+        test.actions(),
+        [format!("Close {old} 1000"), format!("Accept {new}")]
+    );
+    test.socket = new;
+    test.takes = false;
+    test.say("a");
+    let newer = test.arrive(Port::WebSocket);
+    assert_eq!(
+        test.actions(),
+        [format!("Abort {new}"), format!("Accept {newer}")]
+    );
+    // News of the old ones means nothing any more.
+    for op in [old, new] {
+        test.input(ServerInput::Sent { op });
+        let bytes = Bytes::from_static(b"{\"type\":7}\x1e");
+        test.input(ServerInput::Received { op, bytes });
+        let cause = EndCause::Clean;
+        test.input(ServerInput::Ended { op, cause });
+    }
+    assert_eq!(test.reason(), None);
+    assert!(!test.machine.is_detached());
+}
+
+#[test]
+fn a_connection_that_cannot_be_resumed_any_more_answers_204() {
+    // The handshake said version 1.
+    let mut test = Test::web_socket(config(), options());
+    test.shake_hands(HANDSHAKE);
+    let op = test.arrive(Port::WebSocket);
+    assert_eq!(test.actions().last(), Some(&format!("Respond {op} 204")));
+    assert_eq!(test.reason(), None);
+    // It is about to end.
+    let mut test = stateful();
+    test.takes = false;
+    test.machine.close(test.now, true);
+    test.poll();
+    let op = test.arrive(Port::WebSocket);
+    assert_eq!(test.actions().last(), Some(&format!("Respond {op} 204")));
+}
+
+#[test]
+fn other_requests_are_refused_while_the_web_socket_is_lost() {
+    let mut test = stateful();
+    test.lose();
+    for (port, status) in [
+        (Port::Events, 400),
+        (Port::Poll, 400),
+        (Port::Post, 405),
+        (Port::Delete, 400),
+    ] {
+        test.actions();
+        let op = test.arrive(port);
+        assert_eq!(test.actions(), [format!("Respond {op} {status}")]);
+    }
+    assert!(test.machine.is_detached());
+}
+
+#[test]
+fn calls_and_their_answers_outlive_the_web_socket() {
+    let mut test = stateful();
+    test.receive_json(&[CALL]);
+    test.lose();
+    test.finish(test.last_call());
+    test.sent.clear();
+    assert!(test.attach());
+    assert_eq!(
+        test.sent(),
+        format!(r#"{SEQUENCE}|{{"type":3,"invocationId":"1","result":null}}|"#)
+    );
+}
