@@ -27,6 +27,8 @@ fn each_message_arrives_once_and_in_order_or_the_connection_is_reported_as_lost(
             total.resumed,
             total.taken_over,
             total.lost,
+            total.over_events,
+            total.over_polls,
         ];
         assert!(happened.iter().all(|count| *count > 0), "{total:?}");
     }

@@ -7,7 +7,7 @@ use signalr_proto::client::{
     Output, ReconnectPolicy, ReplyTo,
 };
 use signalr_proto::codec::CompletionOutcome;
-use signalr_proto::{EndCause, Instant, Payload, SendError};
+use signalr_proto::{Instant, Payload, SendError};
 
 use super::Plan;
 use super::random::Random;
@@ -223,20 +223,6 @@ impl ClientSide {
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.questions.is_empty() && !self.turned_away
     }
-
-    pub(super) fn lost(op: signalr_proto::OpId, random: &mut Random) -> Input {
-        let cause = if random.percent(50) {
-            EndCause::WebSocketClose {
-                code: 1006,
-                reason: Box::default(),
-            }
-        } else {
-            EndCause::Failed {
-                detail: "reset".into(),
-            }
-        };
-        Input::Ended { op, cause }
-    }
 }
 
 fn number(payload: &Payload) -> u64 {
@@ -246,6 +232,7 @@ fn number(payload: &Payload) -> u64 {
 fn config(plan: &Plan, random: &mut Random) -> ClientConfig {
     let mut config = ClientConfig::new("http://host/hub").expect("the address is valid");
     config.protocol = plan.protocol;
+    config.transports = vec![plan.transport];
     config.keep_alive_interval = std::time::Duration::from_secs(random.of(&[4, 15]));
     config.reconnect = ReconnectPolicy::Backoff {
         first: random.up_to(2000),

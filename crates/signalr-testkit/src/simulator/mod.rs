@@ -1,4 +1,5 @@
-//! Client machine against server machine in one thread, under a virtual clock and over a network that delays, cuts and loses:
+//! Client machine against server machine in one thread, the endpoint between them, over all transports, under a virtual clock and
+//! over a network that delays, cuts and loses:
 //! [`run`] plays one session that its seed decides.
 //!
 //! Both applications number what they say, in one sequence for each connection and direction, whatever kind of message it is.
@@ -6,14 +7,14 @@
 //! connection is reported as lost; then every pending call has been resolved, and counting starts anew.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use signalr_proto::client::{Action, Input};
 use signalr_proto::server::{ServerAction, ServerInput};
-use signalr_proto::{EndCause, Instant, OpId, Protocol, WsMessage};
+use signalr_proto::{BodyMode, EndCause, Instant, OpId, Protocol, TransportKind, WsMessage};
 
 mod client;
 mod network;
@@ -21,9 +22,9 @@ mod random;
 mod server;
 
 use client::ClientSide;
-use network::{Arrival, Delays, Link, Way, transmit};
+use network::{Arrival, Delays, Link, Way};
 pub use random::Random;
-use server::{Connection, ServerSide, Upgrade};
+use server::{Connection, ServerSide};
 
 /// How much a session has to bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ const BURST: u64 = 15;
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     weather: Weather,
+    transport: TransportKind,
     stateful: bool,
     protocol: Protocol,
     delays: Delays,
@@ -61,16 +63,36 @@ impl Plan {
             Weather::Gentle => cuts * (CALM + 2_500) + 2_000,
             Weather::Rough => cuts * 4_000 + 2_000,
         };
+        let transport = match random.below(10) {
+            0..=4 => TransportKind::WebSockets,
+            5 | 6 => TransportKind::ServerSentEvents,
+            _ => TransportKind::LongPolling,
+        };
+        let binary = transport != TransportKind::ServerSentEvents && random.percent(50);
         Self {
             weather,
-            stateful: random.percent(85),
-            protocol: random.of(&Protocol::ALL),
+            transport,
+            stateful: transport == TransportKind::WebSockets && random.percent(85),
+            protocol: if binary {
+                Protocol::MessagePack
+            } else {
+                Protocol::Json
+            },
             delays: Delays {
                 latency: random.of(&[1, 20, 200]),
             },
             acts,
             rest: span * 200 / (acts * BURST),
             cuts,
+        }
+    }
+}
+
+impl Plan {
+    fn message(&self, bytes: Bytes) -> WsMessage {
+        match self.protocol {
+            Protocol::MessagePack => WsMessage::Binary(bytes),
+            _ => WsMessage::Text(bytes),
         }
     }
 }
@@ -89,6 +111,10 @@ pub struct Tally {
     pub taken_over: u64,
     /// Connections that were lost, and reported so.
     pub lost: u64,
+    /// Messages that arrived over event streams and POSTs.
+    pub over_events: u64,
+    /// Messages that arrived over polls and POSTs.
+    pub over_polls: u64,
 }
 
 impl core::ops::AddAssign for Tally {
@@ -98,6 +124,8 @@ impl core::ops::AddAssign for Tally {
         self.resumed += other.resumed;
         self.taken_over += other.taken_over;
         self.lost += other.lost;
+        self.over_events += other.over_events;
+        self.over_polls += other.over_polls;
     }
 }
 
@@ -108,12 +136,6 @@ enum Happening {
     Arrival(usize, Way, Arrival),
     /// The transport takes what was sent this way.
     Taken(usize, Way),
-    /// A request reaches the server.
-    Negotiate(OpId, Request<Bytes>),
-    Upgrade(OpId, Request<()>),
-    /// An answer reaches the client.
-    Answer(OpId, Result<Response<Bytes>, EndCause>),
-    Opened(usize),
     /// The network fails one way of a link.
     Dies(usize, Way),
     /// Both applications say something, and then the network fails.
@@ -197,10 +219,8 @@ struct World {
     links: Vec<Link>,
     client: ClientSide,
     server: ServerSide,
-    /// The link the client opened last.
-    link: Option<usize>,
-    /// What the client gave up.
-    aborted: HashSet<OpId>,
+    links_of_client: HashMap<OpId, usize>,
+    links_of_server: HashMap<OpId, usize>,
     /// The server's connection that the client is on.
     joined: Option<usize>,
     acts: u64,
@@ -223,6 +243,12 @@ pub fn run(seed: u64) -> Tally {
     let plan = Plan::new(&mut random);
     let mut world = World::new(plan, random);
     world.play();
+    let messages = world.tally.messages;
+    match plan.transport {
+        TransportKind::ServerSentEvents => world.tally.over_events = messages,
+        TransportKind::LongPolling => world.tally.over_polls = messages,
+        _ => {}
+    }
     world.tally
 }
 
@@ -247,8 +273,8 @@ impl World {
             random,
             schedule: Schedule::default(),
             links: Vec::new(),
-            link: None,
-            aborted: HashSet::new(),
+            links_of_client: HashMap::new(),
+            links_of_server: HashMap::new(),
             joined: None,
             acts: 0,
             troubles: 0,
@@ -312,7 +338,7 @@ impl World {
         servers
             .filter_map(|connection| connection.deadline)
             .chain(self.client.deadline)
-            .chain(self.server.deadline())
+            .chain(self.server.endpoint.poll_timeout())
     }
 
     fn next_at(&self) -> Option<Instant> {
@@ -333,16 +359,19 @@ impl World {
             assert!(waits, "the client's deadline stands still");
             return;
         }
+        let endpoint = &mut self.server.endpoint;
+        if endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            endpoint.handle_timeout(now);
+            let waits = endpoint.poll_timeout().is_none_or(|at| at > now);
+            assert!(waits, "the endpoint's deadline stands still");
+            return;
+        }
         let due = |connection: &Connection| connection.deadline.is_some_and(|at| at <= now);
         if let Some(index) = self.server.connections.iter().position(due) {
             self.server_input(index, ServerInput::Timeout);
             let waits = self.connection(index).deadline.is_none_or(|at| at > now);
             assert!(waits, "a server's deadline stands still");
-            return;
         }
-        self.server.pass(now);
-        let waits = self.server.deadline().is_none_or(|at| at > now);
-        assert!(waits, "the endpoint's deadline stands still");
     }
 
     fn connection(&mut self, index: usize) -> &mut Connection {
@@ -359,13 +388,6 @@ impl World {
         match happening {
             Happening::Arrival(link, way, arrival) => self.arrive(link, way, arrival),
             Happening::Taken(link, way) => self.taken(link, way),
-            Happening::Negotiate(op, request) => self.negotiate(op, &request),
-            Happening::Upgrade(op, request) => self.upgrade(op, &request),
-            Happening::Answer(op, answer) => self.answer(op, answer),
-            Happening::Opened(link) => {
-                let op = self.link(link).op;
-                self.client_input(Input::Opened { op });
-            }
             Happening::Dies(link, way) => self.link(link).kill(way),
             Happening::Cut => self.cut(),
             Happening::Breaks => self.breaks(),
@@ -382,3 +404,4 @@ impl World {
 }
 
 mod play;
+mod wire;

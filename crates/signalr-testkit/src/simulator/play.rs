@@ -14,78 +14,11 @@ impl World {
         self.poll_server(index);
     }
 
-    pub(super) fn arrive(&mut self, link: usize, way: Way, arrival: Arrival) {
-        if !self.link(link).arrives(way, &arrival) {
-            return;
-        }
-        let Link {
-            op,
-            server_op,
-            connection,
-            ..
-        } = *self.link(link);
-        let binary = self.plan.protocol == Protocol::MessagePack;
-        match (way, arrival) {
-            (Way::ToClient, Arrival::Bytes(bytes)) => {
-                let message = if binary {
-                    WsMessage::Binary(bytes)
-                } else {
-                    WsMessage::Text(bytes)
-                };
-                self.client_input(Input::Received { op, message });
-            }
-            (Way::ToClient, Arrival::Closed(code)) => {
-                let message = WsMessage::Close(code);
-                self.client_input(Input::Received { op, message });
-            }
-            (Way::ToClient, Arrival::Lost) => {
-                self.link(link).leave(Way::ToClient);
-                let input = ClientSide::lost(op, &mut self.random);
-                self.client_input(input);
-            }
-            // What comes on a link that was given up is for the machine to ignore.
-            (Way::ToServer, Arrival::Bytes(bytes)) => {
-                let op = server_op;
-                self.server_input(connection, ServerInput::Received { op, bytes });
-            }
-            (Way::ToServer, Arrival::Closed(code)) => {
-                let cause = EndCause::WebSocketClose {
-                    code,
-                    reason: Box::default(),
-                };
-                let op = server_op;
-                self.server_input(connection, ServerInput::Ended { op, cause });
-            }
-            (Way::ToServer, Arrival::Lost) => {
-                let cause = EndCause::Failed {
-                    detail: "reset".into(),
-                };
-                let op = server_op;
-                self.server_input(connection, ServerInput::Ended { op, cause });
-            }
-        }
-    }
-
-    pub(super) fn taken(&mut self, link: usize, way: Way) {
-        let link = self.link(link);
-        // News of a link that was given up is for the machine to ignore.
-        match way {
-            Way::ToServer => {
-                let op = link.op;
-                self.client_input(Input::Sent { op });
-            }
-            Way::ToClient => {
-                let (op, connection) = (link.server_op, link.connection);
-                self.server_input(connection, ServerInput::Sent { op });
-            }
-        }
-    }
-
-    fn latency(&mut self) -> Duration {
+    pub(super) fn latency(&mut self) -> Duration {
         self.random.up_to(self.plan.delays.latency)
     }
 
-    fn is_rough(&mut self, percent: u64) -> bool {
+    pub(super) fn is_rough(&mut self, percent: u64) -> bool {
         self.plan.weather == Weather::Rough
             && self.started
             && !self.is_over()
@@ -97,82 +30,6 @@ impl World {
         self.acts >= self.plan.acts
     }
 
-    pub(super) fn negotiate(&mut self, op: OpId, request: &Request<Bytes>) {
-        let answer = if self.is_rough(5) {
-            Err(EndCause::Failed {
-                detail: "unreachable".into(),
-            })
-        } else {
-            Ok(self.server.negotiate(self.schedule.now, request))
-        };
-        let delay = self.latency();
-        self.schedule.after(delay, Happening::Answer(op, answer));
-    }
-
-    pub(super) fn upgrade(&mut self, op: OpId, request: &Request<()>) {
-        if self.aborted.contains(&op) {
-            return;
-        }
-        let delay = self.latency();
-        let refused = if self.is_rough(15) {
-            Some(503)
-        } else {
-            match self.server.upgrade(self.schedule.now, request) {
-                Upgrade::Arrived(connection, server_op) => {
-                    self.links.push(Link::new(op, server_op, connection));
-                    self.poll_server(connection);
-                    None
-                }
-                Upgrade::Refused(status) => Some(status),
-            }
-        };
-        if let Some(status) = refused {
-            self.refuse(op, status, delay);
-        }
-    }
-
-    fn refuse(&mut self, op: OpId, status: u16, delay: Duration) {
-        let answer = Err(EndCause::Refused { status });
-        self.schedule.after(delay, Happening::Answer(op, answer));
-    }
-
-    /// The server opens a WebSocket.
-    fn open(&mut self, index: usize, connection: usize) {
-        let delay = self.latency();
-        let at = self.schedule.now.after(delay);
-        self.link(index).not_before(Way::ToClient, at);
-        self.link = Some(index);
-        self.schedule.after(delay, Happening::Opened(index));
-        if self.is_rough(30) {
-            // It may not even last until everything has been said again.
-            self.troubles += 1;
-            let soon = delay + self.latency();
-            self.schedule.after(soon, Happening::Breaks);
-        }
-        if self.connection(connection).link.replace(index).is_some() {
-            self.tally.taken_over += 1;
-        }
-    }
-
-    /// One end drops a link: it hears nothing more of it, and the other learns of that some time, or never.
-    fn hang_up(&mut self, link: usize, way: Way) {
-        self.link(link).leave(way);
-        let other = match way {
-            Way::ToClient => Way::ToServer,
-            Way::ToServer => Way::ToClient,
-        };
-        let delay = self.latency();
-        self.schedule
-            .after(delay, Happening::Arrival(link, other, Arrival::Lost));
-    }
-
-    pub(super) fn answer(&mut self, op: OpId, answer: Result<Response<Bytes>, EndCause>) {
-        self.client_input(match answer {
-            Ok(response) => Input::Response { op, response },
-            Err(cause) => Input::Ended { op, cause },
-        });
-    }
-
     /// Something is said on both sides, so that much is under way when the network fails.
     pub(super) fn cut(&mut self) {
         for _ in 0..self.random.below(6) {
@@ -181,46 +38,6 @@ impl World {
         }
         let delay = self.latency();
         self.schedule.after(delay, Happening::Breaks);
-    }
-
-    /// Both ways fail, one a little later than the other, and each end learns of it in its own time.
-    pub(super) fn breaks(&mut self) {
-        self.troubles -= 1;
-        let Some(link) = self.link.filter(|_| self.can_be_cut()) else {
-            return;
-        };
-        self.tally.cuts += 1;
-        for way in [Way::ToClient, Way::ToServer] {
-            let delay = self.latency();
-            self.schedule.after(delay, Happening::Dies(link, way));
-        }
-        let slow = match self.plan.weather {
-            Weather::Gentle => 2_000,
-            Weather::Rough => 6_000,
-        };
-        let soonest = Duration::from_millis(self.plan.delays.latency);
-        let most = self.random.of(&[10, slow]);
-        let client = soonest + self.random.up_to(most);
-        self.schedule.after(
-            client,
-            Happening::Arrival(link, Way::ToClient, Arrival::Lost),
-        );
-        // A server may be left with a half-open link until long after everything has timed out.
-        let least = self.random.of(&[0, 0, 100_000]);
-        let most = self.random.of(&[10, slow, slow * 3]);
-        let server = soonest + Duration::from_millis(least) + self.random.up_to(most);
-        self.schedule.after(
-            server,
-            Happening::Arrival(link, Way::ToServer, Arrival::Lost),
-        );
-    }
-
-    fn can_be_cut(&self) -> bool {
-        // A first start that fails is not repeated, so it is left alone.
-        match self.plan.weather {
-            Weather::Rough => self.started,
-            Weather::Gentle => self.client.is_connected(),
-        }
     }
 
     pub(super) fn client_acts(&mut self) {
@@ -323,50 +140,6 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, action: Action) {
-        let delay = self.latency();
-        match action {
-            Action::Request { op, request, .. } => {
-                self.schedule
-                    .after(delay, Happening::Negotiate(op, *request));
-            }
-            Action::OpenWebSocket { op, request } => {
-                self.schedule.after(delay, Happening::Upgrade(op, *request));
-            }
-            Action::Send { op, message } => {
-                if let Some(link) = self.link_of(op) {
-                    self.transmit(link, Way::ToServer, message);
-                }
-            }
-            Action::Abort { op } => {
-                self.aborted.insert(op);
-                if let Some(link) = self.link_of(op) {
-                    self.hang_up(link, Way::ToClient);
-                }
-            }
-            other => panic!("unexpected: {other:?}"),
-        }
-    }
-
-    fn link_of(&self, op: OpId) -> Option<usize> {
-        self.links.iter().position(|link| link.op == op)
-    }
-
-    fn transmit(&mut self, index: usize, way: Way, message: WsMessage) {
-        if let Some(link) = self.links.get_mut(index) {
-            let delays = self.plan.delays;
-            transmit(
-                index,
-                link,
-                way,
-                message,
-                delays,
-                &mut self.schedule,
-                &mut self.random,
-            );
-        }
-    }
-
     /// What the client has not heard before this number was said in answer to calls it has cancelled.
     fn client_heard(&mut self, number: u64) {
         let joined = self.joined.expect("the client is on a connection");
@@ -399,15 +172,19 @@ impl World {
     fn lost(&mut self) {
         self.tally.lost += 1;
         self.joined = None;
-        let excused = self.plan.weather == Weather::Rough || !self.plan.stateful;
-        assert!(excused, "a connection was lost that could be resumed");
+        let cut = !self.plan.stateful && self.tally.cuts > 0;
+        let excused = self.plan.weather == Weather::Rough || cut;
+        assert!(excused, "a connection was lost that could go on");
     }
 
     pub(super) fn poll_server(&mut self, index: usize) {
+        self.carry_out_server(index);
+        self.feed(index);
+    }
+
+    pub(super) fn carry_out_server(&mut self, index: usize) {
         let now = self.schedule.now;
-        let wishes = self.connection(index).poll(now);
-        self.server.note_end(index);
-        for wish in wishes {
+        for wish in self.connection(index).poll(now) {
             match wish {
                 server::Wish::Act(action) => self.serve(index, action),
                 server::Wish::Greet => {
@@ -415,35 +192,9 @@ impl World {
                     self.schedule.after(delay, Happening::Greet(index));
                 }
                 server::Wish::Resumed => self.tally.resumed += 1,
+                server::Wish::Over => self.server.closed(index),
             }
         }
-    }
-
-    fn serve(&mut self, index: usize, action: ServerAction) {
-        match action {
-            ServerAction::Send { op, message } => {
-                let link = self.link_of_server(op);
-                self.transmit(link, Way::ToClient, message);
-            }
-            ServerAction::Accept { op } => self.open(self.link_of_server(op), index),
-            ServerAction::Respond { op, response } => {
-                let link = self.link_of_server(op);
-                let (op, delay) = (self.link(link).op, self.latency());
-                self.refuse(op, response.status().as_u16(), delay);
-            }
-            ServerAction::Close { op, code } => {
-                let link = self.link_of_server(op);
-                self.transmit(link, Way::ToClient, WsMessage::Close(code));
-                self.link(link).leave(Way::ToServer);
-            }
-            ServerAction::Abort { op } => self.hang_up(self.link_of_server(op), Way::ToServer),
-            other => panic!("unexpected: {other:?}"),
-        }
-    }
-
-    fn link_of_server(&self, op: OpId) -> usize {
-        let link = self.links.iter().position(|link| link.server_op == op);
-        link.expect("the server knows no other links")
     }
 
     /// Nothing disturbs any more: whatever was begun comes to its end.
@@ -501,5 +252,7 @@ impl World {
             let ended = connection.over || connection.machine.is_none();
             assert!(ended, "a connection has no end: {connection:?}");
         }
+        let left = self.server.endpoint.waiting() + self.server.endpoint.connections();
+        assert_eq!(left, 0, "the endpoint keeps what is over");
     }
 }

@@ -1,13 +1,15 @@
 //! The server: its endpoint, its machines, and their application.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use signalr_proto::server::{
     CallId, CallOutcome, ConnectionKey, Endpoint, EndpointConfig, FreshIds, RequestHead, Resource,
     ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput, Verdict,
 };
-use signalr_proto::{Instant, OpId, SendError, TransportKind};
+use signalr_proto::{Instant, OpId, SendError};
 
 use super::Plan;
 use super::random::Random;
@@ -25,11 +27,11 @@ struct Open {
 /// The server's side of one logical connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// None before a WebSocket opened it.
-    pub(super) machine: Option<Box<ServerConnection>>,
     key: Option<ConnectionKey>,
+    /// None before a transport opened it.
+    pub(super) machine: Option<ServerConnection>,
     pub(super) deadline: Option<Instant>,
-    /// The WebSocket that is attached.
+    /// The WebSocket or event stream that is attached.
     pub(super) link: Option<usize>,
     /// Every numbered message the application sent, with the call it answers.
     pub(super) said: Vec<Option<u64>>,
@@ -53,13 +55,14 @@ pub(super) enum Wish {
     Act(ServerAction),
     Greet,
     Resumed,
+    Over,
 }
 
 impl Connection {
     fn new() -> Self {
         Self {
-            machine: None,
             key: None,
+            machine: None,
             deadline: None,
             link: None,
             said: Vec::new(),
@@ -138,7 +141,10 @@ impl Connection {
             ServerEvent::Writable => self.turned_away = false,
             ServerEvent::Detached { .. } => self.link = None,
             ServerEvent::Resumed => return Some(Wish::Resumed),
-            ServerEvent::Closed { .. } => self.over = true,
+            ServerEvent::Closed { .. } => {
+                self.over = true;
+                return Some(Wish::Over);
+            }
             other => panic!("unexpected: {other:?}"),
         }
         None
@@ -249,49 +255,82 @@ impl Connection {
 /// The server.
 #[derive(Debug)]
 pub(super) struct ServerSide {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
+    /// As many as ids were drawn, each with the number in its ids.
     pub(super) connections: Vec<Connection>,
+    keys: HashMap<ConnectionKey, usize>,
 }
 
-/// What becomes of a request for a WebSocket.
-pub(super) enum Upgrade {
+/// What becomes of a request.
+pub(super) enum Route {
     /// It belongs to this connection, under this name.
     Arrived(usize, OpId),
-    Refused(u16),
+    Answer(Response<Bytes>),
 }
 
 impl ServerSide {
     pub(super) fn new(plan: &Plan, random: &mut Random) -> Self {
-        let mut offer = EndpointConfig::default();
-        offer.transports = vec![TransportKind::WebSockets];
-        offer.stateful_reconnect = plan.stateful;
+        let mut endpoint = EndpointConfig::default();
+        endpoint.stateful_reconnect = plan.stateful;
         let mut config = ServerConfig::default();
-        config.keep_alive_interval = std::time::Duration::from_secs(random.of(&[5, 15]));
+        config.keep_alive_interval = Duration::from_secs(random.of(&[5, 15]));
+        config.poll_timeout = Duration::from_secs(random.of(&[2, 20, 90]));
         config.limits.max_outgoing_bytes = random.of(&[300, 64 << 10]);
+        config.application_max_buffer_size = random.of(&[100, 64 << 10]);
         config.stateful_reconnect_buffer_size = random.of(&[200, 2000, 100_000]);
         config.maximum_parallel_invocations = random.of(&[1, 3, 1000]);
         Self {
-            endpoint: Endpoint::new(offer, config),
+            endpoint: Endpoint::new(endpoint, config),
             connections: Vec::new(),
+            keys: HashMap::new(),
         }
     }
 
-    pub(super) fn negotiate(
-        &mut self,
-        now: Instant,
-        request: &Request<bytes::Bytes>,
-    ) -> Response<bytes::Bytes> {
-        let name = self.connections.len().to_string();
-        let ids = FreshIds {
-            connection_id: format!("id-{name}").into(),
-            connection_token: name.into(),
+    pub(super) fn route(&mut self, now: Instant, request: &Request<Bytes>, upgrade: bool) -> Route {
+        let head = RequestHead {
+            method: request.method(),
+            resource: Resource::of(request.uri().path()),
+            query: request.uri().query().unwrap_or_default(),
+            headers: request.headers(),
+            upgrade,
+            identity: None,
         };
-        let head = head(request, false);
-        let Verdict::Respond(response) = self.endpoint.handle(now, || ids, &head) else {
-            panic!("a negotiation opens no connection");
+        let connections = &mut self.connections;
+        let ids = || {
+            let name = connections.len().to_string();
+            connections.push(Connection::new());
+            FreshIds {
+                connection_id: format!("id-{name}").into(),
+                connection_token: name.into(),
+            }
         };
-        self.connections.push(Connection::new());
-        response
+        let (index, arrival) = match self.endpoint.handle(now, ids, &head) {
+            Verdict::Respond(response) => return Route::Answer(response),
+            Verdict::Open {
+                key,
+                ids,
+                connection,
+                arrival,
+            } => {
+                let index = Self::index(&ids.connection_id);
+                self.keys.insert(key, index);
+                if let Some(opened) = self.connections.get_mut(index) {
+                    opened.key = Some(key);
+                    opened.machine = Some(*connection);
+                }
+                (index, arrival)
+            }
+            Verdict::Join { key, arrival } => {
+                let index = self.keys.get(&key).copied();
+                (index.expect("what is joined was opened"), arrival)
+            }
+        };
+        let connection = self.connections.get_mut(index);
+        let connection = connection.filter(|connection| !connection.over);
+        let connection = connection.expect("what is over is unknown");
+        let op = arrival.op;
+        connection.input(now, ServerInput::Arrived(arrival));
+        Route::Arrived(index, op)
     }
 
     /// The connection of this public id.
@@ -302,61 +341,9 @@ impl ServerSide {
             .expect("the id is one of ours")
     }
 
-    pub(super) fn upgrade(&mut self, now: Instant, request: &Request<()>) -> Upgrade {
-        let none = || panic!("everybody negotiates");
-        let (index, arrival) = match self.endpoint.handle(now, none, &head(request, true)) {
-            Verdict::Respond(response) => return Upgrade::Refused(response.status().as_u16()),
-            Verdict::Open {
-                key,
-                ids,
-                connection: machine,
-                arrival,
-            } => {
-                let index = Self::index(&ids.connection_id);
-                if let Some(connection) = self.connections.get_mut(index) {
-                    (connection.machine, connection.key) = (Some(machine), Some(key));
-                }
-                (Some(index), arrival)
-            }
-            Verdict::Join { key, arrival } => {
-                let mut connections = self.connections.iter();
-                let index = connections.position(|connection| connection.key == Some(key));
-                (index, arrival)
-            }
-        };
-        let index = index.expect("the connection is there");
-        let op = arrival.op;
-        if let Some(connection) = self.connections.get_mut(index) {
-            connection.input(now, ServerInput::Arrived(arrival));
-        }
-        Upgrade::Arrived(index, op)
-    }
-
-    /// Tells the endpoint of a connection that is over.
-    pub(super) fn note_end(&mut self, index: usize) {
-        let connection = self.connections.get_mut(index);
-        let over = connection.filter(|connection| connection.over);
-        if let Some(key) = over.and_then(|connection| connection.key.take()) {
-            self.endpoint.closed(key);
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout()
-    }
-
-    pub(super) fn pass(&mut self, now: Instant) {
-        self.endpoint.handle_timeout(now);
-    }
-}
-
-fn head<T>(request: &Request<T>, upgrade: bool) -> RequestHead<'_> {
-    RequestHead {
-        method: request.method(),
-        resource: Resource::of(request.uri().path()),
-        query: request.uri().query().unwrap_or_default(),
-        headers: request.headers(),
-        upgrade,
-        identity: None,
+    pub(super) fn closed(&mut self, index: usize) {
+        let key = self.connections.get(index).and_then(|closed| closed.key);
+        self.endpoint
+            .closed(key.expect("what is closed was opened"));
     }
 }
