@@ -227,7 +227,11 @@ fn a_driver_that_hands_in_more_than_it_takes_is_stopped() {
         max_incoming_bytes: 40_000,
         ..Limits::SERVER
     };
-    let mut test = Test::open_with(ServerConfig { limits, ..config() });
+    let mut test = Test::open_with(ServerConfig {
+        limits,
+        application_max_buffer_size: 1000,
+        ..config()
+    });
     test.input(ServerInput::ReadPaused);
     while test.reason().is_none() {
         test.receive(CALL.as_bytes());
