@@ -1,55 +1,87 @@
 //! What a hub method knows about its caller.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Context;
 
-use tokio::sync::OwnedSemaphorePermit;
+use futures_util::task::AtomicWaker;
+use signalr_proto::TransportKind;
+use signalr_proto::server::CallId;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::{Audiences, Client, Clients};
-use crate::connection::{Connection, lock};
-use crate::error::AskError;
+use crate::connection::{Connection, Order};
+use crate::error::{GroupError, InvokeError};
+use crate::extensions::Extensions;
+use crate::groups::Groups;
 use crate::request::HubRequest;
 use crate::server::Shared;
+use crate::user::User;
 
 /// One running call, or one welcome or farewell.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The right to run while further calls of the client wait.
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
-    /// The client wants no answer any more.
-    pub(crate) cancel: CancellationToken,
-    /// While a client is welcomed, nothing that it sends is read.
-    welcoming: bool,
+    /// None while a client is welcomed or has left: nothing that it sends is read then.
+    id: Option<CallId>,
+    cancelled: AtomicBool,
+    /// Made when somebody wants to wait for the end.
+    token: OnceLock<CancellationToken>,
+    /// The stream that ends with the call.
+    job: AtomicWaker,
 }
 
 impl Call {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(id: Option<CallId>) -> Arc<Self> {
         Arc::new(Self {
-            permit: Mutex::new(None),
-            cancel: CancellationToken::new(),
-            welcoming: false,
+            id,
+            cancelled: AtomicBool::new(false),
+            token: OnceLock::new(),
+            job: AtomicWaker::new(),
         })
+    }
+
+    pub(crate) fn running(id: CallId) -> Arc<Self> {
+        Self::new(Some(id))
     }
 
     pub(crate) fn welcoming() -> Arc<Self> {
-        Arc::new(Self {
-            permit: Mutex::new(None),
-            cancel: CancellationToken::new(),
-            welcoming: true,
-        })
+        Self::new(None)
     }
 
-    pub(crate) fn permit(&self, permit: OwnedSemaphorePermit) {
-        *lock(&self.permit) = Some(permit);
+    /// Which of the machine's calls it is.
+    pub(crate) const fn id(&self) -> Option<CallId> {
+        self.id
+    }
+
+    /// The client wants no answer any more.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        if let Some(token) = self.token.get() {
+            token.cancel();
+        }
+        self.job.wake();
+    }
+
+    pub(crate) fn poll_cancelled(&self, cx: &Context<'_>) -> bool {
+        self.job.register(cx.waker());
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Fires when the client cancels the call or the connection ends.
+    pub(crate) fn cancellation(&self, connection: &Connection) -> CancellationToken {
+        let token = self.token.get_or_init(|| connection.aborted.child_token());
+        // The call may have been cancelled before there was a token to tell.
+        if self.cancelled.load(Ordering::SeqCst) {
+            token.cancel();
+        }
+        token.clone()
     }
 
     /// Gives the permit back for good: this call is about to wait for its client.
-    pub(crate) fn let_others_run(&self) -> Result<(), AskError> {
-        if self.welcoming {
-            return Err(AskError::NotYet);
-        }
-        drop(lock(&self.permit).take());
+    pub(crate) fn let_others_run(&self, connection: &Connection) -> Result<(), InvokeError> {
+        let id = self.id.ok_or(InvokeError::NotYet)?;
+        connection.mailbox.order(Order::Release(id));
         Ok(())
     }
 }
@@ -69,10 +101,28 @@ impl CallContext {
         &self.connection.id
     }
 
-    /// The id of the user, if the hub authorizes users.
+    /// The user, if the hub authorizes users. After a refresh of the authentication it is the new one.
     #[must_use]
-    pub fn user_id(&self) -> Option<&str> {
-        self.connection.user_id()
+    pub fn user(&self) -> Option<User> {
+        self.connection.user()
+    }
+
+    /// The id of the user.
+    #[must_use]
+    pub fn user_id(&self) -> Option<String> {
+        self.user().map(|user| user.id().to_owned())
+    }
+
+    /// Values that the application keeps with the connection.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.connection.extensions
+    }
+
+    /// The transport of the connection.
+    #[must_use]
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.connection.transport.get().copied()
     }
 
     /// The HTTP request that opened the connection.
@@ -94,22 +144,25 @@ impl CallContext {
     }
 
     /// Ends the connection: what waits is sent, then a Close message that asks the client not to come back by itself.
-    pub fn abort(&self) {
-        self.connection.close(None, false);
+    pub fn close(&self) {
+        self.connection.close(false);
     }
 
     /// Whether the connection has ended or is ending.
     #[must_use]
-    pub fn is_aborted(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.connection.aborted.is_cancelled()
+    }
+
+    /// Fires when the client cancels this very call, or the connection ends.
+    #[must_use]
+    pub fn cancellation(&self) -> CancellationToken {
+        self.call.cancellation(&self.connection)
     }
 
     /// Waits until the connection ends, or the client cancels this very call.
     pub async fn cancelled(&self) {
-        tokio::select! {
-            () = self.call.cancel.cancelled() => {}
-            () = self.connection.aborted.cancelled() => {}
-        }
+        self.cancellation().cancelled().await;
     }
 
     /// The clients of the hub.
@@ -117,7 +170,15 @@ impl CallContext {
     pub fn clients(&self) -> Clients {
         Clients {
             shared: Arc::clone(&self.shared),
-            call: Some(Arc::clone(&self.call)),
+            caller: Some((Arc::clone(&self.connection), Arc::clone(&self.call))),
+        }
+    }
+
+    /// The groups of the hub.
+    #[must_use]
+    pub fn groups(&self) -> Groups {
+        Groups {
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -139,14 +200,20 @@ impl CallContext {
         self.clients().group(name).except([&*self.connection.id])
     }
 
-    /// Adds the caller to a group.
-    pub fn join_group(&self, name: &str) {
-        self.shared.registry.join(&self.connection.id, name);
+    /// Adds the caller to a group. Done when messages to the group reach it.
+    ///
+    /// # Errors
+    /// When a limit does not allow it.
+    pub async fn join_group(&self, name: &str) -> Result<(), GroupError> {
+        self.groups().join(&self.connection.id, name).await
     }
 
     /// Removes the caller from a group.
-    pub fn leave_group(&self, name: &str) {
-        self.shared.registry.leave(&self.connection.id, name);
+    ///
+    /// # Errors
+    /// None so far; a backplane may not be reached.
+    pub async fn leave_group(&self, name: &str) -> Result<(), GroupError> {
+        self.groups().leave(&self.connection.id, name).await
     }
 }
 

@@ -1,26 +1,35 @@
 //! Sending to clients, and asking them.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_channel::oneshot;
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use signalr_proto::codec::{InvocationHead, Outcome};
-use signalr_proto::{EncodeError, HubArguments, Protocol, SendError};
+use signalr_proto::{EncodeError, HubArguments, Protocol};
 
 use crate::call::Call;
-use crate::connection::Connection;
-use crate::error::AskError;
+use crate::connection::mailbox::Pushed;
+use crate::connection::{Connection, Order};
+use crate::error::{InvokeError, SendError};
+use crate::options::SlowClients;
 use crate::server::Shared;
 
+/// How long a message to many waits for a member that takes nothing, before nobody waits for that member any more.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The clients of a hub: where to send.
+///
+/// Everything that may have to go to other servers is asynchronous and may fail.
 #[derive(Clone)]
 pub struct Clients {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) call: Option<Arc<Call>>,
+    pub(crate) caller: Option<(Arc<Connection>, Arc<Call>)>,
 }
 
 impl Clients {
@@ -44,14 +53,34 @@ impl Clients {
         self.all().except(connection_ids)
     }
 
-    /// One connection. Unlike the others, it can also be [asked](Client::ask).
+    /// One connection. Unlike the others, it can also be asked for [results](Client::invoke).
     #[must_use]
     pub fn client(&self, connection_id: &str) -> Client {
         Client {
             shared: Arc::clone(&self.shared),
             connection_id: connection_id.into(),
-            call: self.call.clone(),
+            caller: self.caller.clone(),
         }
+    }
+
+    /// The ids of all connections.
+    ///
+    /// # Errors
+    /// None so far; a backplane may not be reached.
+    pub async fn list(&self) -> Result<Vec<String>, SendError> {
+        let all = self.shared.registry.all();
+        Ok(all
+            .iter()
+            .map(|connection| connection.id.as_ref().to_owned())
+            .collect())
+    }
+
+    /// How many connections there are.
+    ///
+    /// # Errors
+    /// None so far; a backplane may not be reached.
+    pub async fn count(&self) -> Result<usize, SendError> {
+        Ok(self.shared.registry.count())
     }
 
     /// Some connections.
@@ -121,8 +150,9 @@ impl Audiences {
 
     /// Calls a method on each of the clients, without waiting for answers. Nobody there is no error.
     ///
-    /// The message is encoded once for each protocol in use. Done when every connection has taken it into its queue or is
-    /// gone; a slow client delays this, but not the delivery to others, and for 10 seconds at most.
+    /// The message is encoded once for each protocol in use, and on its way to everybody when this returns for the first
+    /// time. It then waits for those who are behind, so that a fast sender does not outrun its readers; a client that takes
+    /// nothing at all is waited for only once, and for a moment (see [`SlowClients`]).
     ///
     /// # Errors
     /// When an argument cannot be serialized.
@@ -130,35 +160,41 @@ impl Audiences {
         &self,
         target: &str,
         arguments: A,
-    ) -> Result<(), EncodeError> {
-        let slow = self.send_now(target, &arguments)?;
+    ) -> Result<(), SendError> {
+        let behind = self.send_now(target, &arguments)?;
         drop(arguments);
-        join_all(
-            slow.iter()
-                .map(|(connection, frame)| connection.write(frame.clone())),
-        )
-        .await;
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let room = join_all(behind.iter().map(|connection| connection.mailbox.room()));
+        if self.shared.options.slow_clients == SlowClients::Wait {
+            room.await;
+        } else if self.shared.clock.timeout(PATIENCE, room).await.is_none() {
+            for connection in &behind {
+                connection.mailbox.stall();
+            }
+        }
         Ok(())
     }
 
-    /// Hands the message to all who have room for it, and gives back those who have not.
+    /// Puts the message on its way to everybody, and gives those who are behind.
     fn send_now<A: HubArguments>(
         &self,
         target: &str,
         arguments: &A,
-    ) -> Result<Vec<(Arc<Connection>, Bytes)>, EncodeError> {
+    ) -> Result<Vec<Arc<Connection>>, EncodeError> {
         let mut frames = Frames::default();
-        let mut slow = Vec::new();
+        let mut behind = Vec::new();
         for connection in self.connections() {
             let Some(protocol) = connection.protocol.get() else {
                 continue;
             };
             let frame = frames.get(*protocol, target, arguments)?;
-            if let Err(SendError::Full { .. }) = connection.try_write(&frame) {
-                slow.push((connection, frame));
+            if connection.mailbox.push(frame) == Pushed::Behind {
+                behind.push(connection);
             }
         }
-        Ok(slow)
+        Ok(behind)
     }
 
     fn connections(&self) -> Vec<Arc<Connection>> {
@@ -188,7 +224,7 @@ impl fmt::Debug for Audiences {
 /// One message in each protocol that somebody turned out to speak.
 #[derive(Default)]
 struct Frames {
-    encoded: BTreeMap<&'static str, Bytes>,
+    encoded: [Option<Bytes>; Protocol::ALL.len()],
 }
 
 impl Frames {
@@ -198,11 +234,16 @@ impl Frames {
         target: &str,
         arguments: &A,
     ) -> Result<Bytes, EncodeError> {
-        if let Some(frame) = self.encoded.get(protocol.name()) {
+        let place = Protocol::ALL.iter().position(|known| *known == protocol);
+        let known = place.and_then(|place| self.encoded.get_mut(place));
+        let Some(known) = known else {
+            return invocation(protocol, None, target, arguments);
+        };
+        if let Some(frame) = known {
             return Ok(frame.clone());
         }
         let frame = invocation(protocol, None, target, arguments)?;
-        self.encoded.insert(protocol.name(), frame.clone());
+        *known = Some(frame.clone());
         Ok(frame)
     }
 }
@@ -225,16 +266,18 @@ fn invocation<A: HubArguments>(
     Ok(frame.freeze())
 }
 
-/// One client to send to or to ask.
+/// One client to send to or to ask for results.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection_id: Box<str>,
-    pub(crate) call: Option<Arc<Call>>,
+    pub(crate) caller: Option<(Arc<Connection>, Arc<Call>)>,
 }
 
 impl Client {
     /// Calls a method on the client, without waiting for an answer. A client that is not there is no error.
+    ///
+    /// Waits while too much waits to be sent to it.
     ///
     /// # Errors
     /// When an argument cannot be serialized.
@@ -242,68 +285,150 @@ impl Client {
         &self,
         target: &str,
         arguments: A,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), SendError> {
         let Some((connection, protocol)) = self.connection() else {
             return Ok(());
         };
         let frame = invocation(protocol, None, target, &arguments)?;
         drop(arguments);
         // A client that left meanwhile is no error either.
-        let _ = connection.write(frame).await;
+        if connection.mailbox.push(frame) == Pushed::Behind {
+            connection.mailbox.room().await;
+        }
         Ok(())
     }
 
-    /// Calls a method on the client and waits for its result.
+    /// Calls a method on the client and waits for its result, for 30 seconds unless [another time](Invocation::timeout) is set.
     ///
     /// Inside a hub method this lets the client's next call run, for the client might have to make one to be able to answer.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use signalr_server::{CallContext, InvokeError};
+    /// async fn confirm(context: CallContext) -> Result<bool, InvokeError> {
+    ///     let confirm = context.caller().invoke("Confirm", ("Really?",));
+    ///     confirm.timeout(Duration::from_secs(10)).await
+    /// }
+    /// ```
+    ///
     /// # Errors
-    /// See [`AskError`].
-    pub async fn ask<T: DeserializeOwned>(
-        &self,
-        target: &str,
-        arguments: impl HubArguments + Send,
-        timeout: Duration,
-    ) -> Result<T, AskError> {
-        if let Some(call) = &self.call {
-            call.let_others_run()?;
+    /// See [`InvokeError`].
+    pub fn invoke<'a, T, A>(&'a self, target: &'a str, arguments: A) -> Invocation<'a, T, A>
+    where
+        T: DeserializeOwned,
+        A: HubArguments + Send,
+    {
+        Invocation {
+            client: self,
+            target,
+            arguments,
+            timeout: Duration::from_secs(30),
+            result: std::marker::PhantomData,
         }
-        let (connection, protocol) =
-            self.connection()
-                .ok_or_else(|| AskError::UnknownConnection {
-                    connection_id: self.connection_id.clone(),
-                })?;
-        let (id, answer) = self.shared.registry.begin_question(&connection.id);
-        let question = Question {
-            shared: &self.shared,
-            id,
-        };
-        let frame = invocation(protocol, Some(&question.id), target, &arguments)
-            .map_err(SendError::from)?;
-        drop(arguments);
-        let answered = tokio::time::timeout(timeout, async {
-            connection.write(frame).await.ok()?;
-            answer.await.ok()
-        });
-        let outcome = answered.await.map_err(|_| AskError::TimedOut)?;
-        let outcome = outcome.ok_or_else(|| AskError::Disconnected {
-            connection_id: self.connection_id.clone(),
-        })?;
-        result(outcome)
     }
 
     fn connection(&self) -> Option<(Arc<Connection>, Protocol)> {
-        let connection = self.shared.registry.get(&self.connection_id)?;
+        let connection = match &self.caller {
+            Some((caller, _)) if *caller.id == *self.connection_id => Arc::clone(caller),
+            _ => self.shared.registry.get(&self.connection_id)?,
+        };
         let protocol = *connection.protocol.get()?;
         Some((connection, protocol))
     }
 }
 
-fn result<T: DeserializeOwned>(outcome: Outcome) -> Result<T, AskError> {
+/// A question to a client that is asked when it is awaited.
+#[must_use = "nothing is asked until it is awaited"]
+pub struct Invocation<'a, T, A> {
+    client: &'a Client,
+    target: &'a str,
+    arguments: A,
+    timeout: Duration,
+    result: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T, A> Invocation<'_, T, A> {
+    /// Waits for the answer this long. Default: 30 s.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+}
+
+impl<'a, T, A> IntoFuture for Invocation<'a, T, A>
+where
+    T: DeserializeOwned + 'a,
+    A: HubArguments + Send + 'a,
+{
+    type Output = Result<T, InvokeError>;
+    type IntoFuture = futures_util::future::BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            client,
+            target,
+            arguments,
+            timeout,
+            ..
+        } = self;
+        Box::pin(async move { result(ask(client, target, arguments, timeout).await?) })
+    }
+}
+
+impl<T, A> fmt::Debug for Invocation<'_, T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("client", &self.client)
+            .field("target", &self.target)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn ask<A: HubArguments>(
+    client: &Client,
+    target: &str,
+    arguments: A,
+    timeout: Duration,
+) -> Result<Outcome, InvokeError> {
+    let shared = &client.shared;
+    let connection_id = || client.connection_id.clone();
+    let (connection, protocol) =
+        client
+            .connection()
+            .ok_or_else(|| InvokeError::UnknownConnection {
+                connection_id: connection_id(),
+            })?;
+    if let Some((caller, call)) = &client.caller {
+        call.let_others_run(caller)?;
+    }
+    let question = Question {
+        shared,
+        id: shared.questions.begin(&connection.id),
+        connection,
+    };
+    let frame =
+        invocation(protocol, Some(&question.id), target, &arguments).map_err(SendError::from)?;
+    drop(arguments);
+    let (answer, answered) = oneshot::channel();
+    question.connection.mailbox.order(Order::Ask {
+        id: question.id.clone(),
+        frame,
+        answer,
+    });
+    match shared.clock.timeout(timeout, answered).await {
+        Some(Ok(outcome)) => Ok(outcome),
+        Some(Err(oneshot::Canceled)) => Err(InvokeError::Disconnected {
+            connection_id: connection_id(),
+        }),
+        None => Err(InvokeError::TimedOut { timeout }),
+    }
+}
+
+fn result<T: DeserializeOwned>(outcome: Outcome) -> Result<T, InvokeError> {
     match outcome {
-        Outcome::Void => Err(AskError::NoResult),
-        Outcome::Result(payload) => payload.decode().map_err(AskError::Result),
-        Outcome::Error(error) => Err(AskError::Client {
+        Outcome::Void => Err(InvokeError::NoResult),
+        Outcome::Result(payload) => payload.decode().map_err(InvokeError::Result),
+        Outcome::Error(error) => Err(InvokeError::Client {
             error: (*error).into(),
         }),
     }
@@ -312,12 +437,16 @@ fn result<T: DeserializeOwned>(outcome: Outcome) -> Result<T, AskError> {
 /// Forgets the question however the wait for its answer ends, so that late answers are ignored.
 struct Question<'a> {
     shared: &'a Shared,
-    id: String,
+    id: ByteString,
+    connection: Arc<Connection>,
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.shared.registry.end_question(&self.id);
+        self.shared.questions.end(&self.id);
+        self.connection
+            .mailbox
+            .order(Order::Forget(self.id.clone()));
     }
 }
 

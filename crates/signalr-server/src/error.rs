@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use signalr_proto::PayloadError;
+use signalr_proto::server::{Failure, Refusal};
 
 /// The failure of a hub method.
 ///
@@ -15,6 +16,17 @@ pub struct HubError {
     kind: &'static str,
     text: Box<str>,
     visible: bool,
+    nature: Nature,
+}
+
+/// How a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    Failure,
+    /// The arguments do not fit.
+    Binding,
+    /// The caller may not do this.
+    Unauthorized,
 }
 
 impl HubError {
@@ -27,6 +39,7 @@ impl HubError {
             kind: Self::VISIBLE,
             text: text.into(),
             visible: true,
+            nature: Nature::Failure,
         }
     }
 
@@ -42,12 +55,38 @@ impl HubError {
         self.visible
     }
 
-    /// Arguments that do not fit, under the name that .NET clients know.
-    pub(crate) fn invalid_data(text: &str) -> Self {
+    /// The client is told that it may not call this method (`SB-19`): for filters that authorize.
+    #[must_use]
+    pub fn unauthorized() -> Self {
         Self {
-            kind: "InvalidDataException",
+            nature: Nature::Unauthorized,
+            ..Self::hidden("Unauthorized", "the user is unauthorized")
+        }
+    }
+
+    /// Arguments that do not fit.
+    pub(crate) fn binding() -> Self {
+        Self {
+            nature: Nature::Binding,
+            ..Self::hidden("InvalidDataException", "the arguments do not fit")
+        }
+    }
+
+    fn hidden(kind: &'static str, text: &str) -> Self {
+        Self {
+            kind,
             text: text.into(),
             visible: false,
+            nature: Nature::Failure,
+        }
+    }
+
+    /// How the machine refuses the call, if this is no failure of the method.
+    pub(crate) const fn refusal(&self) -> Option<Refusal<'static>> {
+        match self.nature {
+            Nature::Failure => None,
+            Nature::Binding => Some(Refusal::ArgumentTypes),
+            Nature::Unauthorized => Some(Refusal::Unauthorized),
         }
     }
 
@@ -56,15 +95,25 @@ impl HubError {
             kind: "Panic",
             text: "the hub method panicked".into(),
             visible: false,
+            nature: Nature::Failure,
         }
     }
 
-    /// `base`, with the error's kind and text if the client may see them.
-    pub(crate) fn describe(&self, base: &str, detailed: bool) -> String {
-        if self.visible || detailed {
-            format!("{base} {}: {}", self.kind, self.text)
-        } else {
-            base.to_owned()
+    /// As the machine wants it.
+    pub(crate) const fn failure(&self) -> Failure<'_> {
+        Failure {
+            kind: self.kind,
+            text: &self.text,
+            visible: self.visible,
+        }
+    }
+
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            kind: self.kind,
+            text: self.text.clone(),
+            visible: self.visible,
+            nature: self.nature,
         }
     }
 }
@@ -92,12 +141,14 @@ impl<E: Error + Send + Sync + 'static> From<E> for HubError {
                 kind: Self::VISIBLE,
                 text,
                 visible: true,
+                nature: Nature::Failure,
             };
         }
         Self {
             kind: simple_name(std::any::type_name::<E>()),
             text,
             visible: false,
+            nature: Nature::Failure,
         }
     }
 }
@@ -106,7 +157,7 @@ fn said_by_client(error: &dyn Any) -> bool {
     matches!(
         error.downcast_ref(),
         Some(UploadError::FailedByClient { .. })
-    ) || matches!(error.downcast_ref(), Some(AskError::Client { .. }))
+    ) || matches!(error.downcast_ref(), Some(InvokeError::Client { .. }))
 }
 
 /// `Error` of `my::module::Error<T>`.
@@ -136,7 +187,7 @@ pub enum UploadError {
 /// Why a question to a client has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AskError {
+pub enum InvokeError {
     /// There is no connection of that id.
     #[error("Connection '{connection_id}' does not exist.")]
     UnknownConnection {
@@ -163,14 +214,52 @@ pub enum AskError {
     Result(PayloadError),
     /// No answer came in time.
     #[error("Invocation canceled by the server.")]
-    TimedOut,
+    TimedOut {
+        /// How long it was waited for.
+        timeout: std::time::Duration,
+    },
     /// Questions would wait forever while the client is being welcomed: what it sends is read afterwards.
     #[error("Client results inside OnConnectedAsync Hub methods are not allowed.")]
     NotYet,
     /// The question could not be sent.
     #[error(transparent)]
-    Send(#[from] signalr_proto::SendError),
+    Send(#[from] SendError),
 }
+
+/// Why a message could not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// An argument cannot be encoded.
+    #[error("the message cannot be encoded")]
+    Encode(#[from] signalr_proto::EncodeError),
+}
+
+/// Why a group could not be joined, left or looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// The name is too long.
+    #[error("a group name of {length} bytes exceeds the limit of {limit}")]
+    NameTooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The connection is in as many groups as it may be.
+    #[error("the connection is in {limit} groups already, and may be in no more")]
+    TooManyGroups {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// The body of a request or of an answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body broke off")]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to tell")]
+pub struct BodyError;
 
 /// Why a hub cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -205,21 +294,21 @@ mod tests {
     #[test]
     fn foreign_errors_are_hidden_and_hub_errors_are_not() {
         let hidden = fails().unwrap_err();
-        assert_eq!(hidden.describe("Base.", false), "Base.");
+        assert!(!hidden.is_visible());
         assert_eq!(
-            hidden.describe("Base.", true),
-            "Base. ParseIntError: invalid digit found in string"
+            format!("{hidden:?}"),
+            "ParseIntError: invalid digit found in string"
         );
-        assert_eq!(
-            HubError::new("words").describe("Base.", false),
-            "Base. HubException: words"
-        );
+        let shown = HubError::new("words");
+        assert!(shown.is_visible());
+        assert_eq!(format!("{shown:?}"), "HubException: words");
     }
 
     #[test]
     fn a_clients_own_words_are_visible() {
-        let error = HubError::from(AskError::Client { error: "no".into() });
-        assert_eq!(error.describe("Base.", false), "Base. HubException: no");
+        let error = HubError::from(InvokeError::Client { error: "no".into() });
+        assert!(error.is_visible());
+        assert_eq!(format!("{error:?}"), "HubException: no");
         let error = HubError::from(UploadError::FailedByClient { error: "no".into() });
         assert!(error.is_visible());
         assert!(!HubError::from(UploadError::ConnectionClosed).is_visible());

@@ -1,26 +1,59 @@
 //! How functions become hub methods.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use signalr_proto::server::CallId;
 use signalr_proto::{Encode, Payload, PayloadError};
+use tokio_util::sync::CancellationToken;
 
-use crate::call::CallContext;
+use crate::call::{Call, CallContext};
+use crate::connection::Connection;
 use crate::error::HubError;
-use crate::upload::{Upload, UploadStream};
+use crate::server::Shared;
+use crate::upload::{UploadSender, UploadStream};
 
 /// A value on its way to the client.
 pub type Reply = Box<dyn Encode + Send>;
 
 /// What a method's parameters are made from.
-#[derive(Debug)]
-pub struct CallParts {
-    pub(crate) context: CallContext,
+pub struct CallParts<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) connection: &'a Arc<Connection>,
+    /// None while there is no such call.
+    pub(crate) id: Option<CallId>,
+    /// Made when the first parameter wants it.
+    pub(crate) call: Option<Arc<Call>>,
     pub(crate) arguments: std::vec::IntoIter<Payload>,
-    pub(crate) uploads: std::vec::IntoIter<Upload>,
+    pub(crate) uploads: &'a [UploadSender],
+    pub(crate) uploads_taken: usize,
+}
+
+impl CallParts<'_> {
+    /// The call, as those see it who may have to wait for its end.
+    pub(crate) fn call(&mut self) -> Arc<Call> {
+        let id = self.id;
+        Arc::clone(self.call.get_or_insert_with(|| Call::new(id)))
+    }
+
+    pub(crate) fn context(&mut self) -> CallContext {
+        CallContext {
+            shared: Arc::clone(self.shared),
+            connection: Arc::clone(self.connection),
+            call: self.call(),
+        }
+    }
+}
+
+impl fmt::Debug for CallParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallParts")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A parameter of a hub method: an argument (anything that serde can deserialize, or a raw [`Payload`]), an
@@ -37,7 +70,7 @@ pub trait FromCall<M>: Send + Sized + 'static {
     ///
     /// # Errors
     /// When an argument does not fit the parameter's type.
-    fn from_call(parts: &mut CallParts) -> Result<Self, PayloadError>;
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError>;
 }
 
 /// Marks parameters that are read from the argument list.
@@ -55,7 +88,7 @@ pub struct Synthetic(());
 impl<T: DeserializeOwned + Send + 'static> FromCall<Value> for T {
     const ARGUMENTS: usize = 1;
 
-    fn from_call(parts: &mut CallParts) -> Result<Self, PayloadError> {
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
         next_argument(parts)?.decode()
     }
 }
@@ -64,7 +97,7 @@ impl<T: DeserializeOwned + Send + 'static> FromCall<Value> for T {
 impl FromCall<Raw> for Payload {
     const ARGUMENTS: usize = 1;
 
-    fn from_call(parts: &mut CallParts) -> Result<Self, PayloadError> {
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
         let payload = next_argument(parts)?;
         payload.decode::<IgnoredAny>()?;
         Ok(payload)
@@ -72,31 +105,47 @@ impl FromCall<Raw> for Payload {
 }
 
 impl FromCall<Synthetic> for CallContext {
-    fn from_call(parts: &mut CallParts) -> Result<Self, PayloadError> {
-        Ok(parts.context.clone())
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
+        Ok(parts.context())
     }
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromCall<Synthetic> for UploadStream<T> {
     const STREAMS: usize = 1;
 
-    fn from_call(parts: &mut CallParts) -> Result<Self, PayloadError> {
-        Ok(Self::new(parts.uploads.next()))
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
+        let index = parts.uploads_taken;
+        parts.uploads_taken = index.saturating_add(1);
+        let sender = parts.uploads.get(index).zip(parts.id);
+        Ok(Self::new(sender.map(|(sender, call)| {
+            sender.receiver(Arc::clone(parts.connection), call, index)
+        })))
     }
 }
 
-fn next_argument(parts: &mut CallParts) -> Result<Payload, PayloadError> {
+/// Fires when the client cancels this call, or the connection ends.
+impl FromCall<Synthetic> for CancellationToken {
+    fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
+        let connection = Arc::clone(parts.connection);
+        Ok(parts.call().cancellation(&connection))
+    }
+}
+
+fn next_argument(parts: &mut CallParts<'_>) -> Result<Payload, PayloadError> {
     parts
         .arguments
         .next()
         .ok_or_else(|| PayloadError::new("missing argument"))
 }
 
-/// A function that can be a hub method: `async fn(self: Arc<Self>, ...)` or a closure like it, with up to 8 parameters
+/// A function that can be a hub method: `async fn(self: Arc<Self>, ...)` or a closure like it, with up to 12 parameters
 /// that are [`FromCall`].
 ///
 /// `M` describes the parameters and is always inferred.
 pub trait Handler<H, M>: Send + Sync + 'static {
+    /// What the function returns.
+    type Future: Future<Output = Self::Output> + Send + 'static;
+
     /// What the function's future gives.
     type Output;
 
@@ -106,15 +155,11 @@ pub trait Handler<H, M>: Send + Sync + 'static {
     /// Upload streams it wants.
     const STREAMS: usize;
 
-    /// Makes the parameters. The function is called when the future is polled.
+    /// Makes the parameters and calls the function.
     ///
     /// # Errors
     /// When an argument does not fit its parameter.
-    fn bind(
-        self: &Arc<Self>,
-        hub: Arc<H>,
-        parts: &mut CallParts,
-    ) -> Result<BoxFuture<'static, Self::Output>, PayloadError>;
+    fn call(&self, hub: Arc<H>, parts: &mut CallParts<'_>) -> Result<Self::Future, PayloadError>;
 }
 
 macro_rules! handlers {
@@ -127,15 +172,15 @@ macro_rules! handlers {
             Fut: Future + Send + 'static,
             $($parameter: FromCall<$marker>,)*
         {
+            type Future = Fut;
             type Output = Fut::Output;
 
             const ARGUMENTS: usize = 0 $(+ <$parameter as FromCall<$marker>>::ARGUMENTS)*;
             const STREAMS: usize = 0 $(+ <$parameter as FromCall<$marker>>::STREAMS)*;
 
-            fn bind(self: &Arc<Self>, hub: Arc<H>, parts: &mut CallParts) -> Result<BoxFuture<'static, Fut::Output>, PayloadError> {
+            fn call(&self, hub: Arc<H>, parts: &mut CallParts<'_>) -> Result<Fut, PayloadError> {
                 $(let $parameter = <$parameter as FromCall<$marker>>::from_call(parts)?;)*
-                let function = Arc::clone(self);
-                Ok(Box::pin(async move { function(hub, $($parameter),*).await }))
+                Ok(self(hub, $($parameter),*))
             }
         }
     )+};
@@ -151,16 +196,23 @@ handlers! {
     (A MA, B MB, C MC, D MD, E ME, G MG);
     (A MA, B MB, C MC, D MD, E ME, G MG, I MI);
     (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ);
+    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK);
+    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML);
+    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN);
+    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN, O MO);
 }
 
 /// What a method may return, and what the items of its stream may be: any value that can be encoded, or a `Result` of one
 /// with an error that turns into a [`HubError`].
 pub trait IntoReply<M> {
+    /// What is encoded for the client.
+    type Value: Encode + Send + 'static;
+
     /// The value to send, or why there is none.
     ///
     /// # Errors
     /// The method's own failure.
-    fn into_reply(self) -> Result<Reply, HubError>;
+    fn into_reply(self) -> Result<Self::Value, HubError>;
 }
 
 /// Marks outcomes that cannot fail.
@@ -172,18 +224,23 @@ pub struct Infallible(());
 pub struct Fallible<M>(std::marker::PhantomData<M>);
 
 impl<T: Encode + Send + 'static> IntoReply<Infallible> for T {
-    fn into_reply(self) -> Result<Reply, HubError> {
-        Ok(Box::new(self))
+    type Value = T;
+
+    fn into_reply(self) -> Result<T, HubError> {
+        Ok(self)
     }
 }
 
 impl<T: Encode + Send + 'static, E: Into<HubError>> IntoReply<Fallible<()>> for Result<T, E> {
-    fn into_reply(self) -> Result<Reply, HubError> {
-        match self {
-            Ok(value) => Ok(Box::new(value)),
-            Err(error) => Err(error.into()),
-        }
+    type Value = T;
+
+    fn into_reply(self) -> Result<T, HubError> {
+        self.map_err(Into::into)
     }
+}
+
+fn boxed<T: IntoReply<M>, M>(item: T) -> Result<Reply, HubError> {
+    item.into_reply().map(|value| Box::new(value) as Reply)
 }
 
 /// The items of a streaming method.
@@ -204,7 +261,7 @@ where
     S::Item: IntoReply<M>,
 {
     fn into_items(self) -> Result<Items, HubError> {
-        Ok(self.map(IntoReply::into_reply).boxed())
+        Ok(self.map(boxed).boxed())
     }
 }
 
@@ -215,7 +272,7 @@ where
     E: Into<HubError>,
 {
     fn into_items(self) -> Result<Items, HubError> {
-        self.map(|items| items.map(IntoReply::into_reply).boxed())
+        self.map(|items| items.map(boxed).boxed())
             .map_err(Into::into)
     }
 }

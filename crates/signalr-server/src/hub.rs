@@ -11,8 +11,10 @@ use signalr_proto::PayloadError;
 use signalr_proto::server::DisconnectReason;
 
 use crate::call::CallContext;
+use crate::connection::running::method;
+use crate::dispatch::Bound;
 use crate::error::{BuildError, HubError};
-use crate::handler::{CallParts, Handler, IntoItems, IntoReply, Items, Reply};
+use crate::handler::{CallParts, Handler, IntoItems, IntoReply};
 
 /// A set of methods that clients can call, and what to do when they come and go.
 ///
@@ -44,15 +46,72 @@ pub trait Hub: Sized + Send + Sync + 'static {
 
 /// The methods of a hub, by name. Names ignore the case of letters.
 pub struct HubMethods<H> {
-    methods: HashMap<String, Method<H>>,
+    methods: Vec<Method<H>>,
+    /// Names as they are written most often, and in lower case.
+    names: HashMap<Box<str>, usize>,
     duplicate: Option<Box<str>>,
+    policies: Vec<Policy>,
 }
 
-type Bind<H> = Box<dyn Fn(Arc<H>, &mut CallParts) -> Result<Bound, PayloadError> + Send + Sync>;
+type Bind<H> = Box<dyn Fn(Arc<H>, &mut CallParts<'_>) -> Result<Bound, PayloadError> + Send + Sync>;
+
+type Policy = Box<dyn Fn(&CallContext) -> bool + Send + Sync>;
 
 struct Method<H> {
     shape: Shape,
     bind: Bind<H>,
+    policies: Vec<Policy>,
+}
+
+/// The method that was registered last. Further ones can be registered right behind it.
+pub struct MethodEntry<'a, H>(&'a mut HubMethods<H>);
+
+impl<H> MethodEntry<'_, H> {
+    /// Refuses callers for whom this is false: they are told `Failed to invoke '…' because user is unauthorized` (`SB-19`).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use signalr_server::{CallContext, Hub, HubMethods};
+    /// # struct Claims { admin: bool }
+    /// # struct Chat;
+    /// # impl Chat { async fn ban(self: Arc<Self>, _user: String) {} }
+    /// fn is_admin(context: &CallContext) -> bool {
+    ///     let user = context.user();
+    ///     user.is_some_and(|user| user.claims::<Claims>().is_some_and(|claims| claims.admin))
+    /// }
+    ///
+    /// # impl Hub for Chat {
+    /// fn methods(methods: &mut HubMethods<Self>) {
+    ///     methods.on("Ban", Self::ban).require(is_admin);
+    /// }
+    /// # }
+    /// ```
+    pub fn require(self, policy: impl Fn(&CallContext) -> bool + Send + Sync + 'static) -> Self {
+        if let Some(method) = self.0.methods.last_mut() {
+            method.policies.push(Box::new(policy));
+        }
+        self
+    }
+}
+
+impl<H> std::ops::Deref for MethodEntry<'_, H> {
+    type Target = HubMethods<H>;
+
+    fn deref(&self) -> &HubMethods<H> {
+        self.0
+    }
+}
+
+impl<H> std::ops::DerefMut for MethodEntry<'_, H> {
+    fn deref_mut(&mut self) -> &mut HubMethods<H> {
+        self.0
+    }
+}
+
+impl<H> fmt::Debug for MethodEntry<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MethodEntry").field(&self.0).finish()
+    }
 }
 
 /// What must be known about a method before it can be called.
@@ -63,23 +122,28 @@ pub(crate) struct Shape {
     pub(crate) streams: usize,
 }
 
-/// A call with its parameters in place, ready to run.
-pub(crate) enum Bound {
-    Call(BoxFuture<'static, Result<Reply, HubError>>),
-    Stream(BoxFuture<'static, Result<Items, HubError>>),
-}
-
 impl<H: Hub> HubMethods<H> {
     pub(crate) fn of() -> Result<Self, BuildError> {
         let mut methods = Self {
-            methods: HashMap::new(),
+            methods: Vec::new(),
+            names: HashMap::new(),
             duplicate: None,
+            policies: Vec::new(),
         };
         H::methods(&mut methods);
         match methods.duplicate.take() {
             Some(name) => Err(BuildError::DuplicateMethod { name }),
             None => Ok(methods),
         }
+    }
+
+    /// Refuses callers for whom this is false, whichever method they call. See [`MethodEntry::require`].
+    pub fn require_for_all(
+        &mut self,
+        policy: impl Fn(&CallContext) -> bool + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.policies.push(Box::new(policy));
+        self
     }
 
     /// Adds a method with one result.
@@ -103,15 +167,14 @@ impl<H: Hub> HubMethods<H> {
     ///     }
     /// }
     /// ```
-    pub fn on<F, M, R: 'static>(&mut self, name: &str, handler: F) -> &mut Self
+    pub fn on<F, M, R: 'static>(&mut self, name: &str, handler: F) -> MethodEntry<'_, H>
     where
         F: Handler<H, M>,
         F::Output: IntoReply<R> + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        let bind = move |hub, parts: &mut CallParts| {
-            let future = handler.bind(hub, parts)?;
-            Ok(Bound::Call(future.map(IntoReply::into_reply).boxed()))
+        let bind = move |hub, parts: &mut CallParts<'_>| {
+            let future = handler.call(hub, parts)?;
+            Ok(Bound::Method(method(future.map(IntoReply::into_reply))))
         };
         self.add(
             name,
@@ -125,14 +188,13 @@ impl<H: Hub> HubMethods<H> {
     }
 
     /// Adds a method whose result is a stream, or a `Result` with a stream. A client that cancels drops the stream.
-    pub fn stream<F, M, R: 'static>(&mut self, name: &str, handler: F) -> &mut Self
+    pub fn stream<F, M, R: 'static>(&mut self, name: &str, handler: F) -> MethodEntry<'_, H>
     where
         F: Handler<H, M>,
         F::Output: IntoItems<R> + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        let bind = move |hub, parts: &mut CallParts| {
-            let future = handler.bind(hub, parts)?;
+        let bind = move |hub, parts: &mut CallParts<'_>| {
+            let future = handler.call(hub, parts)?;
             Ok(Bound::Stream(future.map(IntoItems::into_items).boxed()))
         };
         self.add(
@@ -146,15 +208,26 @@ impl<H: Hub> HubMethods<H> {
         )
     }
 
-    fn add(&mut self, name: &str, shape: Shape, bind: Bind<H>) -> &mut Self {
-        if self
-            .methods
-            .insert(key(name), Method { shape, bind })
-            .is_some()
-        {
+    fn add(&mut self, name: &str, shape: Shape, bind: Bind<H>) -> MethodEntry<'_, H> {
+        let index = self.methods.len();
+        let lower = name.to_lowercase();
+        if self.names.insert(lower.into(), index).is_some() {
             self.duplicate.get_or_insert_with(|| name.into());
         }
-        self
+        self.names.insert(name.into(), index);
+        self.methods.push(Method {
+            shape,
+            bind,
+            policies: Vec::new(),
+        });
+        MethodEntry(self)
+    }
+
+    fn find(&self, target: &str) -> Option<usize> {
+        let exact = self.names.get(target);
+        exact
+            .or_else(|| self.names.get(target.to_lowercase().as_str()))
+            .copied()
     }
 }
 
@@ -166,14 +239,13 @@ impl<H> fmt::Debug for HubMethods<H> {
     }
 }
 
-fn key(name: &str) -> String {
-    name.to_lowercase()
-}
-
 /// A hub whose type does not matter any more.
 pub(crate) trait AnyHub: Send + Sync {
-    fn shape(&self, target: &str) -> Option<Shape>;
-    fn bind(&self, target: &str, parts: &mut CallParts) -> Result<Option<Bound>, PayloadError>;
+    /// The method of this name.
+    fn find(&self, target: &str) -> Option<(usize, Shape)>;
+    fn bind(&self, method: usize, parts: &mut CallParts<'_>) -> Result<Bound, PayloadError>;
+    /// Whether the caller may call it.
+    fn allows(&self, method: usize, parts: &mut CallParts<'_>) -> bool;
     fn on_connected(&self, context: CallContext) -> BoxFuture<'static, Result<(), HubError>>;
     fn on_disconnected(
         &self,
@@ -188,18 +260,28 @@ pub(crate) struct Served<H> {
 }
 
 impl<H: Hub> AnyHub for Served<H> {
-    fn shape(&self, target: &str) -> Option<Shape> {
-        self.methods
-            .methods
-            .get(&key(target))
-            .map(|method| method.shape)
+    fn find(&self, target: &str) -> Option<(usize, Shape)> {
+        let index = self.methods.find(target)?;
+        let method = self.methods.methods.get(index)?;
+        Some((index, method.shape))
     }
 
-    fn bind(&self, target: &str, parts: &mut CallParts) -> Result<Option<Bound>, PayloadError> {
-        let Some(method) = self.methods.methods.get(&key(target)) else {
-            return Ok(None);
+    fn bind(&self, method: usize, parts: &mut CallParts<'_>) -> Result<Bound, PayloadError> {
+        let method = self.methods.methods.get(method);
+        let method = method.ok_or_else(|| PayloadError::new("no such method"))?;
+        (method.bind)(Arc::clone(&self.hub), parts)
+    }
+
+    fn allows(&self, method: usize, parts: &mut CallParts<'_>) -> bool {
+        let Some(method) = self.methods.methods.get(method) else {
+            return false;
         };
-        (method.bind)(Arc::clone(&self.hub), parts).map(Some)
+        if self.methods.policies.is_empty() && method.policies.is_empty() {
+            return true;
+        }
+        let context = parts.context();
+        let mut policies = self.methods.policies.iter().chain(&method.policies);
+        policies.all(|policy| policy(&context))
     }
 
     fn on_connected(&self, context: CallContext) -> BoxFuture<'static, Result<(), HubError>> {

@@ -37,38 +37,62 @@
 //! [`UploadStream`]s in any order, and whose result is a value, a `Result` or, for [`HubMethods::stream`], a stream. What a
 //! client sees of an error is decided by [`HubError`].
 //!
-//! The protocol itself is in `signalr-proto`; this crate adds tokio, and takes any WebSocket that is a stream and a sink
-//! ([`Accepted::serve`]). Server-sent events, long polling and stateful reconnect are not offered yet.
+//! The protocol itself is in `signalr-proto`; this crate runs methods and carries out what the machines want of the network.
 //!
 //! | feature | default | |
 //! |---|---|---|
+//! | `tokio` | yes | hubs on tokio, and [`serve`] |
 //! | `axum` | yes | `HubServer::router` for axum 0.8 |
 
+mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
+mod body;
 mod call;
 mod clients;
 mod connection;
 mod dispatch;
-mod driver;
 mod error;
+mod extensions;
+mod filter;
+mod groups;
 pub mod handler;
 mod hub;
 mod options;
 mod registry;
 mod request;
+mod runtime;
+#[cfg(feature = "tokio")]
+mod serve;
 mod server;
-mod serving;
-mod slots;
+mod service;
+pub mod testing;
 mod upload;
+mod user;
+mod web_socket;
 
+pub use authorize::Denial;
+pub use body::HubBody;
 pub use call::CallContext;
-pub use clients::{Audiences, Client, Clients};
-pub use error::{AskError, BuildError, HubError, UploadError};
-pub use hub::{Hub, HubMethods};
-pub use options::HubOptions;
-pub use request::{HubRequest, User};
-pub use server::{Accepted, HubServer, HubServerBuilder};
-pub use signalr_proto::server::DisconnectReason;
-pub use signalr_proto::{Payload, Protocol};
+pub use clients::{Audiences, Client, Clients, Invocation};
+pub use error::{BodyError, BuildError, GroupError, HubError, InvokeError, SendError, UploadError};
+pub use extensions::Extensions;
+pub use filter::{
+    HubCall, HubFilter, HubReply, LogCalls, Next, NextConnected, NextDisconnected, RateLimit,
+};
+pub use groups::Groups;
+pub use hub::{Hub, HubMethods, MethodEntry};
+pub use options::{HubOptions, SlowClients};
+pub use request::HubRequest;
+pub use runtime::Runtime;
+#[cfg(feature = "tokio")]
+pub use runtime::Tokio;
+#[cfg(feature = "tokio")]
+pub use serve::{Serve, serve};
+pub use server::{HubServer, HubServerBuilder};
+pub use service::{HubFuture, HubService};
+pub use signalr_proto::server::{DisconnectReason, EndpointConfig, Origins, ServerConfig};
+pub use signalr_proto::{Payload, Protocol, TransportKind};
+pub use tokio_util::sync::CancellationToken;
 pub use upload::UploadStream;
+pub use user::User;

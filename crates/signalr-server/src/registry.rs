@@ -1,178 +1,175 @@
 //! Who is connected, who is in which group, and which questions wait for an answer.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use signalr_proto::codec::Outcome;
-use tokio::sync::{Notify, oneshot};
+use bytestring::ByteString;
+use tokio::sync::Notify;
 
 use crate::connection::{Connection, lock};
 
-type Members = BTreeMap<Arc<str>, Arc<Connection>>;
+type Members = HashMap<Arc<str>, Arc<Connection>>;
 
-#[derive(Debug, Default)]
-struct Tables {
-    connections: Members,
-    groups: HashMap<String, Members>,
-    users: HashMap<Arc<str>, Members>,
-    /// The groups of each connection, to leave them all when it ends.
-    memberships: HashMap<Arc<str>, BTreeSet<String>>,
-}
-
-/// A question that waits for its answer.
-#[derive(Debug)]
-struct Question {
-    connection_id: Arc<str>,
-    answer: oneshot::Sender<Outcome>,
-}
-
-#[derive(Debug, Default)]
-struct Questions {
-    asked: u64,
-    waiting: HashMap<String, Question>,
-}
-
-/// Where an answer belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// To the question that was waiting.
-    Delivered,
-    /// To none: it came too late.
-    Unknown,
-    /// To a question that another client was asked.
-    Foreign,
-}
+/// Parts of the table of connections, so that coming and going do not wait for each other.
+const SHARDS: usize = 16;
 
 /// The tables of one hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
-    tables: Mutex<Tables>,
-    questions: Mutex<Questions>,
+    shards: [RwLock<Members>; SHARDS],
+    hasher: RandomState,
+    count: AtomicUsize,
+    users: RwLock<HashMap<ByteString, Members>>,
+    groups: RwLock<Groups>,
     /// Fires whenever a connection is removed.
     pub(crate) removed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Groups {
+    members: HashMap<Arc<str>, Members>,
+    /// The groups of each connection, to leave them all when it ends.
+    memberships: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+}
+
+fn read<T>(table: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    table.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(table: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    table.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            users: RwLock::default(),
+            groups: RwLock::default(),
+            removed: Notify::new(),
+        }
+    }
+}
+
 impl Registry {
+    fn shard(&self, id: &str) -> &RwLock<Members> {
+        let hash = self.hasher.hash_one(id);
+        let index = usize::try_from(hash % (SHARDS as u64)).unwrap_or_default();
+        let [first, ..] = &self.shards;
+        self.shards.get(index).unwrap_or(first)
+    }
+
     pub(crate) fn add(&self, connection: &Arc<Connection>) {
-        let mut tables = lock(&self.tables);
-        tables
-            .connections
-            .insert(Arc::clone(&connection.id), Arc::clone(connection));
-        if let Some(user) = connection.user_id() {
-            tables
-                .users
-                .entry(user.into())
+        let id = Arc::clone(&connection.id);
+        let before = write(self.shard(&id)).insert(Arc::clone(&id), Arc::clone(connection));
+        if before.is_none() {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        if let Some(user) = connection.user() {
+            write(&self.users)
+                .entry(user.id_string().clone())
                 .or_default()
-                .insert(Arc::clone(&connection.id), Arc::clone(connection));
+                .insert(id, Arc::clone(connection));
         }
     }
 
     pub(crate) fn remove(&self, connection: &Connection) {
-        let mut tables = lock(&self.tables);
-        tables.connections.remove(&connection.id);
-        for group in tables
-            .memberships
-            .remove(&connection.id)
-            .unwrap_or_default()
-        {
-            drop_member(&mut tables.groups, &group, &connection.id);
+        let id = &connection.id;
+        if write(self.shard(id)).remove(id).is_none() {
+            return;
         }
-        if let Some(user) = connection.user_id() {
-            drop_member(&mut tables.users, user, &connection.id);
+        if let Some(user) = connection.user() {
+            drop_member(&mut write(&self.users), user.id(), id);
         }
-        drop(tables);
+        self.leave_all(id);
+        self.count.fetch_sub(1, Ordering::SeqCst);
         self.removed.notify_waiters();
     }
 
+    fn leave_all(&self, id: &str) {
+        if !read(&self.groups).memberships.contains_key(id) {
+            return;
+        }
+        let mut groups = write(&self.groups);
+        for group in groups.memberships.remove(id).unwrap_or_default() {
+            drop_member(&mut groups.members, &*group, id);
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Connection>> {
-        lock(&self.tables).connections.get(id).cloned()
+        read(self.shard(id)).get(id).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
-        lock(&self.tables).connections.values().cloned().collect()
+        let mut all = Vec::with_capacity(self.count());
+        for shard in &self.shards {
+            all.extend(read(shard).values().cloned());
+        }
+        all
     }
 
     pub(crate) fn group(&self, name: &str) -> Vec<Arc<Connection>> {
-        members(lock(&self.tables).groups.get(name))
+        members(read(&self.groups).members.get(name))
+    }
+
+    pub(crate) fn group_size(&self, name: &str) -> usize {
+        read(&self.groups).members.get(name).map_or(0, HashMap::len)
+    }
+
+    pub(crate) fn groups_of(&self, connection_id: &str) -> Vec<String> {
+        let groups = read(&self.groups);
+        let memberships = groups.memberships.get(connection_id);
+        memberships
+            .into_iter()
+            .flatten()
+            .map(|name| name.as_ref().to_owned())
+            .collect()
     }
 
     pub(crate) fn user(&self, id: &str) -> Vec<Arc<Connection>> {
-        members(lock(&self.tables).users.get(id))
+        members(read(&self.users).get(id))
     }
 
-    /// Adds a connection to a group. One that is not there is passed over.
-    pub(crate) fn join(&self, connection_id: &str, group: &str) {
-        let mut tables = lock(&self.tables);
-        let Some(connection) = tables.connections.get(connection_id).cloned() else {
-            return;
+    /// Adds a connection to a group. One that is not there is passed over. `false` when it is in `limit` groups already.
+    pub(crate) fn join(&self, connection_id: &str, group: &str, limit: usize) -> bool {
+        let mut groups = write(&self.groups);
+        // Looked up under the lock of the groups, so that no one joins who has just left all of them.
+        let Some(connection) = self.get(connection_id) else {
+            return true;
         };
-        tables
-            .memberships
-            .entry(Arc::clone(&connection.id))
+        let id = Arc::clone(&connection.id);
+        let known = groups.members.get_key_value(group);
+        let name = known.map_or_else(|| Arc::from(group), |(name, _)| Arc::clone(name));
+        let memberships = groups.memberships.entry(Arc::clone(&id)).or_default();
+        if memberships.len() >= limit && !memberships.contains(&name) {
+            return false;
+        }
+        memberships.insert(Arc::clone(&name));
+        groups
+            .members
+            .entry(name)
             .or_default()
-            .insert(group.to_owned());
-        tables
-            .groups
-            .entry(group.to_owned())
-            .or_default()
-            .insert(Arc::clone(&connection.id), connection);
+            .insert(id, connection);
+        true
     }
 
     pub(crate) fn leave(&self, connection_id: &str, group: &str) {
-        let mut tables = lock(&self.tables);
-        drop_member(&mut tables.groups, group, connection_id);
-        if let Some(groups) = tables.memberships.get_mut(connection_id) {
-            groups.remove(group);
-            if groups.is_empty() {
-                tables.memberships.remove(connection_id);
+        let mut groups = write(&self.groups);
+        drop_member(&mut groups.members, group, connection_id);
+        if let Some(memberships) = groups.memberships.get_mut(connection_id) {
+            memberships.remove(group);
+            if memberships.is_empty() {
+                groups.memberships.remove(connection_id);
             }
         }
-    }
-
-    /// Registers a question and gives its id: `s1`, `s2`, … over all connections of the hub.
-    pub(crate) fn begin_question(
-        &self,
-        connection_id: &Arc<str>,
-    ) -> (String, oneshot::Receiver<Outcome>) {
-        let mut questions = lock(&self.questions);
-        questions.asked = questions.asked.wrapping_add(1);
-        let id = format!("s{}", questions.asked);
-        let (answer, receiver) = oneshot::channel();
-        questions.waiting.insert(
-            id.clone(),
-            Question {
-                connection_id: Arc::clone(connection_id),
-                answer,
-            },
-        );
-        (id, receiver)
-    }
-
-    pub(crate) fn end_question(&self, id: &str) {
-        lock(&self.questions).waiting.remove(id);
-    }
-
-    pub(crate) fn answer(&self, connection_id: &str, id: &str, outcome: Outcome) -> Answered {
-        let mut questions = lock(&self.questions);
-        match questions.waiting.get(id) {
-            None => return Answered::Unknown,
-            Some(question) if &*question.connection_id != connection_id => {
-                return Answered::Foreign;
-            }
-            Some(_) => {}
-        }
-        if let Some(question) = questions.waiting.remove(id) {
-            // Whoever asked may have stopped waiting this very moment.
-            let _ = question.answer.send(outcome);
-        }
-        Answered::Delivered
-    }
-
-    /// The client is gone and answers nothing any more.
-    pub(crate) fn forget_questions(&self, connection_id: &str) {
-        lock(&self.questions)
-            .waiting
-            .retain(|_, question| &*question.connection_id != connection_id);
     }
 }
 
@@ -192,5 +189,32 @@ fn drop_member<K: std::borrow::Borrow<str> + Eq + std::hash::Hash>(
         if members.is_empty() {
             sets.remove(name);
         }
+    }
+}
+
+/// The questions that wait for an answer, over all connections of the hub: `s1`, `s2`, …
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    asked: AtomicU64,
+    waiting: Mutex<HashMap<ByteString, Arc<str>>>,
+}
+
+impl Questions {
+    pub(crate) fn begin(&self, connection_id: &Arc<str>) -> ByteString {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let id = ByteString::from(format!("s{number}"));
+        lock(&self.waiting).insert(id.clone(), Arc::clone(connection_id));
+        id
+    }
+
+    pub(crate) fn end(&self, id: &str) {
+        lock(&self.waiting).remove(id);
+    }
+
+    /// Whether another connection was asked this.
+    pub(crate) fn is_of_another(&self, id: &str, connection_id: &str) -> bool {
+        lock(&self.waiting)
+            .get(id)
+            .is_some_and(|asked| &**asked != connection_id)
     }
 }

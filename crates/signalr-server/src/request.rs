@@ -1,8 +1,7 @@
-//! The HTTP request behind a connection, and who made it.
+//! The HTTP request behind a connection.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, header};
 use signalr_proto::server::query_parameter;
@@ -17,19 +16,36 @@ struct Inner {
     path: Box<str>,
     query: Box<str>,
     headers: HeaderMap,
+    extensions: http::Extensions,
 }
 
 impl HubRequest {
     /// A request for this path and query, with these headers.
     #[must_use]
     pub fn new(path: &str, query: &str, headers: HeaderMap) -> Self {
+        Self::with_extensions(path, query, headers, http::Extensions::new())
+    }
+
+    pub(crate) fn with_extensions(
+        path: &str,
+        query: &str,
+        headers: HeaderMap,
+        extensions: http::Extensions,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 path: path.into(),
                 query: query.into(),
                 headers,
+                extensions,
             }),
         }
+    }
+
+    /// What middleware in front of the hub has found out, such as axum's `ConnectInfo` with the client's address.
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.inner.extensions.get()
     }
 
     /// Its path.
@@ -89,43 +105,6 @@ impl fmt::Debug for HubRequest {
         f.debug_struct("HubRequest")
             .field("path", &self.inner.path)
             .finish_non_exhaustive()
-    }
-}
-
-/// Who is at the other end of a connection, as [`authorize`](crate::HubServerBuilder::authorize) found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    id: Arc<str>,
-    expires_after: Option<Duration>,
-}
-
-impl User {
-    /// A user. The id is compared exactly, and one user may have many connections.
-    #[must_use]
-    pub fn new(id: &str) -> Self {
-        Self {
-            id: id.into(),
-            expires_after: None,
-        }
-    }
-
-    /// The same user, whose authentication ends this long from now.
-    #[must_use]
-    pub fn expires_after(self, duration: Duration) -> Self {
-        Self {
-            expires_after: Some(duration),
-            ..self
-        }
-    }
-
-    /// The id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(crate) const fn lifetime(&self) -> Option<Duration> {
-        self.expires_after
     }
 }
 

@@ -1,44 +1,99 @@
 //! A hub that is served.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{Sink, Stream};
-use http::{Method, Response, StatusCode, header};
-use signalr_proto::WsMessage;
-use signalr_proto::server::{ConnectRequest, Endpoint, FreshIds, Route, ServerConfig};
+use signalr_proto::server::{ConnectionKey, Endpoint, Identity};
 
+use crate::authorize::Denial;
+use crate::call::CallContext;
 use crate::clients::Clients;
-use crate::connection::{Connection, lock};
-use crate::error::BuildError;
+use crate::connection::{Connection, Order, lock};
+use crate::error::{BuildError, HubError};
+use crate::filter::{Filters, HubFilter, NextConnected, NextDisconnected};
+use crate::groups::Groups;
 use crate::hub::{AnyHub, Hub, HubMethods, Served};
 use crate::options::HubOptions;
-use crate::registry::Registry;
-use crate::request::{HubRequest, User};
-use crate::serving;
-use crate::slots::{Slots, fresh_ids};
+use crate::registry::{Questions, Registry};
+use crate::request::HubRequest;
+use crate::runtime::{Clock, Runtime};
+use crate::user::User;
+use signalr_proto::server::DisconnectReason;
 
 /// How long [`HubServer::shutdown`] waits for clients to take their Close message.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Authorize =
-    Box<dyn Fn(HubRequest) -> BoxFuture<'static, Result<Option<User>, StatusCode>> + Send + Sync>;
+    Box<dyn Fn(HubRequest) -> BoxFuture<'static, Result<Option<User>, Denial>> + Send + Sync>;
+
+type OnRefresh = Box<dyn Fn(CallContext, Option<User>) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// The machine of the route and the way to each connection.
+pub(crate) struct Routes {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connections: HashMap<ConnectionKey, Arc<Connection>>,
+    /// Somebody waits for negotiations to lapse.
+    pub(crate) swept: bool,
+}
 
 /// What all parts of a served hub share.
 pub(crate) struct Shared {
     pub(crate) hub: Box<dyn AnyHub>,
     pub(crate) options: HubOptions,
-    pub(crate) config: ServerConfig,
+    pub(crate) clock: Clock,
     pub(crate) registry: Registry,
-    endpoint: Endpoint,
-    authorize: Option<Authorize>,
-    slots: Mutex<Slots>,
+    pub(crate) questions: Questions,
+    pub(crate) routes: Mutex<Routes>,
+    pub(crate) filters: Filters,
+    pub(crate) authorize: Option<Authorize>,
+    pub(crate) on_authentication_refresh: Option<OnRefresh>,
     pub(crate) shutting_down: AtomicBool,
+    /// Tells tokens apart without keeping them.
+    fingerprints: RandomState,
+}
+
+impl Shared {
+    /// A connection is over: its tokens lead nowhere from now on.
+    pub(crate) fn forget(&self, connection: &Connection) {
+        let mut routes = lock(&self.routes);
+        routes.endpoint.closed(connection.key);
+        routes.connections.remove(&connection.key);
+    }
+
+    pub(crate) async fn on_connected(
+        self: Arc<Self>,
+        context: CallContext,
+    ) -> Result<(), HubError> {
+        NextConnected::first(&self).run(context).await
+    }
+
+    pub(crate) async fn on_disconnected(
+        self: Arc<Self>,
+        context: CallContext,
+        reason: DisconnectReason,
+    ) {
+        NextDisconnected::first(&self).run(context, reason).await;
+    }
+
+    /// A user as the machines know them.
+    pub(crate) fn identity(&self, request: &HubRequest, user: Option<&User>) -> Option<Identity> {
+        let user = user?;
+        let expires_at = user
+            .lifetime()
+            .map(|lifetime| self.clock.now().after(lifetime));
+        let claims = self.fingerprints.hash_one(request.bearer_token());
+        Some(Identity {
+            user_id: Some(user.id_string().clone()),
+            claims,
+            expires_at,
+        })
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -53,7 +108,9 @@ impl fmt::Debug for Shared {
 pub struct HubServerBuilder<H> {
     hub: H,
     options: HubOptions,
+    filters: Filters,
     authorize: Option<Authorize>,
+    on_authentication_refresh: Option<OnRefresh>,
 }
 
 impl<H: Hub> HubServerBuilder<H> {
@@ -70,8 +127,15 @@ impl<H: Hub> HubServerBuilder<H> {
         self
     }
 
-    /// Decides who may connect, and who they are. Asked for every negotiation and every WebSocket; an error is the HTTP status
-    /// of the refusal.
+    /// Adds a filter, further in than those that were added before.
+    #[must_use]
+    pub fn filter(mut self, filter: impl HubFilter) -> Self {
+        self.filters.push(Box::new(filter));
+        self
+    }
+
+    /// Decides who may connect, and who they are. Asked for every HTTP request and every WebSocket; an error is the HTTP
+    /// status or the whole response of the refusal.
     ///
     /// ```
     /// use http::StatusCode;
@@ -88,34 +152,72 @@ impl<H: Hub> HubServerBuilder<H> {
     /// # server.build().unwrap();
     /// ```
     #[must_use]
-    pub fn authorize<F, Fut>(mut self, authorize: F) -> Self
+    pub fn authorize<F, Fut, E>(mut self, authorize: F) -> Self
     where
         F: Fn(HubRequest) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<User>, StatusCode>> + Send + 'static,
+        Fut: Future<Output = Result<Option<User>, E>> + Send + 'static,
+        E: Into<Denial> + 'static,
     {
-        self.authorize = Some(Box::new(move |request| Box::pin(authorize(request))));
+        self.authorize = Some(Box::new(move |request| {
+            let decision = authorize(request);
+            Box::pin(async move { decision.await.map_err(Into::into) })
+        }));
         self
     }
 
-    /// The server.
+    /// Decides whether a connection goes on as the user whom a newer token names. Without it, every token that
+    /// [`authorize`](Self::authorize) accepts for the same user is taken.
+    #[must_use]
+    pub fn on_authentication_refresh<F, Fut>(mut self, decide: F) -> Self
+    where
+        F: Fn(CallContext, Option<User>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.on_authentication_refresh = Some(Box::new(move |context, user| {
+            Box::pin(decide(context, user))
+        }));
+        self
+    }
+
+    /// The server, on tokio.
     ///
     /// # Errors
     /// When a method is registered twice, or an option would let nothing happen.
+    #[cfg(feature = "tokio")]
     pub fn build(self) -> Result<HubServer, BuildError> {
+        self.build_on(crate::Tokio)
+    }
+
+    /// The server, on another runtime.
+    ///
+    /// # Errors
+    /// When a method is registered twice, or an option would let nothing happen.
+    pub fn build_on(self, runtime: impl Runtime) -> Result<HubServer, BuildError> {
         self.options.validate()?;
         let hub = Box::new(Served {
             hub: Arc::new(self.hub),
             methods: HubMethods::of()?,
         });
+        let endpoint = Endpoint::new(
+            self.options.endpoint.clone(),
+            self.options.connection.clone(),
+        );
         let shared = Shared {
             hub,
-            config: self.options.server_config(),
-            endpoint: self.options.endpoint(),
-            slots: Mutex::new(Slots::new(self.options.disconnect_timeout)),
             options: self.options,
+            clock: Clock::start(Arc::new(runtime)),
             registry: Registry::default(),
+            questions: Questions::default(),
+            routes: Mutex::new(Routes {
+                endpoint,
+                connections: HashMap::new(),
+                swept: false,
+            }),
+            filters: self.filters,
             authorize: self.authorize,
+            on_authentication_refresh: self.on_authentication_refresh,
             shutting_down: AtomicBool::new(false),
+            fingerprints: RandomState::new(),
         };
         Ok(HubServer {
             shared: Arc::new(shared),
@@ -138,10 +240,11 @@ pub struct HubServer {
 }
 
 impl HubServer {
-    /// Serves a hub with the default options.
+    /// Serves a hub with the default options, on tokio.
     ///
     /// # Errors
     /// When a method is registered twice.
+    #[cfg(feature = "tokio")]
     pub fn new<H: Hub>(hub: H) -> Result<Self, BuildError> {
         Self::builder(hub).build()
     }
@@ -152,7 +255,9 @@ impl HubServer {
         HubServerBuilder {
             hub,
             options: HubOptions::default(),
+            filters: Filters::new(),
             authorize: None,
+            on_authentication_refresh: None,
         }
     }
 
@@ -161,38 +266,39 @@ impl HubServer {
     pub fn clients(&self) -> Clients {
         Clients {
             shared: Arc::clone(&self.shared),
-            call: None,
+            caller: None,
         }
     }
 
-    /// How many clients are connected.
+    /// The groups.
     #[must_use]
-    pub fn connection_count(&self) -> usize {
-        self.shared.registry.all().len()
-    }
-
-    /// Adds a connection to a group. One that is not there is passed over.
-    pub fn join_group(&self, connection_id: &str, group: &str) {
-        self.shared.registry.join(connection_id, group);
-    }
-
-    /// Removes a connection from a group.
-    pub fn leave_group(&self, connection_id: &str, group: &str) {
-        self.shared.registry.leave(connection_id, group);
+    pub fn groups(&self) -> Groups {
+        Groups {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Ends a connection with a Close message. `allow_reconnect` invites the client to come back. `false` when there is no
     /// such connection.
     pub fn close(&self, connection_id: &str, allow_reconnect: bool) -> bool {
         self.with(connection_id, |connection| {
-            connection.close(None, allow_reconnect)
+            connection.close(allow_reconnect)
         })
     }
 
-    /// Drops a connection's WebSocket without a word, as a broken network would. With stateful reconnect the client may come
+    /// Loses a connection's transport without a word, as a broken network would. With stateful reconnect the client may come
     /// back. `false` when there is no such connection.
     pub fn cut(&self, connection_id: &str) -> bool {
-        self.with(connection_id, |connection| connection.cut.notify_one())
+        self.with(connection_id, |connection| {
+            connection.mailbox.order(Order::Cut)
+        })
+    }
+
+    /// Messages to this connection that were dropped because it did not take them. `None` when there is no such connection.
+    #[must_use]
+    pub fn dropped_messages(&self, connection_id: &str) -> Option<u64> {
+        let connection = self.shared.registry.get(connection_id)?;
+        Some(connection.mailbox.dropped())
     }
 
     fn with(&self, connection_id: &str, act: impl FnOnce(&Connection)) -> bool {
@@ -205,228 +311,54 @@ impl HubServer {
 
     /// Takes no more clients, sends Close to those that are there, inviting them to reconnect, and waits until they are gone;
     /// who is still there after 5 seconds is cut.
+    ///
+    /// Together with axum's graceful shutdown, which waits for connections that would never end by themselves:
+    ///
+    /// ```no_run
+    /// # use signalr_server::HubServer;
+    /// # #[cfg(feature = "axum")]
+    /// # async fn run(hub: HubServer, listener: tokio::net::TcpListener, app: axum::Router) -> std::io::Result<()> {
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         drop(tokio::signal::ctrl_c().await);
+    ///         hub.shutdown().await;
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
     pub async fn shutdown(&self) {
-        self.shared.shutting_down.store(true, Ordering::Relaxed);
-        for connection in self.shared.registry.all() {
-            connection.close(None, true);
+        self.shared.shutting_down.store(true, Ordering::SeqCst);
+        for connection in self.connections() {
+            connection.close(true);
         }
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.all_gone())
+        let gone = self.all_gone();
+        if self
+            .shared
+            .clock
+            .timeout(SHUTDOWN_TIMEOUT, gone)
             .await
-            .is_err()
+            .is_none()
         {
-            self.shared
-                .registry
-                .all()
+            self.connections()
                 .iter()
                 .for_each(|connection| connection.abort());
         }
     }
 
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        let routes = lock(&self.shared.routes);
+        routes.connections.values().map(Arc::clone).collect()
+    }
+
     async fn all_gone(&self) {
         loop {
             let removed = self.shared.registry.removed.notified();
-            tokio::pin!(removed);
+            let mut removed = std::pin::pin!(removed);
             removed.as_mut().enable();
-            if self.connection_count() == 0 {
+            if self.shared.registry.count() == 0 {
                 return;
             }
             removed.await;
         }
-    }
-}
-
-/// The HTTP side, for integrations with web servers.
-impl HubServer {
-    /// Answers a request for `<path>/negotiate`.
-    pub async fn negotiate(&self, method: &Method, request: HubRequest) -> Response<Bytes> {
-        if let Err(response) = self.admit(&request).await {
-            return response;
-        }
-        let negotiated = self
-            .shared
-            .endpoint
-            .negotiate(method, request.query(), fresh_ids());
-        match negotiated.connection {
-            Some(ids)
-                if !lock(&self.shared.slots).wait_for(&ids, negotiated.stateful_reconnect) =>
-            {
-                status(StatusCode::SERVICE_UNAVAILABLE)
-            }
-            _ => negotiated.response,
-        }
-    }
-
-    /// Decides about a request for `<path>` itself. `upgrade` tells whether it asks for a WebSocket.
-    ///
-    /// # Errors
-    /// The response that refuses it.
-    pub async fn connect(
-        &self,
-        method: &Method,
-        upgrade: bool,
-        request: HubRequest,
-    ) -> Result<Accepted, Response<Bytes>> {
-        let user = self.admit(&request).await?;
-        if upgrade
-            && !self
-                .shared
-                .options
-                .allows_origin(request.header(header::ORIGIN.as_str()))
-        {
-            return Err(status(StatusCode::FORBIDDEN));
-        }
-        let id = ConnectRequest::id(request.query());
-        let accept = request.header(header::ACCEPT.as_str());
-        let mut slots = lock(&self.shared.slots);
-        let slot = slots.state(id.as_deref());
-        let route = self.shared.endpoint.route(&ConnectRequest {
-            method,
-            upgrade,
-            accept,
-            slot,
-        });
-        let connection = slots.connection(id.as_deref());
-        let waiting = match route {
-            Route::Respond(response) => return Err(response),
-            Route::Resume => return resume(connection, user.as_ref()).map_err(status),
-            Route::Attach => slots.attach(id.as_deref()),
-            Route::Open => Some((same_ids(), false)),
-        };
-        drop(slots);
-        let (ids, stateful_reconnect) = waiting.ok_or_else(|| status(StatusCode::NOT_FOUND))?;
-        let ticket = Ticket {
-            shared: Arc::clone(&self.shared),
-            token: ids.connection_token.clone(),
-        };
-        Ok(Accepted {
-            seat: Seat::New(Box::new(Newcomer {
-                shared: Arc::clone(&self.shared),
-                ids,
-                stateful_reconnect,
-                user,
-                request,
-                ticket,
-            })),
-        })
-    }
-
-    async fn admit(&self, request: &HubRequest) -> Result<Option<User>, Response<Bytes>> {
-        if self.shared.shutting_down.load(Ordering::Relaxed) {
-            return Err(status(StatusCode::SERVICE_UNAVAILABLE));
-        }
-        match &self.shared.authorize {
-            None => Ok(None),
-            Some(authorize) => authorize(request.clone()).await.map_err(status),
-        }
-    }
-
-    /// The largest WebSocket message that has to be assembled for this hub.
-    #[must_use]
-    pub fn max_web_socket_message(&self) -> Option<usize> {
-        self.shared
-            .options
-            .max_web_socket_message()
-            .map(std::num::NonZeroUsize::get)
-    }
-}
-
-/// Without negotiation the id is the token too.
-fn same_ids() -> FreshIds {
-    let ids = fresh_ids();
-    FreshIds {
-        connection_token: ids.connection_id.clone(),
-        connection_id: ids.connection_id,
-    }
-}
-
-fn status(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    response
-}
-
-/// Another WebSocket for a connection that goes on: of the same user only.
-fn resume(
-    connection: Option<Arc<Connection>>,
-    user: Option<&User>,
-) -> Result<Accepted, StatusCode> {
-    let connection = connection.ok_or(StatusCode::NOT_FOUND)?;
-    if connection.user_id() != user.map(User::id) {
-        return Err(StatusCode::FORBIDDEN);
-    }
-    Ok(Accepted {
-        seat: Seat::Taken(connection),
-    })
-}
-
-/// A connection that may open its WebSocket now. Dropping it without doing so gives a new connection up.
-#[must_use = "serve the WebSocket"]
-pub struct Accepted {
-    pub(crate) seat: Seat,
-}
-
-/// Whose WebSocket it is.
-pub(crate) enum Seat {
-    New(Box<Newcomer>),
-    /// Of a connection that has, or had, another one.
-    Taken(Arc<Connection>),
-}
-
-/// A connection that begins.
-pub(crate) struct Newcomer {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) ids: FreshIds,
-    pub(crate) stateful_reconnect: bool,
-    pub(crate) user: Option<User>,
-    pub(crate) request: HubRequest,
-    pub(crate) ticket: Ticket,
-}
-
-/// A connection's place among the tokens, until it is dropped.
-pub(crate) struct Ticket {
-    shared: Arc<Shared>,
-    token: Box<str>,
-}
-
-impl Ticket {
-    /// The connection can be found by its token from now on.
-    pub(crate) fn name(&self, connection: &Arc<Connection>) {
-        lock(&self.shared.slots).name(&self.token, connection);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        lock(&self.shared.slots).remove(&self.token);
-    }
-}
-
-impl Accepted {
-    /// The public id of the connection.
-    #[must_use]
-    pub fn connection_id(&self) -> &str {
-        match &self.seat {
-            Seat::New(newcomer) => &newcomer.ids.connection_id,
-            Seat::Taken(connection) => &connection.id,
-        }
-    }
-
-    /// Serves the WebSocket until it ends, or another one goes on with its connection. `outgoing` is closed by the message
-    /// [`WsMessage::Close`].
-    pub async fn serve<I, O, E>(self, incoming: I, outgoing: O)
-    where
-        I: Stream<Item = Result<WsMessage, E>> + Send + Unpin,
-        O: Sink<WsMessage, Error = E> + Send + Unpin,
-        E: fmt::Display + Send,
-    {
-        serving::serve(self, incoming, outgoing).await;
-    }
-}
-
-impl fmt::Debug for Accepted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accepted")
-            .field("connection_id", &self.connection_id())
-            .finish_non_exhaustive()
     }
 }

@@ -1,50 +1,123 @@
-//! Clients of a hub without sockets: what they send and receive goes through channels, so that virtual time works.
+//! Clients of a hub without sockets: what they send and receive goes through memory, so that virtual time works.
 
-use bytes::{Buf as _, Bytes};
-use futures_channel::mpsc;
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tokio::{TokioAdapter, client_async};
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderMap, Method, StatusCode};
-use signalr_proto::WsMessage;
-use signalr_server::{HubRequest, HubServer};
-use tokio::task::JoinHandle;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use signalr_proto::transport::negotiate::NegotiateResponse;
+use signalr_server::HubServer;
+use tokio::io::DuplexStream;
+use tower_service::Service as _;
 
 /// The record separator of JSON.
 const SEPARATOR: u8 = 0x1e;
 
-/// A client that speaks bytes.
-#[derive(Debug)]
+/// What fits between client and server.
+const PIPE: usize = 16 << 10;
+
+type Socket = WebSocketStream<TokioAdapter<DuplexStream>>;
+
+/// A client that speaks bytes over a WebSocket.
 pub struct MemoryClient {
     id: String,
-    outgoing: Option<mpsc::Sender<WsMessage>>,
-    incoming: mpsc::Receiver<WsMessage>,
+    socket: Socket,
+    /// The client has said its last word.
+    left: bool,
     received: Vec<u8>,
     close_code: Option<u16>,
-    server: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for MemoryClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryClient")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks a hub for something, without a network.
+///
+/// # Panics
+/// When the answer's body breaks off.
+pub async fn ask(server: &HubServer, request: Request<Bytes>) -> Response<Bytes> {
+    let response = server.service().call(request.map(Full::new)).await;
+    let Ok(response) = response;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.expect("the body is whole");
+    Response::from_parts(head, body.to_bytes())
+}
+
+/// Negotiates with this query in version 1. Gives the answer.
+///
+/// # Errors
+/// The HTTP status when the hub refuses.
+///
+/// # Panics
+/// When the answer makes no sense.
+pub async fn negotiate(server: &HubServer, query: &str) -> Result<Bytes, StatusCode> {
+    let uri = format!("/hub/negotiate?negotiateVersion=1&{query}");
+    let request = Request::post(uri).body(Bytes::new());
+    let response = ask(server, request.expect("a request")).await;
+    if response.status() == StatusCode::OK {
+        Ok(response.into_body())
+    } else {
+        Err(response.status())
+    }
 }
 
 impl MemoryClient {
-    /// Opens a WebSocket without negotiation, with this query.
+    /// Negotiates and opens a WebSocket, with this query. One that has an `id` already is not negotiated for.
     ///
     /// # Errors
     /// The HTTP status when the hub refuses.
+    ///
+    /// # Panics
+    /// When an answer makes no sense.
     pub async fn open(server: &HubServer, query: &str) -> Result<Self, StatusCode> {
-        let request = HubRequest::new("/hub", query, HeaderMap::new());
-        let accepted = server
-            .connect(&Method::GET, true, request)
-            .await
-            .map_err(|response| response.status())?;
-        let (outgoing, to_server) = mpsc::channel(16);
-        let (from_server, incoming) = mpsc::channel(0);
-        let id = accepted.connection_id().to_owned();
-        let server = tokio::spawn(accepted.serve(to_server.map(Ok), from_server));
-        Ok(Self {
-            id,
-            outgoing: Some(outgoing),
-            incoming,
-            received: Vec::new(),
-            close_code: None,
-            server,
-        })
+        if query.starts_with("id=") {
+            return Self::attach(server, query, String::new()).await;
+        }
+        let answer = negotiate(server, query).await?;
+        let Ok(NegotiateResponse::Connect(offer)) = NegotiateResponse::decode(&answer) else {
+            panic!("{answer:?} is no offer");
+        };
+        let query = format!("id={}&{query}", offer.token());
+        Self::attach(server, &query, (*offer.connection_id).to_owned()).await
+    }
+
+    /// Opens a WebSocket with exactly this query.
+    ///
+    /// # Errors
+    /// The HTTP status when the hub refuses.
+    ///
+    /// # Panics
+    /// When the answer is none.
+    pub async fn attach(server: &HubServer, query: &str, id: String) -> Result<Self, StatusCode> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let service = TowerToHyperService::new(server.service());
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(theirs), service)
+                .with_upgrades(),
+        );
+        let uri = format!("ws://hub/hub?{query}");
+        match client_async(uri, ours).await {
+            Ok((socket, _)) => Ok(Self {
+                id,
+                socket,
+                left: false,
+                received: Vec::new(),
+                close_code: None,
+            }),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("no WebSocket: {error}"),
+        }
     }
 
     /// Opens a WebSocket and shakes hands in JSON.
@@ -60,7 +133,7 @@ impl MemoryClient {
         client
     }
 
-    /// The public id of the connection.
+    /// The public id of the connection; empty if it was opened by its token.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -68,10 +141,9 @@ impl MemoryClient {
 
     /// Sends bytes as one message. A server that does not listen any more is no error.
     pub async fn send(&mut self, bytes: &[u8]) {
-        if let Some(outgoing) = &mut self.outgoing {
-            let _ = outgoing
-                .send(WsMessage::Binary(Bytes::copy_from_slice(bytes)))
-                .await;
+        if !self.left {
+            let message = Message::Binary(Bytes::copy_from_slice(bytes));
+            let _ = self.socket.send(message).await;
         }
     }
 
@@ -86,8 +158,12 @@ impl MemoryClient {
 
     /// Closes the WebSocket.
     pub async fn close(&mut self) {
-        if let Some(mut outgoing) = self.outgoing.take() {
-            let _ = outgoing.send(WsMessage::Close(1000)).await;
+        if !std::mem::replace(&mut self.left, true) {
+            let frame = CloseFrame {
+                code: CloseCode::Normal,
+                reason: "".into(),
+            };
+            let _ = self.socket.send(Message::Close(Some(frame))).await;
         }
     }
 
@@ -129,16 +205,15 @@ impl MemoryClient {
     }
 
     async fn receive(&mut self) -> Option<()> {
-        match self.incoming.next().await {
-            Some(WsMessage::Text(bytes) | WsMessage::Binary(bytes)) => {
-                self.received.extend_from_slice(bytes.chunk())
-            }
-            Some(WsMessage::Close(code)) => {
-                self.close_code = Some(code);
-                self.outgoing = None;
+        match self.socket.next().await?.ok()? {
+            Message::Text(text) => self.received.extend_from_slice(text.as_bytes()),
+            Message::Binary(bytes) => self.received.extend_from_slice(&bytes),
+            Message::Close(frame) => {
+                self.close_code = Some(frame.map_or(1005, |frame| frame.code.into()));
+                self.left = true;
                 return None;
             }
-            None => return None,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
         Some(())
     }
@@ -149,14 +224,11 @@ impl MemoryClient {
         self.close_code
     }
 
-    /// Waits until the server is done with this connection.
-    ///
-    /// # Panics
-    /// When the server's side panicked.
-    pub async fn gone(self) {
-        drop(self.outgoing);
-        drop(self.incoming);
-        self.server.await.expect("the server does not panic");
+    /// Leaves without a word, and waits until the server is done with this connection.
+    pub async fn gone(mut self) {
+        use tokio::io::AsyncWriteExt as _;
+        let _ = self.socket.get_mut().get_mut().shutdown().await;
+        while self.receive().await.is_some() {}
     }
 }
 

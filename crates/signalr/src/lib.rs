@@ -23,6 +23,7 @@
 //! | `smol` | no | the client on smol: `smol` |
 //! | `async-std` | no | the client on async-std, which is discontinued: `async_std` |
 //! | `server` | no | the server: `server` |
+//! | `axum` | no | routers of hubs for axum |
 //! | `tls-native-roots` | yes | https, with the certificates the system trusts |
 //! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
 //!
@@ -56,5 +57,5 @@ pub use signalr_tokio::{HubConnection, HubConnectionBuilder, WeakHubConnection};
 
 /// The examples of the README are tests.
 #[doc = include_str!("../../../README.md")]
-#[cfg(all(doctest, feature = "server", feature = "tokio"))]
+#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 struct Readme;

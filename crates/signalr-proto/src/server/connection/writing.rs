@@ -34,6 +34,20 @@ impl ServerConnection {
         })
     }
 
+    /// As [`send_frame`](Self::send_frame), but never refused for lack of room: for what must not be overtaken by the end of a
+    /// call, which is never refused either. Whoever calls this bounds it.
+    ///
+    /// # Errors
+    /// When the connection is not open.
+    pub fn push_frame(&mut self, now: Instant, frame: &[u8]) -> Result<(), SendError> {
+        self.advance(now);
+        if !self.is_open() {
+            return Err(SendError::NotConnected);
+        }
+        self.outbox.write_always(|out| out.extend_from_slice(frame));
+        Ok(())
+    }
+
     pub(super) fn invocation<A: HubArguments + ?Sized>(
         &mut self,
         now: Instant,

@@ -1,0 +1,95 @@
+//! One client, as everybody but its own task sees it.
+
+pub(crate) mod mailbox;
+mod questions;
+pub(crate) mod running;
+mod task;
+mod wires;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use signalr_proto::server::ConnectionKey;
+use signalr_proto::{Protocol, TransportKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::extensions::Extensions;
+use crate::request::HubRequest;
+use crate::user::User;
+
+pub(crate) use mailbox::{Mailbox, Order};
+pub(crate) use task::Task;
+pub(crate) use wires::{Exchange, Incoming};
+
+/// Locks without minding panics of others: every critical section leaves the data sound.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the hub, its methods and the connection's task share.
+pub(crate) struct Connection {
+    pub(crate) key: ConnectionKey,
+    pub(crate) id: Arc<str>,
+    pub(crate) request: HubRequest,
+    user: RwLock<Option<User>>,
+    pub(crate) protocol: OnceLock<Protocol>,
+    pub(crate) transport: OnceLock<TransportKind>,
+    pub(crate) extensions: Extensions,
+    /// Fires when the connection is over, or has been told to end.
+    pub(crate) aborted: CancellationToken,
+    pub(crate) mailbox: Mailbox,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        key: ConnectionKey,
+        id: &str,
+        request: HubRequest,
+        user: Option<User>,
+        mailbox: Mailbox,
+    ) -> Self {
+        Self {
+            key,
+            id: id.into(),
+            request,
+            user: RwLock::new(user),
+            protocol: OnceLock::new(),
+            transport: OnceLock::new(),
+            extensions: Extensions::default(),
+            aborted: CancellationToken::new(),
+            mailbox,
+        }
+    }
+
+    pub(crate) fn user(&self) -> Option<User> {
+        self.user
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_user(&self, user: Option<User>) {
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = user;
+    }
+
+    /// Ends the connection with a Close message.
+    pub(crate) fn close(&self, allow_reconnect: bool) {
+        self.mailbox.order(Order::Close { allow_reconnect });
+        self.aborted.cancel();
+    }
+
+    /// Ends the connection and drops its transport without a word and for good.
+    pub(crate) fn abort(&self) {
+        self.mailbox.order(Order::Abort);
+        self.aborted.cancel();
+    }
+}
+
+/// Shows the public id only: the request may hold tokens, the mailbox payloads.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

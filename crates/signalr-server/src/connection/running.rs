@@ -1,0 +1,167 @@
+//! Hub methods and streams that run, within their connection's task.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use pin_project_lite::pin_project;
+use signalr_proto::Encode;
+use signalr_proto::server::CallId;
+
+use crate::call::Call;
+use crate::error::HubError;
+use crate::handler::{Items, Reply};
+
+/// What is told of a method that is done.
+pub(crate) type Tell<'a> = &'a mut dyn FnMut(Result<&(dyn Encode + Send), &HubError>);
+
+/// A method that runs. Its result stays where it is and is encoded from there.
+pub(crate) trait Method: Send {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Tells what became of it, once it is done.
+    fn tell(self: Pin<&mut Self>, tell: Tell<'_>);
+}
+
+pin_project! {
+    struct Typed<F, T> {
+        #[pin]
+        future: F,
+        outcome: Option<Result<T, HubError>>,
+    }
+}
+
+impl<F, T> Method for Typed<F, T>
+where
+    F: Future<Output = Result<T, HubError>> + Send,
+    T: Encode + Send,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        this.future
+            .poll(cx)
+            .map(|outcome| *this.outcome = Some(outcome))
+    }
+
+    fn tell(self: Pin<&mut Self>, tell: Tell<'_>) {
+        match &self.project().outcome {
+            Some(Ok(value)) => tell(Ok(value)),
+            Some(Err(error)) => tell(Err(error)),
+            None => {}
+        }
+    }
+}
+
+pub(crate) fn method<F, T>(future: F) -> Pin<Box<dyn Method>>
+where
+    F: Future<Output = Result<T, HubError>> + Send + 'static,
+    T: Encode + Send + 'static,
+{
+    Box::pin(Typed {
+        future,
+        outcome: None,
+    })
+}
+
+/// Polls the application's code; a panic there becomes an error here.
+pub(crate) fn contained<T>(
+    poll: impl FnOnce() -> Poll<Result<T, HubError>>,
+) -> Poll<Result<T, HubError>> {
+    catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+}
+
+/// The same for a whole future.
+pub(crate) async fn contained_future<T>(
+    future: impl Future<Output = Result<T, HubError>>,
+) -> Result<T, HubError> {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(panicked(&*panic)),
+    }
+}
+
+fn panicked(_: &(dyn Any + Send)) -> HubError {
+    HubError::panicked()
+}
+
+/// A call that did not end at once.
+pub(crate) struct Job {
+    pub(crate) call: CallId,
+    /// For streams, which end when their client cancels them.
+    pub(crate) handle: Option<Arc<Call>>,
+    pub(crate) work: Work,
+}
+
+pub(crate) enum Work {
+    Method(Pin<Box<dyn Method>>),
+    /// A streaming method, before it has given its stream.
+    Start(BoxFuture<'static, Result<Items, HubError>>),
+    Items(Items),
+}
+
+/// How far a job has come.
+pub(crate) enum Step {
+    /// The method is done.
+    Done,
+    /// The method failed by a panic.
+    Failed(HubError),
+    Started(Result<Items, HubError>),
+    Item(Reply),
+    ItemFailed(HubError),
+    Ended,
+}
+
+impl Job {
+    /// Goes on as far as it can.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if self
+            .handle
+            .as_ref()
+            .is_some_and(|handle| handle.poll_cancelled(cx))
+        {
+            return Poll::Ready(Step::Ended);
+        }
+        match &mut self.work {
+            Work::Method(method) => {
+                contained(|| method.as_mut().poll(cx).map(Ok)).map(|done| match done {
+                    Ok(()) => Step::Done,
+                    Err(error) => Step::Failed(error),
+                })
+            }
+            Work::Start(start) => contained(|| start.as_mut().poll(cx)).map(Step::Started),
+            Work::Items(items) => {
+                contained(|| items.as_mut().poll_next(cx).map(Ok)).map(|next| match next {
+                    Ok(None) => Step::Ended,
+                    Ok(Some(Ok(item))) => Step::Item(item),
+                    Ok(Some(Err(error))) | Err(error) => Step::ItemFailed(error),
+                })
+            }
+        }
+    }
+}
+
+/// A job among others, until it has made a step.
+pub(crate) struct Pending(Option<Job>);
+
+impl Pending {
+    pub(crate) const fn new(job: Job) -> Self {
+        Self(Some(job))
+    }
+}
+
+impl Future for Pending {
+    type Output = Option<(Job, Step)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(job) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        job.poll(cx)
+            .map(|step| self.0.take().map(|job| (job, step)))
+    }
+}

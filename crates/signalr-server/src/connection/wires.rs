@@ -1,0 +1,321 @@
+//! The requests and sockets of a connection that are under way.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use http::{Response, StatusCode};
+use http_body::Body;
+use signalr_proto::server::{Arrival, ServerAction, ServerConnection, ServerInput};
+use signalr_proto::{EndCause, Instant, OpId};
+
+use crate::body::{Eaten, Feeder, HubBody};
+use crate::error::BodyError;
+use crate::user::User;
+use crate::web_socket::{Left, Socket, Upgrade, Written};
+
+/// A request body of any web server.
+pub(crate) type RequestBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// What a request brings beside its head.
+pub(crate) enum Incoming {
+    Nothing,
+    Body(RequestBody),
+    Upgrade(Upgrade),
+}
+
+/// A request on its way to its connection, with the place for its answer.
+pub(crate) struct Exchange {
+    pub(crate) arrival: Arrival,
+    pub(crate) user: Option<User>,
+    pub(crate) incoming: Incoming,
+    pub(crate) answer: oneshot::Sender<Response<HubBody>>,
+}
+
+struct Wire {
+    op: OpId,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Waits for its answer.
+    Waiting(Asked),
+    /// An answer that the web server takes in pieces.
+    Fed(Feeder),
+    Socket(Box<Socket>),
+}
+
+struct Asked {
+    answer: oneshot::Sender<Response<HubBody>>,
+    incoming: Incoming,
+}
+
+/// Everything that is under way.
+#[derive(Default)]
+pub(crate) struct Wires {
+    wires: Vec<Wire>,
+    /// Sockets that were told to close and wait for their clients to do the same.
+    leaving: Vec<Box<Socket>>,
+}
+
+impl Wires {
+    pub(crate) fn add(
+        &mut self,
+        op: OpId,
+        incoming: Incoming,
+        answer: oneshot::Sender<Response<HubBody>>,
+    ) {
+        let kind = Kind::Waiting(Asked { answer, incoming });
+        self.wires.push(Wire { op, kind });
+    }
+
+    fn position(&self, op: OpId) -> Option<usize> {
+        self.wires.iter().position(|wire| wire.op == op)
+    }
+
+    fn take(&mut self, op: OpId) -> Option<Kind> {
+        let position = self.position(op)?;
+        Some(self.wires.swap_remove(position).kind)
+    }
+
+    fn get(&mut self, op: OpId) -> Option<&mut Kind> {
+        self.wires
+            .iter_mut()
+            .find(|wire| wire.op == op)
+            .map(|wire| &mut wire.kind)
+    }
+
+    /// Carries out what the machine wants.
+    pub(crate) fn perform(&mut self, action: ServerAction) {
+        match action {
+            ServerAction::Send { op, message } => {
+                if let Some(Kind::Socket(socket)) = self.get(op) {
+                    socket.send(message);
+                }
+            }
+            ServerAction::Chunk { op, bytes } => {
+                if let Some(Kind::Fed(feeder)) = self.get(op) {
+                    feeder.feed(bytes);
+                }
+            }
+            ServerAction::Respond { op, response } => {
+                if let Some(Kind::Waiting(asked)) = self.take(op) {
+                    // Nobody hears it when the request was given up meanwhile.
+                    let _ = asked.answer.send(response.map(HubBody::whole));
+                }
+            }
+            ServerAction::Deliver { op, response } => self.deliver(op, *response),
+            ServerAction::Stream { op, head } => {
+                let (feeder, body) = HubBody::fed();
+                self.answer(op, head.map(|()| body), Kind::Fed(feeder));
+            }
+            ServerAction::Finish { op } => {
+                if let Some(Kind::Fed(feeder)) = self.take(op) {
+                    feeder.finish();
+                }
+            }
+            ServerAction::Accept { op } => self.accept(op),
+            ServerAction::Close { op, code } => {
+                if let Some(Kind::Socket(mut socket)) = self.take(op) {
+                    socket.close(code);
+                    self.leaving.push(socket);
+                }
+            }
+            // Whatever else a later machine may want, these wires cannot give it.
+            ServerAction::Abort { op } => drop(self.take(op)),
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, op: OpId, response: Response<Bytes>) {
+        let (head, bytes) = response.into_parts();
+        let (feeder, body) = HubBody::reported(bytes);
+        self.answer(op, Response::from_parts(head, body), Kind::Fed(feeder));
+    }
+
+    fn accept(&mut self, op: OpId) {
+        let Some(Kind::Waiting(Asked {
+            answer,
+            incoming: Incoming::Upgrade(upgrade),
+        })) = self.take(op)
+        else {
+            return;
+        };
+        // When the request was given up, the upgrade fails, and that is told.
+        let _ = answer.send(upgrade.response());
+        let socket = Box::new(Socket::new(upgrade));
+        self.wires.push(Wire {
+            op,
+            kind: Kind::Socket(socket),
+        });
+    }
+
+    /// Answers a request whose body goes on.
+    fn answer(&mut self, op: OpId, response: Response<HubBody>, then: Kind) {
+        if let Some(wire) = self.get(op) {
+            if let Kind::Waiting(asked) = std::mem::replace(wire, then) {
+                // The body that is dropped here tells that nobody took it.
+                let _ = asked.answer.send(response);
+            }
+        }
+    }
+
+    /// Moves everything as far as it goes and tells the machine. Tells whether anything happened.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut ServerConnection,
+        now: Instant,
+    ) -> bool {
+        self.leaving
+            .retain_mut(|socket| socket.poll_left(cx).is_pending());
+        let mut happened = false;
+        let mut index = 0;
+        while let Some(wire) = self.wires.get_mut(index) {
+            let op = wire.op;
+            let ended = match &mut wire.kind {
+                Kind::Socket(socket) => poll_socket(socket, op, cx, machine, now, &mut happened),
+                Kind::Fed(feeder) => poll_fed(feeder, op, cx, machine, now, &mut happened),
+                Kind::Waiting(asked) => poll_waiting(asked, op, cx, machine, now, &mut happened),
+            };
+            match ended {
+                None => index += 1,
+                Some(cause) => {
+                    happened = true;
+                    let wire = self.wires.swap_remove(index);
+                    if let Kind::Socket(socket) = wire.kind {
+                        if socket.is_leaving() {
+                            self.leaving.push(socket);
+                        }
+                    }
+                    machine.handle_input(now, ServerInput::Ended { op, cause });
+                }
+            }
+        }
+        happened
+    }
+
+    /// Is ready when every socket that is leaving has left.
+    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.leaving
+            .retain_mut(|socket| socket.poll_left(cx).is_pending());
+        if self.leaving.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Loses everything as a broken network would.
+    pub(crate) fn cut(&mut self, machine: &mut ServerConnection, now: Instant) {
+        for wire in self.wires.drain(..) {
+            let cause = EndCause::Failed {
+                detail: "the connection was cut".into(),
+            };
+            machine.handle_input(now, ServerInput::Ended { op: wire.op, cause });
+        }
+    }
+
+    /// Answers what still waits when the connection is over.
+    pub(crate) fn dismiss(&mut self) {
+        for wire in self.wires.drain(..) {
+            if let Kind::Waiting(asked) = wire.kind {
+                let mut response = Response::new(HubBody::whole(Bytes::new()));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                let _ = asked.answer.send(response);
+            }
+        }
+    }
+}
+
+fn gone() -> EndCause {
+    EndCause::Failed {
+        detail: "the client gave the request up".into(),
+    }
+}
+
+fn poll_waiting(
+    asked: &mut Asked,
+    op: OpId,
+    cx: &mut Context<'_>,
+    machine: &mut ServerConnection,
+    now: Instant,
+    happened: &mut bool,
+) -> Option<EndCause> {
+    if asked.answer.poll_canceled(cx).is_ready() {
+        return Some(gone());
+    }
+    let Incoming::Body(body) = &mut asked.incoming else {
+        return None;
+    };
+    while machine.reading() == Some(op) {
+        let (bytes, last) = match body.as_mut().poll_frame(cx) {
+            Poll::Pending => return None,
+            Poll::Ready(None) => (Bytes::new(), true),
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => (bytes, body.is_end_stream()),
+                Err(_) => continue,
+            },
+            Poll::Ready(Some(Err(_))) => return Some(gone()),
+        };
+        *happened = true;
+        machine.handle_input(now, ServerInput::Body { op, bytes, last });
+        if last {
+            asked.incoming = Incoming::Nothing;
+            return None;
+        }
+    }
+    None
+}
+
+fn poll_fed(
+    feeder: &Feeder,
+    op: OpId,
+    cx: &mut Context<'_>,
+    machine: &mut ServerConnection,
+    now: Instant,
+    happened: &mut bool,
+) -> Option<EndCause> {
+    match feeder.poll_eaten(cx) {
+        Poll::Pending => None,
+        Poll::Ready(Eaten::Taken) => {
+            *happened = true;
+            machine.handle_input(now, ServerInput::Sent { op });
+            None
+        }
+        Poll::Ready(Eaten::Left) => Some(gone()),
+    }
+}
+
+fn poll_socket(
+    socket: &mut Socket,
+    op: OpId,
+    cx: &mut Context<'_>,
+    machine: &mut ServerConnection,
+    now: Instant,
+    happened: &mut bool,
+) -> Option<EndCause> {
+    match socket.poll_write(cx) {
+        Poll::Pending | Poll::Ready(Ok(Written::Nothing)) => {}
+        Poll::Ready(Ok(Written::Message)) => {
+            *happened = true;
+            machine.handle_input(now, ServerInput::Sent { op });
+        }
+        Poll::Ready(Err(Left(cause))) => return Some(cause),
+    }
+    if machine.reading() != Some(op) {
+        return None;
+    }
+    let read = socket.poll_read(cx, |bytes| {
+        machine.handle_input(now, ServerInput::Received { op, bytes });
+    });
+    match read {
+        Poll::Pending => None,
+        Poll::Ready(Ok(())) => {
+            *happened = true;
+            None
+        }
+        Poll::Ready(Err(Left(cause))) => Some(cause),
+    }
+}

@@ -1,0 +1,340 @@
+//! A hub as a tower service: from HTTP requests to connections.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes};
+use futures_channel::oneshot;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use hyper::upgrade::OnUpgrade;
+use signalr_proto::server::ConnectionKey;
+use signalr_proto::server::{Arrival, FreshIds, RequestHead, Resource, ServerConnection, Verdict};
+use tower_service::Service;
+
+use crate::body::HubBody;
+use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task, lock};
+use crate::error::BodyError;
+use crate::request::HubRequest;
+use crate::server::{HubServer, Routes, Shared};
+use crate::user::User;
+use crate::web_socket::Upgrade;
+
+/// A hub as a [tower](tower_service::Service) service, for any web server whose requests hyper can upgrade.
+///
+/// It answers the hub's own path and, below it, `negotiate` and `refresh`. How the path in front of it was matched is the
+/// router's business: mount it for the path and for everything below.
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// # use signalr_server::{Hub, HubMethods, HubServer};
+/// # struct Chat;
+/// # impl Hub for Chat { fn methods(_: &mut HubMethods<Self>) {} }
+/// # let rt = tokio::runtime::Runtime::new().unwrap();
+/// # let _context = rt.enter();
+/// let hub = HubServer::new(Chat).unwrap();
+/// let app: axum::Router = axum::Router::new().nest_service("/chat", hub.service());
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HubService {
+    hub: HubServer,
+}
+
+impl HubServer {
+    /// This hub as a service.
+    #[must_use]
+    pub fn service(&self) -> HubService {
+        HubService { hub: self.clone() }
+    }
+}
+
+impl<B> Service<Request<B>> for HubService
+where
+    B: Body + Send + 'static,
+{
+    type Response = Response<HubBody>;
+    type Error = Infallible;
+    type Future = HubFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> HubFuture {
+        let asked = Asked::new(request);
+        let shared = Arc::clone(&self.hub.shared);
+        HubFuture(Box::pin(async move { answer(&shared, asked).await }))
+    }
+}
+
+/// The answer to a request, when it is there. For a long poll that may be in a minute.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct HubFuture(BoxFuture<'static, Response<HubBody>>);
+
+impl Future for HubFuture {
+    type Output = Result<Response<HubBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for HubFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubFuture").finish_non_exhaustive()
+    }
+}
+
+/// A request, taken apart.
+struct Asked {
+    method: http::Method,
+    request: HubRequest,
+    incoming: Incoming,
+}
+
+impl Asked {
+    fn new<B: Body + Send + 'static>(mut request: Request<B>) -> Self {
+        let upgrade = Upgrade::of(&mut request);
+        let (head, body) = request.into_parts();
+        let mut extensions = head.extensions;
+        // Whoever keeps it would keep the web server's connection.
+        extensions.remove::<OnUpgrade>();
+        let query = head.uri.query().unwrap_or_default();
+        let incoming = match upgrade {
+            Some(upgrade) => Incoming::Upgrade(upgrade),
+            None if body.is_end_stream() => Incoming::Body(Box::pin(Foreign(None::<Pin<Box<B>>>))),
+            None => Incoming::Body(Box::pin(Foreign(Some(Box::pin(body))))),
+        };
+        Self {
+            request: HubRequest::with_extensions(head.uri.path(), query, head.headers, extensions),
+            method: head.method,
+            incoming,
+        }
+    }
+}
+
+/// A request's body of whatever type, as bytes.
+struct Foreign<B>(Option<Pin<Box<B>>>);
+
+impl<B: Body> Body for Foreign<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        body.as_mut().poll_frame(cx).map(|frame| {
+            let frame = frame?.map_err(|_| BodyError);
+            Some(frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
+    if shared.shutting_down.load(Ordering::SeqCst) {
+        return status(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let user = match &shared.authorize {
+        None => None,
+        Some(authorize) => match authorize(asked.request.clone()).await {
+            Ok(user) => user,
+            Err(denial) => {
+                let response = denial.into_response();
+                let (path, status) = (asked.request.path(), response.status().as_u16());
+                tracing::info!(path, status, "a request was not authorized");
+                return response.map(HubBody::whole);
+            }
+        },
+    };
+    match route(shared, &asked, user.as_ref()) {
+        Routed::Respond(response) => response.map(HubBody::whole),
+        Routed::To(connection, arrival) => {
+            exchange(&connection, *arrival, asked.incoming, user).await
+        }
+    }
+}
+
+enum Routed {
+    Respond(Response<Bytes>),
+    To(Arc<Connection>, Box<Arrival>),
+}
+
+fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
+    let identity = shared.identity(&asked.request, user);
+    let head = RequestHead {
+        method: &asked.method,
+        resource: Resource::of(asked.request.path()),
+        query: asked.request.query(),
+        headers: asked.request.headers(),
+        upgrade: matches!(asked.incoming, Incoming::Upgrade(_)),
+        identity: identity.as_ref(),
+    };
+    let mut routes = lock(&shared.routes);
+    let now = shared.clock.now();
+    match routes.endpoint.handle(now, fresh_ids, &head) {
+        Verdict::Respond(response) => {
+            sweep(shared, &mut routes);
+            Routed::Respond(response)
+        }
+        Verdict::Open {
+            key,
+            ids,
+            connection,
+            arrival,
+        } => {
+            let opened = open(shared, asked, user, key, &ids, connection);
+            routes.connections.insert(key, Arc::clone(&opened));
+            Routed::To(opened, Box::new(arrival))
+        }
+        Verdict::Join { key, arrival } => match routes.connections.get(&key) {
+            Some(connection) => Routed::To(Arc::clone(connection), Box::new(arrival)),
+            None => Routed::Respond(arrival.gone()),
+        },
+    }
+}
+
+fn open(
+    shared: &Arc<Shared>,
+    asked: &Asked,
+    user: Option<&User>,
+    key: ConnectionKey,
+    ids: &FreshIds,
+    machine: Box<ServerConnection>,
+) -> Arc<Connection> {
+    let options = &shared.options;
+    let mailbox = Mailbox::new(
+        options.outgoing_limit,
+        options.outgoing_budget,
+        options.slow_clients,
+    );
+    let connection = Arc::new(Connection::new(
+        key,
+        &ids.connection_id,
+        asked.request.clone(),
+        user.cloned(),
+        mailbox,
+    ));
+    let task = Task::new(Arc::clone(shared), Arc::clone(&connection), machine);
+    shared.clock.spawn(task.run());
+    connection
+}
+
+/// Hands a request to its connection and waits for the answer.
+async fn exchange(
+    connection: &Connection,
+    arrival: Arrival,
+    incoming: Incoming,
+    user: Option<User>,
+) -> Response<HubBody> {
+    let (answer, answered) = oneshot::channel();
+    let arrived = connection.mailbox.arrive(Box::new(Exchange {
+        arrival,
+        user,
+        incoming,
+        answer,
+    }));
+    if let Err(exchange) = arrived {
+        return exchange.arrival.gone().map(HubBody::whole);
+    }
+    answered
+        .await
+        .unwrap_or_else(|oneshot::Canceled| status(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+fn status(status: StatusCode) -> Response<HubBody> {
+    let mut response = Response::new(HubBody::whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Has negotiations that nobody comes back for forgotten in time.
+fn sweep(shared: &Arc<Shared>, routes: &mut Routes) {
+    if routes.swept || routes.endpoint.poll_timeout().is_none() {
+        return;
+    }
+    routes.swept = true;
+    let (clock, shared) = (shared.clock.clone(), Arc::downgrade(shared));
+    let task = clock.clone();
+    clock.spawn(async move {
+        loop {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let wait = {
+                let mut routes = lock(&shared.routes);
+                let now = task.now();
+                routes.endpoint.handle_timeout(now);
+                let Some(deadline) = routes.endpoint.poll_timeout() else {
+                    routes.swept = false;
+                    return;
+                };
+                deadline.since(now)
+            };
+            drop(shared);
+            task.sleep(wait).await;
+        }
+    });
+}
+
+/// Two ids of 128 random bits each.
+fn fresh_ids() -> FreshIds {
+    FreshIds {
+        connection_id: fresh_id(),
+        connection_token: fresh_id(),
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness tokens could be guessed, and no server should go on then"
+)]
+fn fresh_id() -> Box<str> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    base64url(u128::from_be_bytes(bytes)).into()
+}
+
+/// The 22 letters of 128 bits in base64url without padding.
+fn base64url(bits: u128) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letter = |sextet: u128| {
+        usize::try_from(sextet & 63)
+            .ok()
+            .and_then(|index| ALPHABET.get(index))
+            .map_or('A', |&letter| char::from(letter))
+    };
+    let mut text: String = (0..21)
+        .map(|place| letter(bits >> (122 - 6 * place)))
+        .collect();
+    text.push(letter(bits << 4));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_base64url_of_128_bits() {
+        assert_eq!(base64url(0), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(base64url(u128::MAX), "_____________________w");
+        assert_eq!(base64url(1), "AAAAAAAAAAAAAAAAAAAAAQ");
+        let ids = fresh_ids();
+        assert_ne!(ids.connection_id, ids.connection_token);
+        assert_eq!(ids.connection_id.len(), 22);
+    }
+}
