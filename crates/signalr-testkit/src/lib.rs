@@ -14,8 +14,6 @@ pub mod script;
 pub mod simulator;
 
 #[cfg(feature = "hubs")]
-mod hub_types;
-#[cfg(feature = "hubs")]
 pub mod hubs;
 #[cfg(feature = "hubs")]
 pub mod memory;

@@ -127,12 +127,33 @@ async fn other_requests_for_a_hub_are_refused_in_the_official_words() {
 }
 
 #[tokio::test]
+async fn pages_of_any_origin_may_talk_to_the_hubs() {
+    let asks = "OPTIONS /hub/negotiate HTTP/1.1\r\nOrigin: http://page.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-requested-with";
+    for header in [
+        "access-control-allow-origin: http://page.example",
+        "access-control-allow-credentials: true",
+        "access-control-allow-methods: post",
+        "access-control-allow-headers: x-requested-with",
+        "vary: origin",
+    ] {
+        has(&answer(asks).await, 204, header, "");
+    }
+    let negotiates =
+        "POST /hub/negotiate?negotiateVersion=1 HTTP/1.1\r\nOrigin: http://page.example";
+    let allowed = "access-control-allow-origin: http://page.example";
+    has(&answer(negotiates).await, 200, allowed, "}");
+    // Not a browser's question, but the request itself.
+    let options = "OPTIONS /hub/negotiate HTTP/1.1\r\nOrigin: http://page.example";
+    has(&answer(options).await, 405, allowed, "");
+}
+
+#[tokio::test]
 async fn the_services_in_front_of_a_hub_answer_as_such() {
     has(
         &answer("POST /redirect/negotiate HTTP/1.1").await,
         200,
         "json",
-        r#"{"accessToken":"alice","url":"http://localhost/auth?via=redirect"}"#,
+        r#"{"url":"http://localhost/auth?via=redirect","accessToken":"alice"}"#,
     );
     has(
         &answer("POST /unavailable/negotiate HTTP/1.1").await,

@@ -1,0 +1,281 @@
+//! The test hubs: the methods and administration that the official clients' test suites expect of a server.
+//!
+//! They mirror the hubs of the reference server that the interoperability tests run against, with .NET's types and texts.
+//! Only WebSockets are offered so far: `/sse` and `/longpolling` are hubs that offer nothing.
+
+mod dto;
+mod http;
+mod methods;
+mod numbers;
+mod sends;
+mod streams;
+mod times;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::http::StatusCode;
+use axum::Router;
+use signalr_server::{
+    BuildError, CallContext, Clients, DisconnectReason, Hub, HubError, HubMethods, HubOptions,
+    HubRequest, HubServer, User,
+};
+
+/// One path that serves a hub.
+#[derive(Clone, Debug)]
+struct Place {
+    path: &'static str,
+    class: Class,
+    server: HubServer,
+}
+
+/// What the hubs share: counters, and each other.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    counters: Arc<Mutex<BTreeMap<String, i64>>>,
+    places: Arc<Mutex<Vec<Place>>>,
+}
+
+impl World {
+    fn add(&self, counter: &str) {
+        *lock(&self.counters).entry(counter.to_owned()).or_default() += 1;
+    }
+
+    fn counters(&self) -> BTreeMap<String, i64> {
+        lock(&self.counters).clone()
+    }
+
+    fn servers(&self) -> Vec<HubServer> {
+        let places = lock(&self.places);
+        places.iter().map(|place| place.server.clone()).collect()
+    }
+
+    /// The clients of a class of hubs, path by path: for .NET, paths of one class are one hub.
+    fn clients(&self, class: Class) -> Vec<(&'static str, Clients)> {
+        let places = lock(&self.places);
+        let same = places.iter().filter(|place| place.class == class);
+        same.map(|place| (place.path, place.server.clients()))
+            .collect()
+    }
+
+    /// The hub at this path.
+    #[must_use]
+    pub fn server(&self, path: &str) -> Option<HubServer> {
+        let places = lock(&self.places);
+        let found = places.iter().find(|place| place.path == path)?;
+        Some(found.server.clone())
+    }
+
+    /// Shuts every hub down.
+    pub async fn shutdown(&self) {
+        futures_util::future::join_all(self.servers().iter().map(HubServer::shutdown)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The classes of the reference server's hubs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Test,
+    Detailed,
+    Parallel,
+    Tiny,
+    Large,
+    Auth,
+    /// Calls the client as soon as it is connected.
+    Greeting,
+    /// Refuses every client after the handshake.
+    Failing,
+}
+
+/// All test hubs are of this type; those that ask clients are the other half of it.
+#[derive(Debug)]
+pub struct TestHub<const ASKS: bool> {
+    world: World,
+    path: &'static str,
+    class: Class,
+}
+
+type This<const ASKS: bool> = Arc<TestHub<ASKS>>;
+
+impl<const ASKS: bool> TestHub<ASKS> {
+    /// The clients that .NET would count to this hub, path by path.
+    fn places(&self) -> Vec<(&'static str, Clients)> {
+        self.world.clients(self.class)
+    }
+}
+
+/// What .NET's `string` is: it may always be null.
+type Text = Option<String>;
+
+/// Errors whose texts clients must not see, under the names that .NET has for such.
+macro_rules! exceptions {
+    ($($name:ident),+) => {$(
+        #[derive(Debug)]
+        struct $name(String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::error::Error for $name {}
+    )+};
+}
+
+exceptions!(
+    ArgumentException,
+    ArgumentNullException,
+    ArgumentOutOfRangeException,
+    InvalidOperationException,
+    NullReferenceException
+);
+
+/// What using a null as if it were none gives.
+fn null_reference() -> HubError {
+    NullReferenceException("Object reference not set to an instance of an object.".to_owned())
+        .into()
+}
+
+/// An argument that must not be null.
+fn required(value: Text, parameter: &str) -> Result<String, HubError> {
+    value.ok_or_else(|| {
+        ArgumentNullException(format!("Value cannot be null. (Parameter '{parameter}')")).into()
+    })
+}
+
+impl<const ASKS: bool> Hub for TestHub<ASKS> {
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods::echoes(methods);
+        methods::plain(methods);
+        methods::about_the_caller(methods);
+        streams::streams(methods);
+        sends::sends(methods);
+        sends::groups(methods);
+        if ASKS {
+            sends::questions(methods);
+        }
+    }
+
+    async fn on_connected(&self, context: &CallContext) -> Result<(), HubError> {
+        if self.class == Class::Failing {
+            return Err(HubError::new("not today"));
+        }
+        self.world.add("connected");
+        if self.class == Class::Greeting {
+            for number in 0..3 {
+                context.caller().send("Welcome", (number,)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_disconnected(&self, _: &CallContext, reason: &DisconnectReason) {
+        self.world.add(if reason.is_error() {
+            "disconnected-with-error"
+        } else {
+            "disconnected"
+        });
+    }
+}
+
+/// The token is the user's name; `expired` is refused; one that begins with `short` is valid for two seconds.
+fn user(request: &HubRequest) -> Option<User> {
+    let token = request.bearer_token().filter(|token| token != "expired")?;
+    let user = User::new(&token);
+    Some(if token.starts_with("short") {
+        user.expires_after(Duration::from_secs(2))
+    } else {
+        user
+    })
+}
+
+/// The routes, and the world behind them.
+///
+/// # Errors
+/// When a hub cannot be served.
+pub fn test_hubs() -> Result<(Router, World), BuildError> {
+    let world = World::default();
+    let mut router = Router::new();
+    for (path, class, change) in HUBS {
+        let server = if *class == Class::Parallel {
+            serve::<true>(&world, path, *class, *change)
+        } else {
+            serve::<false>(&world, path, *class, *change)
+        }?;
+        router = router.merge(server.router(path));
+        lock(&world.places).push(Place {
+            path,
+            class: *class,
+            server,
+        });
+    }
+    let router = router
+        .merge(http::services())
+        .merge(http::administration(world.clone()))
+        .layer(axum::middleware::from_fn(http::cross_origin));
+    Ok((router, world))
+}
+
+fn serve<const ASKS: bool>(
+    world: &World,
+    path: &'static str,
+    class: Class,
+    change: fn(&mut HubOptions),
+) -> Result<HubServer, BuildError> {
+    let world = world.clone();
+    let hub = TestHub::<ASKS> { world, path, class };
+    HubServer::builder(hub)
+        .configure(change)
+        .authorize(move |request: HubRequest| async move {
+            match user(&request) {
+                None if class == Class::Auth => Err(StatusCode::UNAUTHORIZED),
+                user => Ok(user),
+            }
+        })
+        .build()
+}
+
+type Row = (&'static str, Class, fn(&mut HubOptions));
+
+const HUBS: &[Row] = &[
+    ("/hub", Class::Test, |options| {
+        options.stateful_reconnect = true
+    }),
+    ("/nostateful", Class::Test, |_| {}),
+    ("/detailed", Class::Detailed, |options| {
+        options.enable_detailed_errors = true
+    }),
+    ("/parallel", Class::Parallel, |options| {
+        options.maximum_parallel_invocations_per_client = 16
+    }),
+    ("/tiny", Class::Tiny, |options| {
+        options.maximum_receive_message_size = Some(1024);
+        options.keep_alive_interval = Duration::from_millis(500);
+        options.client_timeout_interval = Duration::from_secs(2);
+        options.handshake_timeout = Duration::from_secs(1);
+    }),
+    ("/large", Class::Large, |options| {
+        options.maximum_receive_message_size = None;
+        options.transport_max_buffer_size = 64 << 20;
+        options.stateful_reconnect = true;
+    }),
+    ("/auth", Class::Auth, |_| {}),
+    ("/expiring", Class::Auth, |options| {
+        options.close_on_authentication_expiration = true
+    }),
+    ("/greeting", Class::Greeting, |_| {}),
+    ("/failing", Class::Failing, |_| {}),
+    ("/websockets", Class::Test, |_| {}),
+    ("/sse", Class::Test, |options| options.transports.clear()),
+    ("/longpolling", Class::Test, |options| {
+        options.transports.clear()
+    }),
+];
