@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::future::IntoFuture;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_channel::oneshot;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use serde::de::DeserializeOwned;
 use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{EncodeError, HubArguments, Protocol};
@@ -313,17 +314,15 @@ impl Client {
     ///
     /// # Errors
     /// See [`InvokeError`].
-    pub fn invoke<'a, T, A>(&'a self, target: &'a str, arguments: A) -> Invocation<'a, T, A>
-    where
-        T: DeserializeOwned,
-        A: HubArguments + Send,
-    {
+    pub fn invoke<'a, T: DeserializeOwned>(
+        &'a self,
+        target: &'a str,
+        arguments: impl HubArguments + Send + 'a,
+    ) -> Invocation<'a, T> {
         Invocation {
-            client: self,
-            target,
-            arguments,
+            ask: Box::new(move |timeout| Box::pin(ask(self, target, arguments, timeout))),
             timeout: Duration::from_secs(30),
-            result: std::marker::PhantomData,
+            result: PhantomData,
         }
     }
 
@@ -337,48 +336,36 @@ impl Client {
     }
 }
 
+type Asked<'a> = BoxFuture<'a, Result<Outcome, InvokeError>>;
+
 /// A question to a client that is asked when it is awaited.
 #[must_use = "nothing is asked until it is awaited"]
-pub struct Invocation<'a, T, A> {
-    client: &'a Client,
-    target: &'a str,
-    arguments: A,
+pub struct Invocation<'a, T> {
+    ask: Box<dyn FnOnce(Duration) -> Asked<'a> + Send + 'a>,
     timeout: Duration,
-    result: std::marker::PhantomData<fn() -> T>,
+    result: PhantomData<fn() -> T>,
 }
 
-impl<T, A> Invocation<'_, T, A> {
+impl<T> Invocation<'_, T> {
     /// Waits for the answer this long. Default: 30 s.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 }
 
-impl<'a, T, A> IntoFuture for Invocation<'a, T, A>
-where
-    T: DeserializeOwned + 'a,
-    A: HubArguments + Send + 'a,
-{
+impl<'a, T: DeserializeOwned + 'a> IntoFuture for Invocation<'a, T> {
     type Output = Result<T, InvokeError>;
-    type IntoFuture = futures_util::future::BoxFuture<'a, Self::Output>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            client,
-            target,
-            arguments,
-            timeout,
-            ..
-        } = self;
-        Box::pin(async move { result(ask(client, target, arguments, timeout).await?) })
+        let asked = (self.ask)(self.timeout);
+        Box::pin(async move { result(asked.await?) })
     }
 }
 
-impl<T, A> fmt::Debug for Invocation<'_, T, A> {
+impl<T> fmt::Debug for Invocation<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invocation")
-            .field("client", &self.client)
-            .field("target", &self.target)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signalr_proto::server::query_parameters;
-use signalr_server::{CallContext, HubError, HubMethods, Payload};
+use signalr_server::{CallContext, HubError, HubMethods, Payload, TransportKind};
 
 use super::dto::Dto;
 use super::numbers::{Char, Decimal};
@@ -98,7 +98,7 @@ pub(super) fn about_the_caller<const A: bool>(methods: &mut HubMethods<TestHub<A
             context.connection_id().to_owned()
         })
         .on("UserName", async |_: This<A>, context: CallContext| {
-            context.user_id().map(str::to_owned)
+            context.user_id()
         })
         .on(
             "Header",
@@ -114,9 +114,11 @@ pub(super) fn about_the_caller<const A: bool>(methods: &mut HubMethods<TestHub<A
                 Ok::<_, HubError>(query(&context, &name))
             },
         )
-        .on("Transport", async |_: This<A>| "WebSockets")
+        .on("Transport", async |_: This<A>, context: CallContext| {
+            context.transport().map(TransportKind::name)
+        })
         .on("Abort", async |_: This<A>, context: CallContext| {
-            context.abort()
+            context.close()
         })
         .on("Counter", async |hub: This<A>, name: Text| {
             let name = required(name, "key")?;

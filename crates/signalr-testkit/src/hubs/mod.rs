@@ -1,7 +1,6 @@
 //! The test hubs: the methods and administration that the official clients' test suites expect of a server.
 //!
 //! They mirror the hubs of the reference server that the interoperability tests run against, with .NET's types and texts.
-//! Only WebSockets are offered so far: `/sse` and `/longpolling` are hubs that offer nothing.
 
 mod dto;
 mod http;
@@ -21,7 +20,7 @@ use ::http::StatusCode;
 use axum::Router;
 use signalr_server::{
     BuildError, CallContext, Clients, DisconnectReason, Hub, HubError, HubMethods, HubOptions,
-    HubRequest, HubServer, User,
+    HubRequest, HubServer, Origins, TransportKind, User,
 };
 
 /// One path that serves a hub.
@@ -233,6 +232,8 @@ fn serve<const ASKS: bool>(
     let world = world.clone();
     let hub = TestHub::<ASKS> { world, path, class };
     HubServer::builder(hub)
+        // Pages of any origin may do anything here, as at the reference server.
+        .configure(|options| options.endpoint.origins = Origins::Any)
         .configure(change)
         .authorize(move |request: HubRequest| async move {
             match user(&request) {
@@ -247,35 +248,41 @@ type Row = (&'static str, Class, fn(&mut HubOptions));
 
 const HUBS: &[Row] = &[
     ("/hub", Class::Test, |options| {
-        options.stateful_reconnect = true
+        options.endpoint.stateful_reconnect = true;
     }),
     ("/nostateful", Class::Test, |_| {}),
     ("/detailed", Class::Detailed, |options| {
-        options.enable_detailed_errors = true
+        options.connection.enable_detailed_errors = true;
     }),
     ("/parallel", Class::Parallel, |options| {
-        options.maximum_parallel_invocations_per_client = 16
+        options.connection.maximum_parallel_invocations = 16;
     }),
     ("/tiny", Class::Tiny, |options| {
-        options.maximum_receive_message_size = Some(1024);
-        options.keep_alive_interval = Duration::from_millis(500);
-        options.client_timeout_interval = Duration::from_secs(2);
-        options.handshake_timeout = Duration::from_secs(1);
+        options.connection.limits.max_message_size = 1024;
+        options.connection.keep_alive_interval = Duration::from_millis(500);
+        options.connection.client_timeout_interval = Duration::from_secs(2);
+        options.connection.handshake_timeout = Duration::from_secs(1);
     }),
     ("/large", Class::Large, |options| {
-        options.maximum_receive_message_size = None;
-        options.transport_max_buffer_size = 64 << 20;
-        options.stateful_reconnect = true;
+        options.connection.limits.max_message_size = usize::MAX;
+        options.connection.limits.max_outgoing_bytes = 64 << 20;
+        options.connection.application_max_buffer_size = 64 << 20;
+        options.endpoint.stateful_reconnect = true;
     }),
     ("/auth", Class::Auth, |_| {}),
     ("/expiring", Class::Auth, |options| {
-        options.close_on_authentication_expiration = true
+        options.endpoint.close_on_authentication_expiration = true;
     }),
     ("/greeting", Class::Greeting, |_| {}),
     ("/failing", Class::Failing, |_| {}),
-    ("/websockets", Class::Test, |_| {}),
-    ("/sse", Class::Test, |options| options.transports.clear()),
+    ("/websockets", Class::Test, |options| {
+        options.endpoint.transports = vec![TransportKind::WebSockets];
+    }),
+    ("/sse", Class::Test, |options| {
+        options.endpoint.transports = vec![TransportKind::ServerSentEvents];
+    }),
     ("/longpolling", Class::Test, |options| {
-        options.transports.clear()
+        options.endpoint.transports = vec![TransportKind::LongPolling];
+        options.connection.poll_timeout = Duration::from_secs(5);
     }),
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signalr_server::{AskError, CallContext, HubError, HubMethods, Payload};
+use signalr_server::{InvokeError, CallContext, HubError, HubMethods, Payload};
 
 use super::{ArgumentException, TestHub, Text, This, required};
 
@@ -160,15 +160,15 @@ pub(super) fn groups<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
         .on(
             "JoinGroup",
             async |_: This<A>, context: CallContext, group: Text| {
-                context.join_group(&required(group, "groupName")?);
-                Ok::<_, HubError>(())
+                let group = required(group, "groupName")?;
+                Ok::<_, HubError>(context.join_group(&group).await?)
             },
         )
         .on(
             "LeaveGroup",
             async |_: This<A>, context: CallContext, group: Text| {
-                context.leave_group(&required(group, "groupName")?);
-                Ok::<_, HubError>(())
+                let group = required(group, "groupName")?;
+                Ok::<_, HubError>(context.leave_group(&group).await?)
             },
         );
 }
@@ -184,7 +184,8 @@ pub(super) fn questions<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             async |_: This<A>, context: CallContext, question: Text| {
                 let answer: Text = context
                     .caller()
-                    .ask("Answer", (question,), FOR_EVER)
+                    .invoke("Answer", (question,))
+                    .timeout(FOR_EVER)
                     .await
                     .map_err(|error| told("String", error))?;
                 let answer = answer.unwrap_or_default();
@@ -195,7 +196,8 @@ pub(super) fn questions<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             "AskClient",
             async |_: This<A>, context: CallContext, id: Text, a: i32, b: i32| {
                 let client = context.clients().client(&required(id, "connectionId")?);
-                let answer = client.ask::<i32>("Add", (a, b), Duration::from_secs(5));
+                let answer = client.invoke::<i32>("Add", (a, b));
+                let answer = answer.timeout(Duration::from_secs(5));
                 answer.await.map_err(|error| told("Int32", error))
             },
         )
@@ -204,7 +206,8 @@ pub(super) fn questions<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             async |_: This<A>, context: CallContext, method: Text| {
                 let caller = context.caller();
                 let method = target(method)?;
-                let answer = caller.ask::<Text>(&method, (), Duration::from_secs(2));
+                let answer = caller.invoke::<Text>(&method, ());
+                let answer = answer.timeout(Duration::from_secs(2));
                 Ok::<_, HubError>(match answer.await {
                     Ok(answer) => format!("result: {}", answer.unwrap_or_default()),
                     Err(error) => report("String", &error),
@@ -214,7 +217,7 @@ pub(super) fn questions<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
 }
 
 /// The error as .NET shows it, with the name of the type that was expected.
-fn report(expected: &str, error: &AskError) -> String {
+fn report(expected: &str, error: &InvokeError) -> String {
     match words(expected, error) {
         Some(words) => format!("HubException: {words}"),
         None => format!("IOException: {error}"),
@@ -222,23 +225,23 @@ fn report(expected: &str, error: &AskError) -> String {
 }
 
 /// For .NET, an answer that is no good is a `HubException`, which clients see; not having the client is another.
-fn told(expected: &str, error: AskError) -> HubError {
+fn told(expected: &str, error: InvokeError) -> HubError {
     match words(expected, &error) {
         Some(words) => HubError::new(words),
         None => error.into(),
     }
 }
 
-fn words(expected: &str, error: &AskError) -> Option<String> {
+fn words(expected: &str, error: &InvokeError) -> Option<String> {
     match error {
-        AskError::Client { error } => Some(error.clone().into()),
-        AskError::NoResult => Some(
+        InvokeError::Client { error } => Some(error.clone().into()),
+        InvokeError::NoResult => Some(
             "Exception of type 'Microsoft.AspNetCore.SignalR.HubException' was thrown.".to_owned(),
         ),
-        AskError::Result(error) => Some(format!(
+        InvokeError::Result(error) => Some(format!(
             "Error trying to deserialize result to {expected}. {error}"
         )),
-        AskError::TimedOut => Some(error.to_string()),
+        InvokeError::TimedOut { .. } => Some(error.to_string()),
         _ => None,
     }
 }
