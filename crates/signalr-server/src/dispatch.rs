@@ -67,7 +67,8 @@ pub(crate) fn prepare(
     id: CallId,
     streaming: bool,
     invocation: &Invocation,
-    uploads: &Arc<[UploadSender]>,
+    uploads: Option<&Arc<[UploadSender]>>,
+    scratch: &mut Vec<Payload>,
 ) -> Result<Prepared, NotRun> {
     let (method, shape) = shared
         .hub
@@ -78,8 +79,8 @@ pub(crate) fn prepare(
         connection,
         id: Some(id),
         call: None,
-        arguments: arguments(invocation, shape)?.into_iter(),
-        uploads,
+        arguments: arguments(invocation, shape, scratch)?,
+        uploads: uploads.map(AsRef::as_ref).unwrap_or_default(),
         uploads_taken: 0,
     };
     let bound = if shared.filters.is_empty() {
@@ -97,9 +98,10 @@ pub(crate) fn prepare(
         (true, false) => return Err(NotRun::NotStreaming),
         (true, true) | (false, false) => {}
     }
-    if uploads.len() != shape.streams {
+    let given = parts.uploads.len();
+    if given != shape.streams {
         return Err(NotRun::UploadCount {
-            given: uploads.len(),
+            given,
             expected: shape.streams,
         });
     }
@@ -116,14 +118,14 @@ fn filtered(
     shape: Shape,
     invocation: &Invocation,
     parts: &mut CallParts<'_>,
-    uploads: &Arc<[UploadSender]>,
+    uploads: Option<&Arc<[UploadSender]>>,
 ) -> Bound {
     let call = HubCall::new(
         parts.context(),
         invocation.target.clone(),
         method,
         parts.arguments.as_slice().to_vec(),
-        Arc::clone(uploads),
+        uploads.map_or_else(|| Arc::from([]), Arc::clone),
     );
     let shared = Arc::clone(shared);
     if shape.streaming {
@@ -133,16 +135,24 @@ fn filtered(
     Bound::Method(Filtered::new(shared, call))
 }
 
-fn arguments(invocation: &Invocation, shape: Shape) -> Result<Vec<Payload>, NotRun> {
-    let arguments = invocation
+/// The arguments, in a place that is used for each call again.
+fn arguments<'a>(
+    invocation: &Invocation,
+    shape: Shape,
+    scratch: &'a mut Vec<Payload>,
+) -> Result<std::vec::Drain<'a, Payload>, NotRun> {
+    scratch.clear();
+    invocation
         .arguments
-        .payloads()
+        .payloads_into(scratch)
         .map_err(|_: PayloadError| NotRun::ArgumentTypes)?;
-    if arguments.len() == shape.arguments {
-        return Ok(arguments);
+    if scratch.len() == shape.arguments {
+        return Ok(scratch.drain(..));
     }
+    let given = scratch.len();
+    scratch.clear();
     Err(NotRun::ArgumentCount {
-        given: arguments.len(),
+        given,
         expected: shape.arguments,
     })
 }

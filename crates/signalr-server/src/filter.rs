@@ -296,7 +296,7 @@ impl<'a> Next<'a> {
         let HubCall {
             context,
             method,
-            arguments,
+            mut arguments,
             uploads,
             ..
         } = call;
@@ -306,7 +306,7 @@ impl<'a> Next<'a> {
                 connection: &context.connection,
                 id: context.call.id(),
                 call: Some(Arc::clone(&context.call)),
-                arguments: arguments.into_iter(),
+                arguments: arguments.drain(..),
                 uploads: &uploads,
                 uploads_taken: 0,
             };

@@ -27,7 +27,7 @@ pub struct CallParts<'a> {
     pub(crate) id: Option<CallId>,
     /// Made when the first parameter wants it.
     pub(crate) call: Option<Arc<Call>>,
-    pub(crate) arguments: std::vec::IntoIter<Payload>,
+    pub(crate) arguments: std::vec::Drain<'a, Payload>,
     pub(crate) uploads: &'a [UploadSender],
     pub(crate) uploads_taken: usize,
 }

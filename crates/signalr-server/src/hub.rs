@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -48,7 +49,7 @@ pub trait Hub: Sized + Send + Sync + 'static {
 pub struct HubMethods<H> {
     methods: Vec<Method<H>>,
     /// Names as they are written most often, and in lower case.
-    names: HashMap<Box<str>, usize>,
+    names: HashMap<Box<str>, usize, BuildHasherDefault<NameHasher>>,
     duplicate: Option<Box<str>>,
     policies: Vec<Policy>,
 }
@@ -126,7 +127,7 @@ impl<H: Hub> HubMethods<H> {
     pub(crate) fn of() -> Result<Self, BuildError> {
         let mut methods = Self {
             methods: Vec::new(),
-            names: HashMap::new(),
+            names: HashMap::default(),
             duplicate: None,
             policies: Vec::new(),
         };
@@ -236,6 +237,27 @@ impl<H> fmt::Debug for HubMethods<H> {
         f.debug_struct("HubMethods")
             .field("count", &self.methods.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Hashes the names of methods (FNV-1a). Clients look them up but put none in, so it need not resist chosen names.
+struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

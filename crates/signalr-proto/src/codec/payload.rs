@@ -172,11 +172,19 @@ impl Arguments {
     /// When the list is malformed.
     pub fn payloads(&self) -> Result<Vec<Payload>, PayloadError> {
         let mut payloads = Vec::new();
+        self.payloads_into(&mut payloads)?;
+        Ok(payloads)
+    }
+
+    /// The same, behind what is in `payloads` already: for a driver that uses one list again and again.
+    ///
+    /// # Errors
+    /// When the list is malformed. Some arguments may have been added.
+    pub fn payloads_into(&self, payloads: &mut Vec<Payload>) -> Result<(), PayloadError> {
         self.for_each(|_, element| {
             payloads.push(Payload::new(self.protocol, self.bytes.slice_ref(element)));
             Ok(())
-        })?;
-        Ok(payloads)
+        })
     }
 
     /// Hands the number and the bytes of each argument to `visit`, until it fails.

@@ -94,6 +94,8 @@ pub(crate) struct Task {
     /// Running calls that can be cancelled.
     handles: HashMap<CallId, Arc<Call>>,
     uploads: HashMap<CallId, Arc<[UploadSender]>>,
+    /// Where the arguments of a call lie until they are decoded.
+    arguments: Vec<signalr_proto::Payload>,
     questions: Questions,
     greeting: Option<BoxFuture<'static, Result<(), HubError>>>,
     welcomed: bool,
@@ -128,6 +130,7 @@ impl Task {
             streams: FuturesUnordered::new(),
             handles: HashMap::new(),
             uploads: HashMap::new(),
+            arguments: Vec::new(),
             questions: Questions::default(),
             greeting: None,
             welcomed: false,
@@ -146,8 +149,8 @@ impl Task {
     /// One turn: everything that can be done without waiting.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
         self.connection.mailbox.register(cx.waker());
+        self.now = self.shared.clock.now();
         for _ in 0..ROUNDS_PER_TURN {
-            self.now = self.shared.clock.now();
             let mut busy = self.take_orders();
             busy |= self.wires.poll(cx, &mut self.machine, self.now);
             busy |= self.poll_application(cx);
@@ -204,7 +207,9 @@ impl Task {
         let mut busy = false;
         loop {
             match self.machine.poll_output() {
-                ServerOutput::Action(action) => self.wires.perform(action),
+                ServerOutput::Action(action) => {
+                    self.wires.perform(cx, action, &mut self.machine, self.now);
+                }
                 ServerOutput::Event(event) => self.tell(cx, event),
                 ServerOutput::Wait(deadline) => {
                     self.deadline = deadline;
@@ -447,7 +452,8 @@ impl Task {
             call,
             streaming,
             invocation,
-            &uploads,
+            uploads.as_ref(),
+            &mut self.arguments,
         );
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -457,7 +463,7 @@ impl Task {
                 return self.machine.refuse(self.now, call, refusal.as_refusal());
             }
         };
-        if !uploads.is_empty() {
+        if let Some(uploads) = uploads {
             self.uploads.insert(call, uploads);
         }
         let (work, handle) = match prepared.bound {
@@ -629,8 +635,8 @@ impl Task {
 }
 
 /// Nearly every call has none, and they cost nothing.
-fn uploads(count: usize) -> Arc<[UploadSender]> {
-    (0..count).map(|_| UploadSender::default()).collect()
+fn uploads(count: usize) -> Option<Arc<[UploadSender]>> {
+    (count > 0).then(|| (0..count).map(|_| UploadSender::default()).collect())
 }
 
 fn poll_jobs(

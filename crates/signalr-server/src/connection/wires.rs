@@ -87,11 +87,21 @@ impl Wires {
     }
 
     /// Carries out what the machine wants.
-    pub(crate) fn perform(&mut self, action: ServerAction) {
+    pub(crate) fn perform(
+        &mut self,
+        cx: &mut Context<'_>,
+        action: ServerAction,
+        machine: &mut ServerConnection,
+        now: Instant,
+    ) {
         match action {
             ServerAction::Send { op, message } => {
                 if let Some(Kind::Socket(socket)) = self.get(op) {
                     socket.send(message);
+                    // Mostly it goes out at once. What goes wrong is seen in the next round.
+                    if let Poll::Ready(Ok(Written::Message)) = socket.poll_write(cx) {
+                        machine.handle_input(now, ServerInput::Sent { op });
+                    }
                 }
             }
             ServerAction::Chunk { op, bytes } => {

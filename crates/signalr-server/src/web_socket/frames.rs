@@ -133,6 +133,13 @@ impl FrameReader {
             input.advance(at);
             return said;
         }
+        if at == input.len() {
+            // Mostly everything is read at once, and the buffer itself can go without an allocation.
+            let mut whole = mem::take(input);
+            whole.truncate(data.end);
+            whole.advance(data.start);
+            return Ok(Some(Read::Data(whole.freeze())));
+        }
         input.advance(data.start);
         let piece = input.split_to(data.len()).freeze();
         input.advance(at - data.end);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signalr_server::{InvokeError, CallContext, HubError, HubMethods, Payload};
+use signalr_server::{CallContext, HubError, HubMethods, InvokeError, Payload};
 
 use super::{ArgumentException, TestHub, Text, This, required};
 
