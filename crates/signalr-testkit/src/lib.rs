@@ -12,7 +12,7 @@ pub mod fault_proxy;
 pub mod fuzz;
 pub mod program;
 pub mod script;
-//SIM pub mod simulator;
+pub mod simulator;
 
 #[cfg(feature = "hubs")]
 pub mod hubs;
