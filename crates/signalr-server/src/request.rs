@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, header};
 use signalr_proto::server::query_parameter;
 
 /// The request that negotiated or opened a connection, as far as hubs may look at it. Cheap to clone.
@@ -42,7 +43,22 @@ impl HubRequest {
         }
     }
 
+    /// The same, as it is kept for as long as the connection lives: with values of its own, as those of web servers are parts of
+    /// their read buffers, and without [extensions](Self::extension), which may be such parts too.
+    pub(crate) fn kept(&self) -> Self {
+        let Inner {
+            path,
+            query,
+            headers,
+            ..
+        } = &*self.inner;
+        Self::new(path, query, copied(headers))
+    }
+
     /// What middleware in front of the hub has found out, such as axum's `ConnectInfo` with the client's address.
+    ///
+    /// It is there while a request is authorized, and not kept with the connection: what hubs need of it goes into the
+    /// [claims](crate::User::with_claims) of a user.
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.inner.extensions.get()
@@ -94,6 +110,26 @@ impl HubRequest {
     }
 }
 
+/// Copies all values into one buffer.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    let size = headers.values().map(|value| value.as_bytes().len()).sum();
+    let mut buffer = BytesMut::with_capacity(size);
+    for value in headers.values() {
+        buffer.extend_from_slice(value.as_bytes());
+    }
+    let mut rest = buffer.freeze();
+    let mut copied = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        let bytes = rest.split_to(value.as_bytes().len());
+        // It was the value of a header before.
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(bytes) {
+            copy.set_sensitive(value.is_sensitive());
+            copied.append(name.clone(), copy);
+        }
+    }
+    copied
+}
+
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
@@ -118,6 +154,27 @@ mod tests {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
         HubRequest::new("/hub", query, headers)
+    }
+
+    #[test]
+    fn what_is_kept_has_the_same_headers_in_a_buffer_of_its_own() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("accept", "a"),
+            ("x-one", ""),
+            ("accept", "b"),
+            ("host", "c"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let request = HubRequest::new("/hub", "a=b", headers.clone());
+        let kept = request.kept();
+        assert_eq!(kept.headers(), &headers);
+        assert_eq!((kept.path(), kept.query()), ("/hub", "a=b"));
+        assert!(!std::ptr::eq(
+            kept.header("host").unwrap(),
+            request.header("host").unwrap()
+        ));
     }
 
     #[test]

@@ -160,10 +160,15 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
             }
         },
     };
-    match route(shared, &asked, user.as_ref()) {
+    let routed = route(shared, &asked, user.as_ref());
+    // While it waits, a request keeps nothing that its connection does not need.
+    let Asked { incoming, .. } = asked;
+    match routed {
         Routed::Respond(response) => response.map(HubBody::whole),
         Routed::To(connection, arrival) => {
-            exchange(&connection, *arrival, asked.incoming, user).await
+            let answered = exchange(&connection, *arrival, incoming, user);
+            drop(connection);
+            answered.await
         }
     }
 }
@@ -224,7 +229,7 @@ fn open(
     let connection = Arc::new(Connection::new(
         key,
         &ids.connection_id,
-        asked.request.clone(),
+        asked.request.kept(),
         user.cloned(),
         mailbox,
     ));
@@ -233,13 +238,13 @@ fn open(
     connection
 }
 
-/// Hands a request to its connection and waits for the answer.
-async fn exchange(
+/// Hands a request to its connection. Gives the answer when it is there.
+fn exchange(
     connection: &Connection,
     arrival: Arrival,
     incoming: Incoming,
     user: Option<User>,
-) -> Response<HubBody> {
+) -> impl Future<Output = Response<HubBody>> + use<> {
     let (answer, answered) = oneshot::channel();
     let arrived = connection.mailbox.arrive(Box::new(Exchange {
         arrival,
@@ -247,12 +252,14 @@ async fn exchange(
         incoming,
         answer,
     }));
-    if let Err(exchange) = arrived {
-        return exchange.arrival.gone().map(HubBody::whole);
+    async move {
+        if let Err(exchange) = arrived {
+            return exchange.arrival.gone().map(HubBody::whole);
+        }
+        answered
+            .await
+            .unwrap_or_else(|oneshot::Canceled| status(StatusCode::INTERNAL_SERVER_ERROR))
     }
-    answered
-        .await
-        .unwrap_or_else(|oneshot::Canceled| status(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
 fn status(status: StatusCode) -> Response<HubBody> {

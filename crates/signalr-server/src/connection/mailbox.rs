@@ -206,9 +206,9 @@ impl Mailbox {
 
     /// Takes the orders. `None` when nothing has come since the last time, which costs no lock.
     pub(crate) fn take_orders(&self) -> Option<Vec<Order>> {
-        self.filled
-            .swap(false, Ordering::AcqRel)
-            .then(|| std::mem::take(&mut lock(&self.contents).orders))
+        let filled =
+            self.filled.load(Ordering::Relaxed) && self.filled.swap(false, Ordering::AcqRel);
+        filled.then(|| std::mem::take(&mut lock(&self.contents).orders))
     }
 
     /// Hands out messages, oldest first, for as long as `take` takes them. Tells how many were taken.

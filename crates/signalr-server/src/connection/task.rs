@@ -12,8 +12,8 @@ use futures_util::future::{BoxFuture, join, poll_fn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use signalr_proto::codec::Invocation;
 use signalr_proto::server::{
-    CallId, CallOutcome, DisconnectReason, Identity, Port, ServerConnection, ServerEvent,
-    ServerInput, ServerOutput,
+    CallId, CallOutcome, DisconnectReason, Port, ServerConnection, ServerEvent, ServerInput,
+    ServerOutput,
 };
 use signalr_proto::{Instant, OpId, Protocol, SendError};
 
@@ -34,6 +34,9 @@ const ROUNDS_PER_TURN: usize = 32;
 
 /// Items taken from one stream before others get their turn.
 const ITEMS_IN_A_ROW: usize = 16;
+
+/// A request with a newer token, whose it is, and whether the application takes it.
+type Judged = (OpId, Option<User>, bool);
 
 /// A connection's place in the hub's tables, given up however its task ends.
 struct Presence {
@@ -99,9 +102,12 @@ pub(crate) struct Task {
     questions: Questions,
     greeting: Option<BoxFuture<'static, Result<(), HubError>>>,
     welcomed: bool,
-    /// Who came with which request, until the machine has decided about it.
+    /// Who came with which request, until the machine has looked at it.
     newcomers: Vec<(OpId, Option<User>)>,
-    refresh: Option<(OpId, BoxFuture<'static, bool>)>,
+    /// Newer tokens that the application judges.
+    refreshes: FuturesUnordered<BoxFuture<'static, Judged>>,
+    /// Who the client is from now on, once the machine agrees.
+    accepted: Option<User>,
     /// Messages of others may wait in the mailbox.
     frames_wait: bool,
     closed: Option<DisconnectReason>,
@@ -135,7 +141,8 @@ impl Task {
             greeting: None,
             welcomed: false,
             newcomers: Vec::new(),
-            refresh: None,
+            refreshes: FuturesUnordered::new(),
+            accepted: None,
             frames_wait: false,
             closed: None,
         }
@@ -213,6 +220,7 @@ impl Task {
                 ServerOutput::Event(event) => self.tell(cx, event),
                 ServerOutput::Wait(deadline) => {
                     self.deadline = deadline;
+                    self.newcomers.clear();
                     return busy;
                 }
             }
@@ -278,7 +286,8 @@ impl Task {
             incoming,
             answer,
         } = exchange;
-        if !matches!(arrival.port, Port::Post | Port::Delete) {
+        let refreshes = self.shared.options.endpoint.authentication_refresh;
+        if refreshes && !matches!(arrival.port, Port::Post | Port::Delete) {
             self.newcomers.push((arrival.op, user));
         }
         self.wires.add(arrival.op, incoming, answer);
@@ -311,6 +320,7 @@ impl Task {
         self.connection
             .mailbox
             .take_frames(|frame| machine.push_frame(now, frame).is_ok());
+        self.frames_wait = false;
     }
 }
 
@@ -325,11 +335,9 @@ impl Task {
                 busy = true;
             }
         }
-        if let Some((op, refresh)) = &mut self.refresh {
-            if let Poll::Ready(accepted) = refresh.as_mut().poll(cx) {
-                let op = *op;
-                self.refresh = None;
-                self.machine.reauthenticate(self.now, op, accepted);
+        if !self.refreshes.is_empty() {
+            while let Poll::Ready(Some(judged)) = self.refreshes.poll_next_unpin(cx) {
+                self.judged(judged);
                 busy = true;
             }
         }
@@ -365,8 +373,11 @@ impl Task {
             }
             ServerEvent::UnknownAnswer { id } => self.unknown_answer(&id),
             ServerEvent::Handshaken { protocol } => self.greet(protocol),
-            ServerEvent::Reauthenticate { op, identity } => self.reauthenticate(op, &identity),
-            ServerEvent::Reauthenticated { identity } => self.reauthenticated(&identity),
+            ServerEvent::Reauthenticate { op, .. } => self.reauthenticate(op),
+            ServerEvent::Reauthenticated { .. } => {
+                let user = self.accepted.take();
+                self.connection.set_user(user);
+            }
             ServerEvent::Detached { cause } => {
                 let connection = &*self.connection.id;
                 tracing::debug!(connection, ?cause, "WebSocket lost");
@@ -407,25 +418,24 @@ impl Task {
         }
     }
 
-    fn reauthenticate(&mut self, op: OpId, _identity: &Identity) {
-        let user = self.newcomer(op);
+    fn reauthenticate(&mut self, op: OpId) {
+        let newcomer = self.newcomers.iter().position(|(known, _)| *known == op);
+        let user = newcomer.and_then(|place| self.newcomers.swap_remove(place).1);
         let Some(decide) = &self.shared.on_authentication_refresh else {
-            return self.machine.reauthenticate(self.now, op, true);
+            return self.judged((op, user, true));
         };
-        let decision = decide(self.presence.context(Call::welcoming()), user);
-        self.refresh = Some((op, decision));
+        let decision = decide(self.presence.context(Call::welcoming()), user.clone());
+        let decision = contained_future(async { Ok(decision.await) });
+        self.refreshes.push(Box::pin(async move {
+            (op, user, decision.await.unwrap_or(false))
+        }));
     }
 
-    fn newcomer(&self, op: OpId) -> Option<User> {
-        let newcomer = self.newcomers.iter().find(|(known, _)| *known == op);
-        newcomer.and_then(|(_, user)| user.clone())
-    }
-
-    fn reauthenticated(&mut self, _identity: &Identity) {
-        if let Some((_, user)) = self.newcomers.pop() {
-            self.connection.set_user(user);
+    fn judged(&mut self, (op, user, accepted): Judged) {
+        if accepted {
+            self.accepted = user;
         }
-        self.newcomers.clear();
+        self.machine.reauthenticate(self.now, op, accepted);
     }
 
     fn unknown_answer(&mut self, id: &ByteString) {
@@ -503,8 +513,9 @@ impl Task {
 
     /// Deals with what a job has come to, and gives it back if it goes on.
     fn step(&mut self, mut job: Job, step: Step) -> Option<Job> {
-        // What the application sent before comes before.
-        if self.connection.mailbox.has_frames() {
+        // What the application sent and ordered before comes before (`SB-39`, `SB-51`).
+        self.take_orders();
+        if self.frames_wait {
             self.hurry_frames();
         }
         let call = job.call;
