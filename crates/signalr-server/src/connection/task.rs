@@ -162,6 +162,7 @@ impl Task {
             busy |= self.wires.poll(cx, &mut self.machine, self.now);
             busy |= self.poll_application(cx);
             busy |= self.pump(cx);
+            self.notice_leaving();
             busy |= self.poll_calls(cx);
             busy |= self.take_frames();
             if let Some(reason) = self.closed.take() {
@@ -173,6 +174,14 @@ impl Task {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nobody need wait for a client that has left, although what it said before may still have to wait for its turn.
+    fn notice_leaving(&mut self) {
+        if !self.machine.is_open() && self.connection.protocol.get().is_some() {
+            self.questions = Questions::default();
+            self.connection.aborted.cancel();
+        }
     }
 
     /// Tells the machine when its deadline has passed, and sleeps until then otherwise.
