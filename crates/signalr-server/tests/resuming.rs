@@ -1,22 +1,16 @@
 //! Stateful reconnect: connections that outlive their WebSockets.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod support;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use signalr_server::HubRequest;
+use http::StatusCode;
 use signalr_testkit::memory::MemoryClient;
-use support::{SECOND, Test, call, result, soon};
+use support::{SECOND, Test, call, result, silence, soon};
 
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
 
 fn stateful() -> Test {
-    Test::new(|options| options.stateful_reconnect = true)
+    Test::new(|options| options.endpoint.stateful_reconnect = true)
 }
 
 fn hear(number: u32) -> Option<String> {
@@ -25,31 +19,33 @@ fn hear(number: u32) -> Option<String> {
     ))
 }
 
-/// Negotiates, and returns the query for WebSockets.
-async fn negotiate(test: &Test, query: &str) -> String {
-    let query = format!("negotiateVersion=1&useStatefulReconnect=true&{query}");
-    let request = HubRequest::new("/hub/negotiate", &query, HeaderMap::new());
-    let response = test.server.negotiate(&Method::POST, request).await;
-    token(response.body())
+/// A client that may come back: its public id, and the query of its WebSockets.
+struct Place {
+    id: String,
+    query: String,
 }
 
-fn token(body: &Bytes) -> String {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
-    assert_eq!(body["useStatefulReconnect"], true);
-    format!("id={}", body["connectionToken"].as_str().unwrap())
-}
+impl Place {
+    async fn new(test: &Test, query: &str) -> Self {
+        let query = format!("useStatefulReconnect=true&{query}");
+        let (id, token) = support::negotiate(&test.server, &query).await;
+        let query = format!("id={token}");
+        Self { id, query }
+    }
 
-async fn open(test: &Test, query: &str) -> Result<MemoryClient, StatusCode> {
-    MemoryClient::open(&test.server, query).await
-}
+    async fn open(&self, test: &Test, query: &str) -> Result<MemoryClient, StatusCode> {
+        let query = format!("{}&{query}", self.query);
+        MemoryClient::attach(&test.server, &query, self.id.clone()).await
+    }
 
-async fn connect(test: &Test, query: &str) -> MemoryClient {
-    let mut client = open(test, query).await.unwrap();
-    client
-        .send(b"{\"protocol\":\"json\",\"version\":2}\x1e")
-        .await;
-    assert_eq!(soon(client.record()).await.as_deref(), Some("{}"));
-    client
+    async fn connect(&self, test: &Test, query: &str) -> MemoryClient {
+        let mut client = self.open(test, query).await.unwrap();
+        client
+            .send(b"{\"protocol\":\"json\",\"version\":2}\x1e")
+            .await;
+        assert_eq!(soon(client.record()).await.as_deref(), Some("{}"));
+        client
+    }
 }
 
 async fn tell(test: &Test, client: &str, number: u32) {
@@ -60,8 +56,8 @@ async fn tell(test: &Test, client: &str, number: u32) {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let mut client = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let mut client = place.connect(&test, "").await;
     let id = client.id().to_owned();
     client.send_records(&[&call(1, "Wait", "")]).await;
     for round in 0..3 {
@@ -70,7 +66,7 @@ async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing
         assert!(test.server.cut(&id));
         assert_eq!(soon(client.message()).await, None);
         tell(&test, &id, round * 2 + 1).await;
-        client = open(&test, &query).await.unwrap();
+        client = place.open(&test, "").await.unwrap();
         client.send_records(&[SEQUENCE, &call(1, "Wait", "")]).await;
         assert_eq!(soon(client.message()).await.as_deref(), Some(SEQUENCE));
         for number in 0..round * 2 + 2 {
@@ -83,7 +79,7 @@ async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing
     last.sort();
     assert_eq!(last, [result(1, "1"), ack]);
     assert_eq!(test.notes(), ["connected"]);
-    assert_eq!(test.server.connection_count(), 1);
+    assert_eq!(test.count().await, 1);
     client.close().await;
     soon(client.gone()).await;
     assert_eq!(test.notes(), ["connected", "disconnected: the client left"]);
@@ -92,12 +88,12 @@ async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing
 #[tokio::test(start_paused = true)]
 async fn a_second_web_socket_takes_over_from_one_that_still_seems_to_stand() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let mut first = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let mut first = place.connect(&test, "").await;
     let id = first.id().to_owned();
     tell(&test, &id, 1).await;
     assert_eq!(soon(first.message()).await, hear(1));
-    let mut second = open(&test, &query).await.unwrap();
+    let mut second = place.open(&test, "").await.unwrap();
     assert_eq!(second.id(), id);
     assert_eq!(soon(second.message()).await.as_deref(), Some(SEQUENCE));
     assert_eq!(soon(second.message()).await, hear(1));
@@ -112,37 +108,42 @@ async fn a_second_web_socket_takes_over_from_one_that_still_seems_to_stand() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_come_back_is_forgotten_after_the_disconnect_timeout() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let client = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let client = place.connect(&test, "").await;
     let left = tokio::time::Instant::now();
     soon(client.gone()).await;
+    test.empty().await;
     assert_eq!(left.elapsed().as_secs(), 15);
     assert_eq!(test.notes(), ["connected", "disconnected: the client left"]);
-    let refused = open(&test, &query).await.map(|_| ());
+    let refused = place.open(&test, "").await.map(|_| ());
     assert_eq!(refused, Err(StatusCode::NOT_FOUND));
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_the_same_user_may_take_a_connection_over() {
     let test = stateful();
-    let query = negotiate(&test, "user=alice").await;
-    let mut client = connect(&test, &format!("{query}&user=alice")).await;
-    for other in [query.clone(), format!("{query}&user=eve")] {
-        let refused = open(&test, &other).await.map(|_| ());
+    let place = Place::new(&test, "user=alice").await;
+    let mut client = place.connect(&test, "user=alice").await;
+    for other in ["", "user=eve"] {
+        let refused = place.open(&test, other).await.map(|_| ());
         assert_eq!(refused, Err(StatusCode::FORBIDDEN));
     }
     client.send_records(&[&call(1, "Add", "1,2")]).await;
     assert_eq!(soon(client.message()).await, result(1, "3"));
-    assert!(open(&test, &format!("{query}&user=alice")).await.is_ok());
+    assert!(place.open(&test, "user=alice").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_of_version_1_cannot_be_taken_over() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let mut client = MemoryClient::connect(&test.server, &query).await;
-    let refused = open(&test, &query).await.map(|_| ());
-    assert_eq!(refused, Err(StatusCode::CONFLICT));
+    let place = Place::new(&test, "").await;
+    let mut client = place.open(&test, "").await.unwrap();
+    client
+        .send(b"{\"protocol\":\"json\",\"version\":1}\x1e")
+        .await;
+    assert_eq!(soon(client.record()).await.as_deref(), Some("{}"));
+    let refused = place.open(&test, "").await.map(|_| ());
+    assert_eq!(refused, Err(StatusCode::NO_CONTENT));
     test.server.cut(client.id());
     assert_eq!(soon(client.message()).await, None);
     soon(client.gone()).await;
@@ -155,14 +156,14 @@ async fn a_connection_of_version_1_cannot_be_taken_over() {
 #[tokio::test(start_paused = true)]
 async fn a_heir_that_leaves_at_once_costs_nothing() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let client = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let client = place.connect(&test, "").await;
     for _ in 0..5 {
-        drop(open(&test, &query).await.unwrap());
+        drop(place.open(&test, "").await.unwrap());
         tokio::task::yield_now().await;
     }
     drop(client);
-    let mut last = open(&test, &query).await.unwrap();
+    let mut last = place.open(&test, "").await.unwrap();
     assert_eq!(soon(last.message()).await.as_deref(), Some(SEQUENCE));
     last.send_records(&[SEQUENCE, &call(1, "Add", "1,2")]).await;
     assert_eq!(soon(last.message()).await, result(1, "3"));
@@ -172,8 +173,8 @@ async fn a_heir_that_leaves_at_once_costs_nothing() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_those_who_may_come_back() {
     let test = stateful();
-    let query = negotiate(&test, "").await;
-    let client = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let client = place.connect(&test, "").await;
     test.server.cut(client.id());
     tokio::time::sleep(SECOND).await;
     let begun = tokio::time::Instant::now();
@@ -192,18 +193,22 @@ async fn shutdown_does_not_wait_for_those_who_may_come_back() {
 #[tokio::test(start_paused = true)]
 async fn senders_wait_while_too_much_is_not_acknowledged_and_are_let_go_when_the_client_is_gone() {
     let test = Test::new(|options| {
-        options.stateful_reconnect = true;
-        options.stateful_reconnect_buffer_size = 10;
+        options.endpoint.stateful_reconnect = true;
+        options.connection.stateful_reconnect_buffer_size = 10;
+        options.outgoing_limit = 10;
     });
-    let query = negotiate(&test, "").await;
-    let mut client = connect(&test, &query).await;
+    let place = Place::new(&test, "").await;
+    let mut client = place.connect(&test, "").await;
     let id = client.id().to_owned();
     tell(&test, &id, 1).await;
     let early = tokio::time::timeout(5 * SECOND, tell(&test, &id, 2)).await;
     assert!(early.is_err(), "the second message does not wait");
-    client.send_records(&[r#"{"type":8,"sequenceId":1}"#]).await;
-    soon(tell(&test, &id, 3)).await;
     assert_eq!(soon(client.message()).await, hear(1));
+    silence(&mut client).await;
+    client.send_records(&[r#"{"type":8,"sequenceId":1}"#]).await;
+    assert_eq!(soon(client.message()).await, hear(2));
+    client.send_records(&[r#"{"type":8,"sequenceId":2}"#]).await;
+    soon(tell(&test, &id, 3)).await;
     assert_eq!(soon(client.message()).await, hear(3));
     test.server.cut(&id);
     let group = test.server.clients().client(&id);

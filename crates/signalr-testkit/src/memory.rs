@@ -211,6 +211,8 @@ impl MemoryClient {
             Message::Close(frame) => {
                 self.close_code = Some(frame.map_or(1005, |frame| frame.code.into()));
                 self.left = true;
+                // The answer goes out with the next attempt to read.
+                let _ = futures_util::poll!(self.socket.next());
                 return None;
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}

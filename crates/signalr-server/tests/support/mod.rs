@@ -1,20 +1,22 @@
-//! The hub under test, over channels and virtual time.
+//! The hub under test, over memory and virtual time.
 #![allow(
     dead_code,
     clippy::unwrap_used,
     reason = "each test program uses a part, and tests fail by panicking"
 )]
 
+pub(crate) mod raw;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use http::StatusCode;
 use signalr_server::{
-    AskError, CallContext, DisconnectReason, Hub, HubError, HubMethods, HubOptions, HubRequest,
-    HubServer, UploadStream, User,
+    CallContext, DisconnectReason, Hub, HubError, HubMethods, HubOptions, HubRequest, HubServer,
+    InvokeError, UploadStream, User,
 };
-use signalr_testkit::memory::MemoryClient;
+use signalr_testkit::memory::{self, MemoryClient};
 use tokio::sync::Semaphore;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -52,20 +54,18 @@ impl Probe {
         }
     }
 
-    async fn ask(self: Arc<Self>, context: CallContext) -> Result<String, AskError> {
-        context.caller().ask("Question", (), 5 * SECOND).await
+    async fn ask(self: Arc<Self>, context: CallContext) -> Result<String, InvokeError> {
+        let caller = context.caller();
+        caller.invoke("Question", ()).timeout(5 * SECOND).await
     }
 
     async fn ask_other(
         self: Arc<Self>,
         context: CallContext,
         id: String,
-    ) -> Result<String, AskError> {
-        context
-            .clients()
-            .client(&id)
-            .ask("Question", (), 5 * SECOND)
-            .await
+    ) -> Result<String, InvokeError> {
+        let other = context.clients().client(&id);
+        other.invoke("Question", ()).timeout(5 * SECOND).await
     }
 }
 
@@ -110,19 +110,20 @@ impl Hub for Probe {
         if self.ask_while_connecting {
             context
                 .caller()
-                .ask::<String>("Question", (), SECOND)
+                .invoke::<String>("Question", ())
+                .timeout(SECOND)
                 .await
                 .map_err(|error| HubError::new(error.to_string()))?;
         }
         if let Some(group) = context.query("group") {
-            context.join_group(&group);
+            context.join_group(&group).await?;
         }
         self.note("connected");
         Ok(())
     }
 
     async fn on_disconnected(&self, context: &CallContext, reason: &DisconnectReason) {
-        assert!(context.is_aborted());
+        assert!(context.is_closed());
         self.note(format!("disconnected: {reason}"));
     }
 }
@@ -156,7 +157,8 @@ impl Test {
             ask_while_connecting,
         };
         let user = |request: HubRequest| async move {
-            Ok(request.parameter("user").map(|user| User::new(&user)))
+            let user = request.parameter("user");
+            Ok::<_, StatusCode>(user.map(|user| User::new(&user)))
         };
         let server = HubServer::builder(hub)
             .configure(change)
@@ -177,6 +179,15 @@ impl Test {
     pub(crate) fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap().clone()
     }
+
+    pub(crate) async fn count(&self) -> usize {
+        self.server.clients().count().await.unwrap()
+    }
+
+    /// Waits until no client is left.
+    pub(crate) async fn empty(&self) {
+        empty(&self.server).await;
+    }
 }
 
 pub(crate) fn call(id: u32, target: &str, arguments: &str) -> String {
@@ -193,6 +204,24 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(60 * SECOND, future)
         .await
         .expect("it happens")
+}
+
+/// Negotiates with this query. Gives the connection's id and its token.
+pub(crate) async fn negotiate(server: &HubServer, query: &str) -> (String, String) {
+    let answer = memory::negotiate(server, query).await.unwrap();
+    let offer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let text = |member: &str| offer.get(member).unwrap().as_str().unwrap().to_owned();
+    (text("connectionId"), text("connectionToken"))
+}
+
+/// Waits until a hub has no client.
+pub(crate) async fn empty(server: &HubServer) {
+    soon(async {
+        while server.clients().count().await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }
 
 pub(crate) async fn silence(client: &mut MemoryClient) {
