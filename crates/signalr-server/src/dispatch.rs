@@ -84,13 +84,12 @@ pub(crate) fn prepare(
         uploads_taken: 0,
     };
     let bound = if shared.filters.is_empty() {
-        catch_unwind(AssertUnwindSafe(|| shared.hub.bind(method, &mut parts)))
-            .map_err(|_| NotRun::Failed(HubError::panicked()))?
+        contained(|| shared.hub.bind(method, &mut parts))?
             .map_err(|_: PayloadError| NotRun::ArgumentTypes)?
     } else {
         filtered(shared, method, shape, invocation, &mut parts, uploads)
     };
-    if !shared.hub.allows(method, &mut parts) {
+    if !contained(|| shared.hub.allows(method, &mut parts))? {
         return Err(NotRun::Unauthorized);
     }
     match (streaming, shape.streaming) {
@@ -109,6 +108,11 @@ pub(crate) fn prepare(
         bound,
         handle: parts.call,
     })
+}
+
+/// Runs code of the application, whose panics are its own call's failure.
+fn contained<T>(run: impl FnOnce() -> T) -> Result<T, NotRun> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| NotRun::Failed(HubError::panicked()))
 }
 
 /// The same behind filters, which see the arguments before they are decoded.
