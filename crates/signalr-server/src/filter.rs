@@ -1,5 +1,6 @@
 //! Filters: code of the application around calls, arrivals and departures (`SB-52`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -487,6 +488,17 @@ struct Bucket {
     drained: Instant,
 }
 
+/// The buckets of one connection: one for each rate limit, by the place in memory that this has for as long as its hub.
+#[derive(Clone, Default)]
+struct Buckets(HashMap<usize, Bucket>);
+
+impl Buckets {
+    fn of(&mut self, limit: &RateLimit) -> &mut Bucket {
+        let place = std::ptr::from_ref(limit).addr();
+        self.0.entry(place).or_default()
+    }
+}
+
 impl HubFilter for RateLimit {
     fn call<'a>(
         &'a self,
@@ -498,7 +510,7 @@ impl HubFilter for RateLimit {
             let now = context.shared.clock.now();
             let admitted = context
                 .extensions()
-                .update(|bucket: &mut Bucket| self.admits(bucket, now));
+                .update(|buckets: &mut Buckets| self.admits(buckets.of(self), now));
             if !admitted {
                 return Err(HubError::new("Too many calls."));
             }
