@@ -1,0 +1,7 @@
+//! What hubs can do, over memory and virtual time.
+#![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
+
+mod authorization;
+mod filters;
+#[path = "../support/mod.rs"]
+mod support;
