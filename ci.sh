@@ -19,10 +19,24 @@ need() {
 
 check_fmt() { cargo fmt --all -- --check && cargo fmt --manifest-path fuzz/Cargo.toml -- --check; }
 
+# The browser that shows the test's page. Node and npm are expected to be there; the tests install their packages.
+need_chromium() {
+    command -v chromium >/dev/null 2>&1 && return
+    local root=()
+    [ "$(id -u)" = 0 ] || root=(sudo)
+    export DEBIAN_FRONTEND=noninteractive
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" apt-get install -y -qq --no-install-recommends chromium >/dev/null
+}
+
 # incompatible_msrv, which stands in for an old toolchain, is among the lints.
 check_clippy() { cargo clippy --workspace --all-targets --all-features -- -D warnings; }
 
-check_test() { cargo test --workspace; }
+# Where nothing may be skipped, what is missing is installed.
+check_test() {
+    [ "${CI:-}" != true ] || need_chromium
+    cargo test --workspace
+}
 
 check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features; }
 

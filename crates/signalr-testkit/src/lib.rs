@@ -10,6 +10,7 @@ pub mod client_property;
 #[cfg(feature = "fault-proxy")]
 pub mod fault_proxy;
 pub mod fuzz;
+pub mod npm;
 pub mod program;
 pub mod script;
 pub mod simulator;

@@ -7,81 +7,30 @@ use std::sync::LazyLock;
 use std::thread;
 
 use serde_json::{Value, json};
+use signalr_testkit::{npm, program};
 
-const FILES: [(&str, &str); 2] = [
-    ("package.json", include_str!("package.json")),
-    ("peer.mjs", include_str!("peer.mjs")),
-];
-
-/// Where the packages are installed, or why they are not.
-static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(install);
-
-fn install() -> Result<PathBuf, String> {
-    let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential");
-    let package = into.join("package.json");
-    let (_, wanted) = FILES[0];
-    let complete = into.join("complete");
-    if std::fs::read_to_string(&package).is_ok_and(|there| there != wanted) {
-        std::fs::remove_dir_all(&into).unwrap();
-    }
-    std::fs::create_dir_all(&into).unwrap();
-    for (name, text) in FILES {
-        std::fs::write(into.join(name), text).unwrap();
-    }
-    run("node", &["--version"])?;
-    if !complete.exists() {
-        let prefix = into.display().to_string();
-        run(
-            "npm",
-            &[
-                "install",
-                "--prefix",
-                &prefix,
-                "--no-audit",
-                "--no-fund",
-                "--no-package-lock",
-                "--silent",
-            ],
-        )?;
-        std::fs::write(complete, "").unwrap();
-    }
-    Ok(into.join("peer.mjs"))
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!(
-            "{program} failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
-        Err(error) => Err(format!("{program} is not there: {error}")),
-    }
-}
+/// Where the program is that asks the official packages, or why it cannot be.
+static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let program = npm::install(folder, include_str!("../package.json"))?.join("peer.mjs");
+    std::fs::write(&program, include_str!("peer.mjs")).map_err(|error| error.to_string())?;
+    Ok(program)
+});
 
 /// One answer for each question, or `None` where the packages cannot be had.
 ///
 /// # Panics
 /// When they cannot be had but `CI` is `true`.
 pub(crate) fn ask(questions: Vec<Value>) -> Option<Vec<Value>> {
-    let program = match &*PROGRAM {
-        Ok(program) => program,
+    let peer = match &*PROGRAM {
+        Ok(peer) => peer,
         Err(why) => {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "the official parsers must be there in CI: {why}"
-            );
-            // Not `eprintln!`, which the test runner swallows.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: no official parsers to compare with: {why}"
-            );
+            program::missing(&format!("no official parsers to compare with: {why}"));
             return None;
         }
     };
     let mut process = Command::new("node")
-        .arg(program)
+        .arg(peer)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
