@@ -97,6 +97,30 @@ impl Capabilities {
     }
 }
 
+/// Every transport with every encoding that it can carry.
+pub const WAYS: [(TransportKind, Protocol); 5] = [
+    (TransportKind::WebSockets, Protocol::Json),
+    (TransportKind::WebSockets, Protocol::MessagePack),
+    (TransportKind::ServerSentEvents, Protocol::Json),
+    (TransportKind::LongPolling, Protocol::Json),
+    (TransportKind::LongPolling, Protocol::MessagePack),
+];
+
+/// Runs all scenarios in every one of these ways at the same time, or those that `SIGNALR_ONLY` picks, and gives the failures.
+pub async fn run_in<R: Launch>(url: &str, ways: &[(TransportKind, Protocol)]) -> Vec<String> {
+    let only = std::env::var("SIGNALR_ONLY").ok();
+    let runs = ways.iter().map(|(transport, protocol)| {
+        run::<R>(
+            url,
+            *protocol,
+            *transport,
+            Capabilities::ALL,
+            only.as_deref(),
+        )
+    });
+    future::join_all(runs).await.concat()
+}
+
 /// How long one scenario may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Scenarios under way at the same time.

@@ -1,45 +1,52 @@
-//! The client against our own server: the scenarios that the reference server has to pass, too.
+//! The client against our own server, on every runtime and in both encodings: the scenarios that the reference server has to pass,
+//! too.
 
 use std::net::{Ipv6Addr, TcpListener};
 
-use futures_util::future::join;
 use signalr_client::{Launch, Protocol, TransportKind};
 use signalr_testkit::hubs::test_hubs;
-use signalr_tests::{Capabilities, own, run};
+use signalr_tests::{own, run_in};
 
-fn check(failures: &[String]) {
+/// What our server offers so far of [`signalr_tests::WAYS`].
+const OFFERED: [(TransportKind, Protocol); 2] = [
+    (TransportKind::WebSockets, Protocol::Json),
+    (TransportKind::WebSockets, Protocol::MessagePack),
+];
+
+/// Runs the scenarios against a server of their own: some count what happens on it.
+fn check(runtime: &str, run: impl FnOnce(String) -> Vec<String>) {
+    let failures = run(own::start().expect("the test hubs can be served").url);
     assert!(
         failures.is_empty(),
-        "{} failures:\n{}",
+        "{} failures on {runtime}:\n{}",
         failures.len(),
         failures.join("\n")
     );
 }
 
-async fn suite<R: Launch>(url: &str) -> Vec<String> {
-    let only = std::env::var("SIGNALR_ONLY").ok();
-    let run = |protocol| {
-        run::<R>(
-            url,
-            protocol,
-            TransportKind::WebSockets,
-            Capabilities::ALL,
-            only.as_deref(),
-        )
-    };
-    let (mut failures, more) = join(run(Protocol::Json), run(Protocol::MessagePack)).await;
-    failures.extend(more);
-    failures
-}
-
 #[test]
-fn every_scenario_works_against_our_own_server() {
-    let own = own::start().unwrap();
+fn every_scenario_works_on_tokio() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    check(&runtime.block_on(suite::<signalr_tokio::Tokio>(&own.url)));
+    check("tokio", |url| {
+        runtime.block_on(run_in::<signalr_tokio::Tokio>(&url, &OFFERED))
+    });
+}
+
+#[test]
+fn every_scenario_works_on_smol() {
+    check("smol", |url| {
+        smol::block_on(run_in::<signalr_smol::Smol>(&url, &OFFERED))
+    });
+}
+
+#[test]
+fn every_scenario_works_on_async_std() {
+    check("async-std", |url| {
+        async_std::task::block_on(run_in::<signalr_async_std::AsyncStd>(&url, &OFFERED))
+    });
 }
 
 #[tokio::test]

@@ -1,24 +1,10 @@
 //! The client against the official server, on every runtime and in both encodings.
 
-use futures_util::future::join_all;
-use signalr_client::{Launch, Protocol, TransportKind};
-use signalr_tests::{Capabilities, reference, run};
-
-/// Every transport with every encoding that it can carry.
-const MATRIX: [(TransportKind, Protocol); 5] = [
-    (TransportKind::WebSockets, Protocol::Json),
-    (TransportKind::WebSockets, Protocol::MessagePack),
-    (TransportKind::ServerSentEvents, Protocol::Json),
-    (TransportKind::LongPolling, Protocol::Json),
-    (TransportKind::LongPolling, Protocol::MessagePack),
-];
+use signalr_client::Launch;
+use signalr_tests::{WAYS, reference, run_in};
 
 async fn suite<R: Launch>(url: &str) -> Vec<String> {
-    let only = std::env::var("SIGNALR_ONLY").ok();
-    let runs = MATRIX.map(|(transport, protocol)| {
-        run::<R>(url, protocol, transport, Capabilities::ALL, only.as_deref())
-    });
-    join_all(runs).await.concat()
+    run_in::<R>(url, &WAYS).await
 }
 
 fn check(runtime: &str, failures: &[String]) {
