@@ -3,15 +3,9 @@
 
 use std::net::{Ipv6Addr, TcpListener};
 
-use signalr_client::{Launch, Protocol, TransportKind};
+use signalr_client::Launch;
 use signalr_testkit::hubs::test_hubs;
-use signalr_tests::{own, run_in};
-
-/// What our server offers so far of [`signalr_tests::WAYS`].
-const OFFERED: [(TransportKind, Protocol); 2] = [
-    (TransportKind::WebSockets, Protocol::Json),
-    (TransportKind::WebSockets, Protocol::MessagePack),
-];
+use signalr_tests::{WAYS, own, run_in};
 
 /// Runs the scenarios against a server of their own: some count what happens on it.
 fn check(runtime: &str, run: impl FnOnce(String) -> Vec<String>) {
@@ -31,21 +25,21 @@ fn every_scenario_works_on_tokio() {
         .build()
         .unwrap();
     check("tokio", |url| {
-        runtime.block_on(run_in::<signalr_tokio::Tokio>(&url, &OFFERED))
+        runtime.block_on(run_in::<signalr_tokio::Tokio>(&url, &WAYS))
     });
 }
 
 #[test]
 fn every_scenario_works_on_smol() {
     check("smol", |url| {
-        smol::block_on(run_in::<signalr_smol::Smol>(&url, &OFFERED))
+        smol::block_on(run_in::<signalr_smol::Smol>(&url, &WAYS))
     });
 }
 
 #[test]
 fn every_scenario_works_on_async_std() {
     check("async-std", |url| {
-        async_std::task::block_on(run_in::<signalr_async_std::AsyncStd>(&url, &OFFERED))
+        async_std::task::block_on(run_in::<signalr_async_std::AsyncStd>(&url, &WAYS))
     });
 }
 

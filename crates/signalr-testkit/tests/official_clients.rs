@@ -16,9 +16,7 @@ use tokio::process::Command;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The transports, as the suites name them on their command lines.
-const TRANSPORTS: &[&str] = &["websockets", "sse", "longpolling"];
-/// What our server offers of them so far.
-const OURS: &[&str] = &["websockets"];
+const TRANSPORTS: [&str; 3] = ["websockets", "sse", "longpolling"];
 
 /// What a suite passes over on transports other than WebSockets.
 const WEB_SOCKETS_ONLY: [&str; 3] = [
@@ -172,12 +170,7 @@ impl Lines {
 }
 
 async fn content(suite: Suite) {
-    let transports = if program::hubs_are_ours() {
-        OURS
-    } else {
-        TRANSPORTS
-    };
-    let runs = transports.iter().map(|transport| suite.failures(transport));
+    let runs = TRANSPORTS.map(|transport| suite.failures(transport));
     let failures = join_all(runs).await.concat();
     assert!(failures.is_empty(), "{failures:#?}");
 }

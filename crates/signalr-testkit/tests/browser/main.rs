@@ -21,8 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The transports, with the ways of each: event streams carry text only.
 const TRANSPORTS: [(&str, usize); 3] = [("websockets", 2), ("sse", 1), ("longpolling", 2)];
-/// How many of them our server offers so far.
-const OURS: usize = 1;
 
 /// Scenarios of the page.
 const SCENARIOS: usize = 12;
@@ -98,7 +96,7 @@ async fn reports(name: &str, suite: Option<&Path>) -> Option<Vec<String>> {
         .unwrap()
         .unwrap();
     let mut site = Site::open(&packages, suite).await;
-    let names: Vec<_> = transports().iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = TRANSPORTS.iter().map(|(name, _)| *name).collect();
     let page = format!(
         "{}/?hubs={}&transports={}{}",
         site.url,
@@ -119,15 +117,6 @@ async fn reports(name: &str, suite: Option<&Path>) -> Option<Vec<String>> {
     Some(lines)
 }
 
-fn transports() -> &'static [(&'static str, usize)] {
-    let count = if program::hubs_are_ours() {
-        OURS
-    } else {
-        TRANSPORTS.len()
-    };
-    TRANSPORTS.get(..count).unwrap_or_default()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_origin_uses_the_hubs_over_every_transport() {
     let Some(lines) = reports("page", None).await else {
@@ -138,7 +127,7 @@ async fn a_page_of_another_origin_uses_the_hubs_over_every_transport() {
         .filter(|line| !line.ends_with(": ok"))
         .collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    let ways: usize = transports().iter().map(|(_, ways)| ways).sum();
+    let ways: usize = TRANSPORTS.iter().map(|(_, ways)| ways).sum();
     assert_eq!(lines.len(), ways * SCENARIOS, "{lines:#?}");
 }
 
@@ -158,7 +147,7 @@ async fn the_official_suite_passes_in_a_browser_too() {
         .collect();
     assert!(failed.is_empty(), "{failed:#?}");
     let web_sockets_only = |name| if name == "websockets" { 0 } else { 3 };
-    let expected = transports()
+    let expected = TRANSPORTS
         .iter()
         .fold((0, 0), |(passed, skipped), (name, ways)| {
             let less = web_sockets_only(*name);

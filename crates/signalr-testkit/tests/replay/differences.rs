@@ -23,7 +23,26 @@ pub(crate) const WEB_SOCKET: &[(&str, &str)] = &[
         "mp object uint16 small",
         "ours passes on the bytes as they came",
     ),
+    (
+        "stateful: reconnect with a second socket while the first lives",
+        "ours lets the second take over: the first may be half open",
+    ),
 ];
 
 /// Over HTTP.
-pub(crate) const HTTP: &[(&str, &str)] = &[];
+pub(crate) const HTTP: &[(&str, &str)] = &[
+    (
+        "lp poll pending at delete",
+        "a client that asks to be forgotten is not asked to come back",
+    ),
+    (
+        "auth connect as another user",
+        "a connection belongs to who negotiated it",
+    ),
+    ("auth connect as the same user", "as above"),
+    ("auth send as another user", "as above"),
+    (
+        "lp 200 kB garbage before the handshake",
+        "a handshake that is too long is refused at once, not when its time is over",
+    ),
+];
