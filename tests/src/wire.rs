@@ -215,8 +215,10 @@ pub fn http_proxy(credentials: Option<&'static str>) -> Result<Wire, Failure> {
                 continue;
             }
             if heard.method() != "CONNECT" {
-                forward(&mut peer, &heard);
-                continue;
+                match forward(&mut peer, &heard) {
+                    Some(server) => return peer.relay(server),
+                    None => continue,
+                }
             }
             if let Ok(server) = TcpStream::connect(heard.target()) {
                 peer.write("HTTP/1.1 200 Connection established\r\n\r\n");
@@ -227,8 +229,9 @@ pub fn http_proxy(credentials: Option<&'static str>) -> Result<Wire, Failure> {
     })
 }
 
-/// Passes one request and its answer on.
-fn forward(peer: &mut Peer, heard: &Heard) {
+/// Passes one request and its answer on. Gives the server when the answer has no end yet: the rest has to be passed on as it
+/// comes.
+fn forward(peer: &mut Peer, heard: &Heard) -> Option<TcpStream> {
     let target = heard
         .target()
         .strip_prefix("http://")
@@ -237,7 +240,8 @@ fn forward(peer: &mut Peer, heard: &Heard) {
     let (host, path) = target.split_at(target.find('/').unwrap_or(target.len()));
     let request = heard.forwarded(&format!("{} {path} HTTP/1.1", heard.method()));
     let Ok(mut server) = TcpStream::connect(host) else {
-        return peer.answer("502 Bad Gateway", "", "");
+        peer.answer("502 Bad Gateway", "", "");
+        return None;
     };
     let _ = server.write_all(request.as_bytes());
     let mut answering = Peer {
@@ -246,9 +250,9 @@ fn forward(peer: &mut Peer, heard: &Heard) {
         log: Arc::default(),
     };
     // An answer with a length looks like a request to whoever reads it.
-    if let Some(answer) = answering.request() {
-        peer.write(answer.forwarded(&answer.line));
-    }
+    let answer = answering.request()?;
+    peer.write(answer.forwarded(&answer.line));
+    (answer.header("transfer-encoding") == "chunked").then_some(answering.stream)
 }
 
 /// A proxy that speaks SOCKS version 5 and notes what it was asked to connect to. With `password`, a user name and a password,

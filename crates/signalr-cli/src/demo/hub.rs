@@ -61,7 +61,7 @@ impl DemoHub {
         context: CallContext,
         language: String,
     ) -> Result<String, HubError> {
-        let user = context.user_id().unwrap_or("stranger");
+        let user = context.user_id().unwrap_or_else(|| "stranger".to_owned());
         match language.as_str() {
             "en" => Ok(format!("hello, {user}")),
             "fr" => Ok(format!("bonjour, {user}")),
@@ -99,7 +99,8 @@ impl DemoHub {
     async fn quiz(self: Arc<Self>, context: CallContext) -> Result<bool, HubError> {
         self.timeline
             .line(Who::Hub, "asks the client: how much is 6 times 7?");
-        let answer: u32 = context.caller().ask("Multiply", (6, 7), PATIENCE).await?;
+        let client = context.caller();
+        let answer: u32 = client.invoke("Multiply", (6, 7)).timeout(PATIENCE).await?;
         self.timeline
             .line(Who::Hub, &format!("got the answer {answer}"));
         Ok(answer == 42)
@@ -122,13 +123,13 @@ impl Hub for DemoHub {
     }
 
     async fn on_connected(&self, context: &CallContext) -> Result<(), HubError> {
-        let user = context.user_id().unwrap_or("somebody");
+        let user = name(context);
         self.timeline.line(Who::Hub, &format!("welcomes {user}"));
         Ok(())
     }
 
     async fn on_disconnected(&self, context: &CallContext, reason: &DisconnectReason) {
-        let user = context.user_id().unwrap_or("somebody");
+        let user = name(context);
         let clean = matches!(reason, DisconnectReason::ClosedByClient { error: None });
         self.tally.left_cleanly.store(clean, Ordering::Relaxed);
         self.tally.departures.fetch_add(1, Ordering::Relaxed);
@@ -140,6 +141,10 @@ impl Hub for DemoHub {
             ),
         );
     }
+}
+
+fn name(context: &CallContext) -> String {
+    context.user_id().unwrap_or_else(|| "somebody".to_owned())
 }
 
 /// The hub, served on a free port of this computer.
@@ -179,7 +184,7 @@ impl DemoServer {
         let app = axum::Router::new().merge(hub.router("/demo"));
         let task = tokio::spawn(async move {
             // Ends with an error only when the port is lost, which the client notices.
-            let _ = axum::serve(listener, app).await;
+            let _ = signalr::server::serve(listener, app).await;
         });
         Ok(Self {
             hub,

@@ -29,7 +29,7 @@ impl TestHub {
     }
 
     async fn user(self: Arc<Self>, context: CallContext) -> Option<String> {
-        context.user_id().map(str::to_owned)
+        context.user_id()
     }
 
     async fn header(self: Arc<Self>, context: CallContext, name: String) -> Option<String> {
@@ -61,7 +61,7 @@ impl TestHub {
     }
 
     async fn abort(self: Arc<Self>, context: CallContext) {
-        context.abort();
+        context.close();
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn serve_at(port: u16) -> (String, HubServer) {
                 .await
                 .unwrap();
             sender.send((listener.local_addr().unwrap(), open)).unwrap();
-            axum::serve(listener, app).await.unwrap();
+            signalr::server::serve(listener, app).await.unwrap();
         });
     });
     let (address, hub): (SocketAddr, _) = receiver.recv().unwrap();
