@@ -1,18 +1,16 @@
-//! A chat client: `cargo run -p signalr --example client -- http://localhost:5000/chat me`
+//! A chat client: `cargo run -p signalr --example client -- http://127.0.0.1:5000/chat me`
 //!
-//! Expects a hub with a method `Send(user, text)` that calls `Receive(user, text)` on everybody.
+//! Expects a hub with a method `Send(user, text)` that calls `Receive(user, text)` on everybody, as the example `chat` has.
 
 use signalr::{HubConnection, ReconnectPolicy};
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, stdin};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let url = words
-        .next()
-        .unwrap_or_else(|| "http://localhost:5000/chat".into());
-    let me = words.next().unwrap_or_else(|| "me".into());
-
+/// Says each line of the input, until it ends.
+pub(crate) async fn chat(
+    url: &str,
+    me: &str,
+    input: impl AsyncBufRead + Unpin,
+) -> Result<(), Box<dyn std::error::Error>> {
     let connection = HubConnection::builder(url)
         .automatic_reconnect(ReconnectPolicy::standard())
         .build()?;
@@ -22,10 +20,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     connection.on_reconnecting(|reason| eprintln!("({reason}; reconnecting)"));
     connection.start().await?;
 
-    let mut lines = BufReader::new(stdin()).lines();
+    let mut lines = input.lines();
     while let Some(line) = lines.next_line().await? {
-        connection.invoke::<()>("Send", (&me, line)).await?;
+        connection.invoke::<()>("Send", (me, line)).await?;
     }
     connection.stop().await;
     Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut words = std::env::args().skip(1);
+    let url = words.next();
+    let url = url.as_deref().unwrap_or("http://127.0.0.1:5000/chat");
+    let me = words.next().unwrap_or_else(|| "me".into());
+    chat(url, &me, BufReader::new(stdin())).await
 }
