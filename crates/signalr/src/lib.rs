@@ -59,3 +59,8 @@ pub use signalr_tokio::{HubConnection, HubConnectionBuilder, WeakHubConnection};
 #[doc = include_str!("../../../README.md")]
 #[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 struct Readme;
+
+/// So are those of the guide to the server.
+#[doc = include_str!("../../../docs/server.md")]
+#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
+struct ServerGuide;
