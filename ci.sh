@@ -17,7 +17,14 @@ need() {
     command -v "$1" >/dev/null 2>&1 || cargo install --locked "$1"
 }
 
-check_fmt() { cargo fmt --all -- --check && cargo fmt --manifest-path fuzz/Cargo.toml -- --check; }
+check_fmt() {
+    cargo fmt --all -- --check
+    cargo fmt --manifest-path fuzz/Cargo.toml -- --check
+    cargo fmt --manifest-path tests/bench/server/Cargo.toml -- --check
+}
+
+# The benches of servers are a workspace of their own; without socketioxide they build in seconds.
+bench() { cargo "$1" --manifest-path tests/bench/server/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/bench-server" "${@:2}"; }
 
 # The browser that shows the test's page. Node and npm are expected to be there; the tests install their packages.
 need_chromium() {
@@ -30,11 +37,15 @@ need_chromium() {
 }
 
 # incompatible_msrv, which stands in for an old toolchain, is among the lints.
-check_clippy() { cargo clippy --workspace --all-targets --all-features -- -D warnings; }
+check_clippy() {
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    bench clippy --all-targets -- -D warnings
+}
 
 # Where nothing may be skipped, what is missing is installed.
 check_test() {
     [ "${CI:-}" != true ] || need_chromium
+    bench test
     cargo test --workspace
 }
 
