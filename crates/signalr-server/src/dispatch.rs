@@ -45,6 +45,12 @@ pub(crate) enum NotRun {
     Failed(HubError),
 }
 
+impl From<PayloadError> for NotRun {
+    fn from(_: PayloadError) -> Self {
+        Self::ArgumentTypes
+    }
+}
+
 impl NotRun {
     pub(crate) fn as_refusal(&self) -> Refusal<'_> {
         match *self {
@@ -83,13 +89,29 @@ pub(crate) fn prepare(
         uploads: uploads.map(AsRef::as_ref).unwrap_or_default(),
         uploads_taken: 0,
     };
+    // What the method's function does before its first await must not happen in a call that is refused.
+    let check = |parts: &mut CallParts<'_>| check(shared, method, shape, streaming, parts);
     let bound = if shared.filters.is_empty() {
-        contained(|| shared.hub.bind(method, &mut parts))?
-            .map_err(|_: PayloadError| NotRun::ArgumentTypes)?
+        contained(|| shared.hub.bind(method, &mut parts, &check))??
     } else {
+        contained(|| check(&mut parts))??;
         filtered(shared, method, shape, invocation, &mut parts, uploads)
     };
-    if !contained(|| shared.hub.allows(method, &mut parts))? {
+    Ok(Prepared {
+        bound,
+        handle: parts.call,
+    })
+}
+
+/// Whether the caller may call the method, and does so in the way that fits it.
+fn check(
+    shared: &Shared,
+    method: usize,
+    shape: Shape,
+    streaming: bool,
+    parts: &mut CallParts<'_>,
+) -> Result<(), NotRun> {
+    if !shared.hub.allows(method, parts) {
         return Err(NotRun::Unauthorized);
     }
     match (streaming, shape.streaming) {
@@ -98,15 +120,12 @@ pub(crate) fn prepare(
         (true, true) | (false, false) => {}
     }
     let given = parts.uploads.len();
-    if given != shape.streams {
-        return Err(NotRun::UploadCount {
-            given,
-            expected: shape.streams,
-        });
+    if given == shape.streams {
+        return Ok(());
     }
-    Ok(Prepared {
-        bound,
-        handle: parts.call,
+    Err(NotRun::UploadCount {
+        given,
+        expected: shape.streams,
     })
 }
 

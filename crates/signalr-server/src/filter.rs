@@ -311,7 +311,8 @@ impl<'a> Next<'a> {
                 uploads: &uploads,
                 uploads_taken: 0,
             };
-            let bound = shared.hub.bind(method, &mut parts);
+            // Everything was checked before the first filter.
+            let bound = shared.hub.bind(method, &mut parts, &|_| Ok(()));
             bound.map_err(|_| HubError::binding())?
         };
         match bound {

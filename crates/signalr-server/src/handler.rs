@@ -155,11 +155,17 @@ pub trait Handler<H, M>: Send + Sync + 'static {
     /// Upload streams it wants.
     const STREAMS: usize;
 
-    /// Makes the parameters and calls the function.
+    /// The parameters, as a tuple.
+    type Parameters;
+
+    /// Makes the parameters.
     ///
     /// # Errors
     /// When an argument does not fit its parameter.
-    fn call(&self, hub: Arc<H>, parts: &mut CallParts<'_>) -> Result<Self::Future, PayloadError>;
+    fn parameters(parts: &mut CallParts<'_>) -> Result<Self::Parameters, PayloadError>;
+
+    /// Calls the function.
+    fn call(&self, hub: Arc<H>, parameters: Self::Parameters) -> Self::Future;
 }
 
 macro_rules! handlers {
@@ -178,9 +184,14 @@ macro_rules! handlers {
             const ARGUMENTS: usize = 0 $(+ <$parameter as FromCall<$marker>>::ARGUMENTS)*;
             const STREAMS: usize = 0 $(+ <$parameter as FromCall<$marker>>::STREAMS)*;
 
-            fn call(&self, hub: Arc<H>, parts: &mut CallParts<'_>) -> Result<Fut, PayloadError> {
-                $(let $parameter = <$parameter as FromCall<$marker>>::from_call(parts)?;)*
-                Ok(self(hub, $($parameter),*))
+            type Parameters = ($($parameter,)*);
+
+            fn parameters(parts: &mut CallParts<'_>) -> Result<Self::Parameters, PayloadError> {
+                Ok(($(<$parameter as FromCall<$marker>>::from_call(parts)?,)*))
+            }
+
+            fn call(&self, hub: Arc<H>, ($($parameter,)*): Self::Parameters) -> Fut {
+                self(hub, $($parameter),*)
             }
         }
     )+};

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use signalr_proto::PayloadError;
 use signalr_proto::server::DisconnectReason;
 
 use crate::call::CallContext;
 use crate::connection::running::method;
-use crate::dispatch::Bound;
+use crate::dispatch::{Bound, NotRun};
 use crate::error::{BuildError, HubError};
 use crate::handler::{CallParts, Handler, IntoItems, IntoReply};
 
@@ -54,7 +53,11 @@ pub struct HubMethods<H> {
     policies: Vec<Policy>,
 }
 
-type Bind<H> = Box<dyn Fn(Arc<H>, &mut CallParts<'_>) -> Result<Bound, PayloadError> + Send + Sync>;
+type Bind<H> =
+    Box<dyn Fn(Arc<H>, &mut CallParts<'_>, Check<'_>) -> Result<Bound, NotRun> + Send + Sync>;
+
+/// What must hold once the parameters are made, and before the method's function is called.
+pub(crate) type Check<'a> = &'a dyn Fn(&mut CallParts<'_>) -> Result<(), NotRun>;
 
 type Policy = Box<dyn Fn(&CallContext) -> bool + Send + Sync>;
 
@@ -173,8 +176,10 @@ impl<H: Hub> HubMethods<H> {
         F: Handler<H, M>,
         F::Output: IntoReply<R> + Send + 'static,
     {
-        let bind = move |hub, parts: &mut CallParts<'_>| {
-            let future = handler.call(hub, parts)?;
+        let bind = move |hub, parts: &mut CallParts<'_>, check: Check<'_>| {
+            let parameters = F::parameters(parts)?;
+            check(parts)?;
+            let future = handler.call(hub, parameters);
             Ok(Bound::Method(method(future.map(IntoReply::into_reply))))
         };
         self.add(
@@ -194,8 +199,10 @@ impl<H: Hub> HubMethods<H> {
         F: Handler<H, M>,
         F::Output: IntoItems<R> + Send + 'static,
     {
-        let bind = move |hub, parts: &mut CallParts<'_>| {
-            let future = handler.call(hub, parts)?;
+        let bind = move |hub, parts: &mut CallParts<'_>, check: Check<'_>| {
+            let parameters = F::parameters(parts)?;
+            check(parts)?;
+            let future = handler.call(hub, parameters);
             Ok(Bound::Stream(future.map(IntoItems::into_items).boxed()))
         };
         self.add(
@@ -265,7 +272,13 @@ impl Hasher for NameHasher {
 pub(crate) trait AnyHub: Send + Sync {
     /// The method of this name.
     fn find(&self, target: &str) -> Option<(usize, Shape)>;
-    fn bind(&self, method: usize, parts: &mut CallParts<'_>) -> Result<Bound, PayloadError>;
+    /// Makes its parameters and calls its function, if `check` has nothing against it.
+    fn bind(
+        &self,
+        method: usize,
+        parts: &mut CallParts<'_>,
+        check: Check<'_>,
+    ) -> Result<Bound, NotRun>;
     /// Whether the caller may call it.
     fn allows(&self, method: usize, parts: &mut CallParts<'_>) -> bool;
     fn on_connected(&self, context: CallContext) -> BoxFuture<'static, Result<(), HubError>>;
@@ -288,10 +301,15 @@ impl<H: Hub> AnyHub for Served<H> {
         Some((index, method.shape))
     }
 
-    fn bind(&self, method: usize, parts: &mut CallParts<'_>) -> Result<Bound, PayloadError> {
+    fn bind(
+        &self,
+        method: usize,
+        parts: &mut CallParts<'_>,
+        check: Check<'_>,
+    ) -> Result<Bound, NotRun> {
         let method = self.methods.methods.get(method);
-        let method = method.ok_or_else(|| PayloadError::new("no such method"))?;
-        (method.bind)(Arc::clone(&self.hub), parts)
+        let method = method.ok_or(NotRun::NoSuchMethod)?;
+        (method.bind)(Arc::clone(&self.hub), parts, check)
     }
 
     fn allows(&self, method: usize, parts: &mut CallParts<'_>) -> bool {

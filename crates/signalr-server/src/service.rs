@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes};
 use futures_channel::oneshot;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::upgrade::OnUpgrade;
 use signalr_proto::server::ConnectionKey;
@@ -101,6 +101,7 @@ struct Asked {
 impl Asked {
     fn new<B: Body + Send + 'static>(mut request: Request<B>) -> Self {
         let upgrade = Upgrade::of(&mut request);
+        name_host(&mut request);
         let (head, body) = request.into_parts();
         let mut extensions = head.extensions;
         // Whoever keeps it would keep the web server's connection.
@@ -116,6 +117,20 @@ impl Asked {
             method: head.method,
             incoming,
         }
+    }
+}
+
+/// HTTP/2 names the host in the request's address, and the endpoint looks for it among the headers.
+fn name_host<B>(request: &mut Request<B>) {
+    if request.headers().contains_key(header::HOST) {
+        return;
+    }
+    let authority = request.uri().authority().map(|authority| {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        HeaderValue::from_str(host)
+    });
+    if let Some(Ok(host)) = authority {
+        request.headers_mut().insert(header::HOST, host);
     }
 }
 
