@@ -8,9 +8,8 @@
 use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::server::{
-    Endpoint, FreshIds, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
+    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
     ServerOutput,
 };
 use signalr_proto::{EndCause, Instant, OpId, WsMessage};
@@ -25,24 +24,31 @@ pub(crate) fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the server calls its only WebSocket.
+const SOCKET: OpId = OpId::new(1);
+
 struct World {
     now: Instant,
     client: ClientConnection,
     server: ServerConnection,
+    /// What the client calls its WebSocket.
     socket: Option<OpId>,
     log: Vec<String>,
 }
 
 impl World {
     fn run() -> Result<Vec<String>, Failure> {
+        let mut config = ClientConfig::new("http://nowhere/hub")?;
+        config.skip_negotiation = true;
+        let now = Instant::ZERO;
         let mut world = Self {
-            now: Instant::ZERO,
-            client: ClientConnection::new(ClientConfig::new("http://nowhere/hub")?, 1),
-            server: ServerConnection::new(ServerConfig::default(), Instant::ZERO),
+            now,
+            client: ClientConnection::new(config, 1),
+            server: ServerConnection::with_web_socket(ServerConfig::default(), SOCKET, now),
             socket: None,
             log: Vec::new(),
         };
-        world.client.start(world.now)?;
+        world.client.start(now)?;
         let end = Instant(Duration::from_secs(3600));
         while world.now < end {
             world.now = world.settle()?.map_or(end, |deadline| deadline.min(end));
@@ -86,28 +92,19 @@ impl World {
     }
 
     fn act(&mut self, action: Action) -> Result<(), Failure> {
-        let cause = EndCause::Clean;
         let input = match action {
-            Action::Request { op, request, .. } => {
-                let ids = FreshIds {
-                    connection_id: "public".into(),
-                    connection_token: "secret".into(),
-                };
-                let query = request.uri().query().unwrap_or_default();
-                let response = Endpoint::default()
-                    .negotiate(request.method(), query, ids)
-                    .response;
-                Input::Response { op, response }
-            }
             Action::OpenWebSocket { op, .. } => {
                 self.socket = Some(op);
                 Input::Opened { op }
             }
             Action::Send { op, message } => {
                 let heard = match message {
-                    WsMessage::Close(_) => ServerInput::Ended { cause },
+                    WsMessage::Close(_) => ServerInput::Ended {
+                        op: SOCKET,
+                        cause: EndCause::Clean,
+                    },
                     WsMessage::Text(bytes) | WsMessage::Binary(bytes) => {
-                        ServerInput::Received { bytes }
+                        ServerInput::Received { op: SOCKET, bytes }
                     }
                 };
                 self.server.handle_input(self.now, heard);
@@ -121,8 +118,8 @@ impl World {
 
     fn serve(&mut self, action: ServerAction) {
         let message = match action {
-            ServerAction::Send { message } => {
-                self.server.handle_input(self.now, ServerInput::Sent);
+            ServerAction::Send { op, message } => {
+                self.server.handle_input(self.now, ServerInput::Sent { op });
                 message
             }
             _ => WsMessage::Close(1000),
@@ -136,12 +133,12 @@ impl World {
         self.say(format!("server: {event:?}"));
         match event {
             ServerEvent::Handshaken { .. } => self.server.accept(self.now),
-            ServerEvent::Invocation { invocation, .. } => {
+            ServerEvent::Call {
+                call, invocation, ..
+            } => {
                 let (name,): (String,) = invocation.arguments.decode()?;
-                let id = invocation.invocation_id.unwrap_or_default();
-                let hello = format!("hello, {name}");
-                self.server
-                    .complete(self.now, &id, CompletionOutcome::Result(&hello))?;
+                let hello = CallOutcome::Value(&format!("hello, {name}"));
+                self.server.finish(self.now, call, hello)?;
             }
             _ => {}
         }

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::server::{
-    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput,
+    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
+    ServerOutput,
 };
-use signalr_proto::{EndCause, Instant, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId, WsMessage};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -111,25 +111,24 @@ fn call(address: SocketAddr) -> Result<(), Failure> {
     }
 }
 
-/// The server's driver and application, for one client.
+/// The server's driver and application, for one client: to the machine the connection is a WebSocket.
 fn serve(mut link: Link) -> Result<(), Failure> {
-    let mut machine = ServerConnection::new(ServerConfig::default(), link.now());
+    let op = OpId::new(1);
+    let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, link.now());
     loop {
         match machine.poll_output() {
-            ServerOutput::Action(ServerAction::Send { message }) => {
+            ServerOutput::Action(ServerAction::Send { op, message }) => {
                 link.write(&message)?;
-                machine.handle_input(link.now(), ServerInput::Sent);
+                machine.handle_input(link.now(), ServerInput::Sent { op });
             }
             ServerOutput::Action(_) => link.stream.shutdown(Shutdown::Both)?,
-            ServerOutput::Event(ServerEvent::Handshaken { protocol }) => {
-                println!("server: a client that speaks {}", protocol.name());
-                machine.accept(link.now());
-            }
-            ServerOutput::Event(ServerEvent::Invocation { invocation, .. }) => {
+            ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(link.now()),
+            ServerOutput::Event(ServerEvent::Call {
+                call, invocation, ..
+            }) => {
                 println!("server: asked for {}", invocation.target);
                 let (a, b): (i32, i32) = invocation.arguments.decode()?;
-                let id = invocation.invocation_id.unwrap_or_default();
-                machine.complete(link.now(), &id, CompletionOutcome::Result(&(a + b)))?;
+                machine.finish(link.now(), call, CallOutcome::Value(&(a + b)))?;
             }
             ServerOutput::Event(ServerEvent::Closed { reason }) => {
                 println!("server: {reason}");
@@ -139,8 +138,8 @@ fn serve(mut link: Link) -> Result<(), Failure> {
             ServerOutput::Wait(deadline) => {
                 let cause = EndCause::Clean;
                 let input = match link.read(deadline)? {
-                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { cause },
-                    Some(bytes) => ServerInput::Received { bytes },
+                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { op, cause },
+                    Some(bytes) => ServerInput::Received { op, bytes },
                     None => ServerInput::Timeout,
                 };
                 machine.handle_input(link.now(), input);

@@ -9,14 +9,15 @@
 use core::future::pending;
 use std::io;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::server::{
-    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput,
+    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
+    ServerOutput,
 };
-use signalr_proto::{EndCause, Instant, Protocol, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId, Protocol, WsMessage};
 use smol::future::or;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::unix::UnixStream;
@@ -33,24 +34,20 @@ pub(crate) fn main() -> Result<(), Failure> {
 }
 
 /// Some bytes, none at the end, `None` when the deadline came first.
-async fn hear(
-    stream: &mut UnixStream,
-    epoch: std::time::Instant,
-    deadline: Option<Instant>,
-) -> io::Result<Option<Bytes>> {
+async fn hear(stream: &mut UnixStream, time: Option<Duration>) -> io::Result<Option<Bytes>> {
     let mut buffer = [0; 4096];
     let read = async {
         let count = stream.read(&mut buffer).await?;
         Ok(Some(buffer.into_iter().take(count).collect()))
     };
-    let time = async {
-        match deadline {
-            Some(deadline) => drop(smol::Timer::at(epoch + deadline.0).await),
+    let timeout = async {
+        match time {
+            Some(time) => drop(smol::Timer::after(time).await),
             None => pending().await,
         }
         Ok(None)
     };
-    or(read, time).await
+    or(read, timeout).await
 }
 
 async fn write(stream: &mut UnixStream, message: WsMessage) -> io::Result<()> {
@@ -98,7 +95,7 @@ async fn call(mut stream: UnixStream) -> Result<(), Failure> {
             Output::Wait(deadline) => {
                 let op = socket.ok_or("there is no socket to wait for")?;
                 let cause = EndCause::Clean;
-                let heard = hear(&mut stream, epoch, deadline).await?;
+                let heard = hear(&mut stream, deadline.map(|at| at.since(now()))).await?;
                 let input = match heard.map(WsMessage::Binary) {
                     Some(WsMessage::Binary(end)) if end.is_empty() => Input::Ended { op, cause },
                     Some(message) => Input::Received { op, message },
@@ -113,23 +110,25 @@ async fn call(mut stream: UnixStream) -> Result<(), Failure> {
 async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
     let epoch = std::time::Instant::now();
     let now = || Instant(epoch.elapsed());
-    let mut machine = ServerConnection::new(ServerConfig::default(), now());
+    let op = OpId::new(1);
+    let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, now());
     loop {
         match machine.poll_output() {
-            ServerOutput::Action(ServerAction::Send { message }) => {
+            ServerOutput::Action(ServerAction::Send { op, message }) => {
                 write(&mut stream, message).await?;
-                machine.handle_input(now(), ServerInput::Sent);
+                machine.handle_input(now(), ServerInput::Sent { op });
             }
             ServerOutput::Action(_) => stream.shutdown(Shutdown::Both)?,
             ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(now()),
-            ServerOutput::Event(ServerEvent::Invocation { invocation, .. }) => {
-                let id = invocation.invocation_id.unwrap_or_default();
+            ServerOutput::Event(ServerEvent::Call {
+                call, invocation, ..
+            }) => {
                 let (count,): (u32,) = invocation.arguments.decode()?;
                 println!("server: counting to {count}");
                 for number in 1..=count {
-                    machine.stream_item(now(), &id, &number)?;
+                    machine.item(now(), call, &number)?;
                 }
-                machine.complete(now(), &id, CompletionOutcome::<()>::Void)?;
+                machine.finish(now(), call, CallOutcome::<()>::Done)?;
             }
             ServerOutput::Event(ServerEvent::Closed { reason }) => {
                 println!("server: {reason}");
@@ -138,9 +137,9 @@ async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
             ServerOutput::Event(event) => println!("server: {event:?}"),
             ServerOutput::Wait(deadline) => {
                 let cause = EndCause::Clean;
-                let input = match hear(&mut stream, epoch, deadline).await? {
-                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { cause },
-                    Some(bytes) => ServerInput::Received { bytes },
+                let input = match hear(&mut stream, deadline.map(|at| at.since(now()))).await? {
+                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { op, cause },
+                    Some(bytes) => ServerInput::Received { op, bytes },
                     None => ServerInput::Timeout,
                 };
                 machine.handle_input(now(), input);

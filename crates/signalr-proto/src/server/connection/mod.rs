@@ -109,6 +109,14 @@ impl ServerConnection {
         connection
     }
 
+    /// A connection whose WebSocket stands already, or whatever carries bytes in its place: for drivers without HTTP.
+    #[must_use]
+    pub fn with_web_socket(config: impl Into<Arc<ServerConfig>>, op: OpId, now: Instant) -> Self {
+        let mut connection = Self::new(config, ConnectionOptions::default(), now);
+        connection.attach(None, Link::WebSocket { op });
+        connection
+    }
+
     /// The encoding the client chose; none before [`ServerEvent::Handshaken`], and none once the connection is closing.
     #[must_use]
     pub const fn protocol(&self) -> Option<Protocol> {
