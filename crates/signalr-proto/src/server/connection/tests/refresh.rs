@@ -221,6 +221,24 @@ fn a_token_may_expire_at_any_time() {
 }
 
 #[test]
+fn a_token_that_expires_while_the_web_socket_is_lost_ends_the_connection() {
+    let stateful = ConnectionOptions {
+        stateful_reconnect: true,
+        ..options(token(1, 5))
+    };
+    let mut test = Test::web_socket(config(), stateful);
+    test.shake_hands(b"{\"protocol\":\"json\",\"version\":2}\x1e");
+    test.end(1006);
+    test.wait(5 * SECOND);
+    assert_eq!(
+        test.reason(),
+        Some(&DisconnectReason::AuthenticationExpired)
+    );
+    let late = test.arrive(Port::WebSocket);
+    assert_eq!(test.actions().last(), Some(&format!("Respond {late} 404")));
+}
+
+#[test]
 fn the_first_transport_says_who_the_client_is() {
     let mut test = Test::new(config(), options(token(1, 100)));
     test.socket = test.arrive_as(Port::WebSocket, token(2, 200));
