@@ -381,7 +381,11 @@ impl Task {
                 self.questions.answer(&id, outcome);
             }
             ServerEvent::UnknownAnswer { id } => self.unknown_answer(&id),
-            ServerEvent::Handshaken { protocol } => self.greet(protocol),
+            ServerEvent::Handshaken { protocol } => {
+                self.greet(protocol);
+                // A client that is turned away at once hears it with the answer to its handshake, before it asks for more.
+                self.poll_application(cx);
+            }
             ServerEvent::Reauthenticate { op, .. } => self.reauthenticate(op),
             ServerEvent::Reauthenticated { .. } => {
                 let user = self.accepted.take();
