@@ -294,7 +294,8 @@ fn poll_fed(
             machine.handle_input(now, ServerInput::Sent { op });
             None
         }
-        Poll::Ready(Eaten::Left) => Some(gone()),
+        // A client has no other way to end an event stream than to leave it.
+        Poll::Ready(Eaten::Left) => Some(EndCause::Clean),
     }
 }
 
