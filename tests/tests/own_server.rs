@@ -2,13 +2,18 @@
 //! too.
 
 use std::net::{Ipv6Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use signalr_client::Launch;
 use signalr_testkit::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};
 
+/// Clients, server and their clocks share one machine: two runtimes at once would leave neither enough of it.
+static MACHINE: Mutex<()> = Mutex::new(());
+
 /// Runs the scenarios against a server of their own: some count what happens on it.
 fn check(runtime: &str, run: impl FnOnce(String) -> Vec<String>) {
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let failures = run(own::start().expect("the test hubs can be served").url);
     assert!(
         failures.is_empty(),

@@ -3,6 +3,7 @@
 const parameters = new URLSearchParams(location.search);
 const hubs = parameters.get("hubs");
 const transports = parameters.get("transports").split(",");
+const only = parameters.get("only") ?? "";
 
 const report = line => fetch("/report", { method: "POST", body: line });
 const sleep = ms => new Promise(done => setTimeout(done, ms));
@@ -179,6 +180,7 @@ async function run() {
       // Server-sent events carry text only.
       if (transport === "sse" && protocol === "messagepack") continue;
       for (const [name, scenario] of Object.entries(SCENARIOS)) {
+        if (!name.includes(only)) continue;
         const way = new Way(transport, protocol);
         const outcome = await within(40000, scenario(way)).then(() => "ok", error => `FAIL ${error.message}`);
         await way.close().catch(() => {});
@@ -193,7 +195,7 @@ async function runSuite() {
   const suite = await import("/suite.js");
   const lines = [];
   for (const transport of transports) {
-    await suite.runSuite(signalR, signalR.protocols.msgpack, hubs, { transport }, line => lines.push(line));
+    await suite.runSuite(signalR, signalR.protocols.msgpack, hubs, { transport, only }, line => lines.push(line));
   }
   for (const line of lines) await report(line);
 }
