@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     control: Option<Outgoing>,
     /// A close frame was written or waits in `control`.
     closing: bool,
+    /// The client's close frame was read: nothing more comes of it.
+    closed: bool,
 }
 
 enum State {
@@ -130,6 +132,7 @@ impl Socket {
             message: None,
             control: None,
             closing: false,
+            closed: false,
         }
     }
 
@@ -200,6 +203,7 @@ impl Socket {
                 Ok(Some(Read::Pong)) => {}
                 Ok(Some(Read::Close { code, reason })) => {
                     self.close(1000);
+                    self.closed = true;
                     return Poll::Ready(Err(closed(code, &reason)));
                 }
                 Err(error) => {
@@ -271,14 +275,16 @@ impl Socket {
         let State::Open(_) = self.state else {
             return Poll::Ready(());
         };
-        loop {
+        // The server is the first to hang up (RFC 6455, section 7.1.1).
+        while !self.closed {
             if ready!(self.poll_read(cx, drop)).is_err() {
-                if let State::Open(open) = &mut self.state {
-                    let _ = open.io.poll_shutdown(cx);
-                }
-                return Poll::Ready(());
+                break;
             }
         }
+        if let State::Open(open) = &mut self.state {
+            let _ = open.io.poll_shutdown(cx);
+        }
+        Poll::Ready(())
     }
 }
 
