@@ -19,7 +19,7 @@ use signalr_proto::{Instant, OpId, Protocol, SendError};
 
 use super::Connection;
 use super::mailbox::Order;
-use super::questions::Questions;
+use super::questions::{Question, Questions};
 use super::running::{Job, Method, Pending, Step, Work, contained_future};
 use super::wires::{Exchange, Wires};
 use crate::call::{Call, CallContext};
@@ -165,6 +165,7 @@ impl Task {
             self.notice_leaving();
             busy |= self.poll_calls(cx);
             busy |= self.take_frames();
+            busy |= self.ask();
             if let Some(reason) = self.closed.take() {
                 return Poll::Ready(reason);
             }
@@ -263,12 +264,10 @@ impl Task {
             Order::Abort => self.machine.abort(now),
             Order::Cut => self.wires.cut(&mut self.machine, now),
             Order::Ask { id, frame, answer } => {
-                if self.machine.ask_frame(now, &id, &frame).is_ok() {
-                    self.questions.add(id, answer);
-                }
+                self.questions.wait(Question { id, frame, answer });
             }
             Order::Forget(id) => {
-                self.questions.take(&id);
+                self.questions.forget(&id);
                 self.machine.forget_question(now, &id);
             }
             Order::Release(call) => self.machine.release(now, call),
@@ -330,6 +329,21 @@ impl Task {
             .mailbox
             .take_frames(|frame| machine.push_frame(now, frame).is_ok());
         self.frames_wait = false;
+    }
+
+    /// Questions, behind the messages that were sent before, and as they only for as long as the client takes them.
+    fn ask(&mut self) -> bool {
+        let mut asked = false;
+        while self.questions.is_waiting() && self.welcomed && self.machine.is_writable() {
+            let Some(Question { id, frame, answer }) = self.questions.next_waiting() else {
+                break;
+            };
+            if self.machine.ask_frame(self.now, &id, &frame).is_ok() {
+                self.questions.add(id, answer);
+            }
+            asked = true;
+        }
+        asked
     }
 }
 
