@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
 mod authorization;
+mod cancellation;
 mod filters;
+mod groups;
+mod questions;
 #[path = "../support/mod.rs"]
 mod support;
