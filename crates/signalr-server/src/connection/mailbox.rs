@@ -63,6 +63,8 @@ struct Contents {
     frames: VecDeque<Bytes>,
     bytes: usize,
     orders: Vec<Order>,
+    /// Somebody may wait for room since there was none.
+    crowded: bool,
     /// The client took nothing for so long that nobody waits for it any more.
     stalled: bool,
     closed: bool,
@@ -127,6 +129,7 @@ impl Mailbox {
         }
         contents.bytes = contents.bytes.saturating_add(frame.len());
         contents.frames.push_back(frame);
+        contents.crowded |= contents.bytes >= self.limit;
         let behind = contents.bytes >= self.limit && !contents.stalled;
         drop(contents);
         self.fill();
@@ -214,7 +217,6 @@ impl Mailbox {
     /// Hands out messages, oldest first, for as long as `take` takes them. Tells how many were taken.
     pub(crate) fn take_frames(&self, mut take: impl FnMut(&Bytes) -> bool) -> usize {
         let mut contents = lock(&self.contents);
-        let before = contents.bytes;
         let mut taken = 0;
         while contents.frames.front().is_some_and(&mut take) {
             if let Some(frame) = contents.frames.pop_front() {
@@ -226,7 +228,8 @@ impl Mailbox {
             // An idle connection holds no room.
             contents.frames.shrink_to(0);
         }
-        let room = before >= self.limit && contents.bytes <= self.limit / 2;
+        let room = contents.crowded && contents.bytes <= self.limit / 2;
+        contents.crowded &= !room;
         contents.stalled &= !room;
         drop(contents);
         if room {
