@@ -6,5 +6,6 @@ mod cancellation;
 mod filters;
 mod groups;
 mod questions;
+mod slow_clients;
 #[path = "../support/mod.rs"]
 mod support;
