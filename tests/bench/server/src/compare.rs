@@ -72,7 +72,7 @@ fn settings(options: &mut Options) -> Result<Settings, Failure> {
     Ok(Settings {
         commands,
         rounds: options.value("--rounds", 5)?,
-        warm_up: options.seconds("--warm-up", 1.5)?,
+        warm_up: options.seconds("--warm-up", 2.0)?,
         seconds: options.seconds("--seconds", 1.0)?,
         nap: options.seconds("--nap", 0.0)?,
         core: options

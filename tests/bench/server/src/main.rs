@@ -12,7 +12,7 @@ use signalr_bench::{Failure, compare, instructions, process};
 
 const USAGE: &str = "\
 signalr-bench compare      --ours COMMAND [--reference COMMAND] [--socketioxide COMMAND] [--floor COMMAND] [--only TEXT,..]
-                           [--rounds 5] [--seconds 1] [--warm-up 1.5] [--nap 0] [--core N] [--connections 8000] [--settle 3] [--check]
+                           [--rounds 5] [--seconds 1] [--warm-up 2] [--nap 0] [--core N] [--connections 8000] [--settle 3] [--check]
 signalr-bench instructions --ours COMMAND [--only TEXT,..] [--into FOLDER]
 signalr-bench echo         --url URL [--connections 100] [--inflight 1] [--bytes 100] [--protocol json|messagepack|socketio|raw]
 signalr-bench broadcast    --url URL [--members 1000] [--burst 1] [--bytes 100] [--protocol json|messagepack|raw]

@@ -269,6 +269,8 @@ impl Member {
             let payload = rest.get(frame.start..frame.end).unwrap_or_default();
             used += frame.end;
             match frame.opcode {
+                // Whatever is said after our goodbye.
+                Opcode::Text | Opcode::Binary | Opcode::Continuation if self.leaving => {}
                 Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                     self.message(payload, dialect, tally)?;
                 }
