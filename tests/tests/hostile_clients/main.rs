@@ -13,7 +13,7 @@
 //! | 300 posts to a connection that reads nothing | 64 are held, the others get 429 | 24 MiB |
 //! | pings, cancels, items, answers, acks, unknown messages by the 100,000 | nothing; calls behind them are answered | 8 MiB |
 //! | 200,000 WebSocket pings, nothing read | the newest are answered | 8 MiB |
-//! | 50,000 groups | theirs until they leave | 64 MiB, and no more the third time |
+//! | 50,000 groups, group names of 10 kB | 1,000 until they leave; joining more fails | 8 MiB |
 //! | 5,000 streams | 1,000 run, the others fail with `Too many streams` | 16 MiB |
 //! | calls or items for 400 MB of answers, nothing read | nothing more is taken from it, cut after 10 s | 16 MiB |
 //! | reads nothing while 1 GB goes to others | cut after 10 s; the others wait for nothing longer than 2 s | 32 MiB |
@@ -22,7 +22,7 @@
 //! | 600 kB of a message on a hub of 32 KiB | the official Close message, then 1000 | 16 MiB |
 //! | 60,000 calls in one WebSocket message | all answered, in order | 16 MiB |
 //! | a request head of 1 MiB | 431, 414, 400 or cut | 16 MiB |
-//! | an id, a target, a header of 1 MiB, even where messages have no limit | the official Close message, then 1000 | 24 MiB |
+//! | an id or a target of 1 MiB, 1,000 headers in a message, even where messages have no limit | the official Close message, then 1000 | 24 MiB |
 //! | a second WebSocket with a token | 409; with stateful reconnect it takes over | |
 //! | another user's token | 403; without any user 401 | |
 //! | a token of another hub, a guessed one, a connection's public id | 404 | |
@@ -116,7 +116,7 @@ alone! {
     floods_of_useless_messages_are_passed_over: floods::of_useless_messages_are_passed_over,
     floods_of_failing_calls_are_survived: floods::of_failing_calls_are_survived,
     floods_of_empty_frames_are_survived: floods::of_empty_frames_are_survived,
-    floods_of_group_names_leave_with_their_client: floods::of_group_names_leave_with_their_client,
+    floods_of_group_names_are_bounded: floods::of_group_names_are_bounded,
     floods_of_streams_are_bounded: floods::of_streams_are_bounded,
     floods_of_web_socket_pings_are_survived: floods::of_web_socket_pings_are_survived,
     a_broadcast_reaches_all_but_those_who_do_not_read: broadcast::reaches_all_but_those_who_do_not_read,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 
-use crate::raw::{Answer, Http, Offer, Socket, head, offer, reset, soon};
+use crate::raw::{Answer, HANDSHAKE, Http, Offer, Socket, call, head, offer, reset, soon};
 use crate::server::{MIB, Margin, Server, Watch};
 
 /// How long a negotiation waits for its client.
@@ -141,34 +141,34 @@ pub async fn of_many_polls_the_newest_wins() {
         return;
     }
     let watch = Watch::begin(&server, "1,000 polls of one connection");
-    let (first, offer) = polling(&server).await;
-    let target = format!("/hub?id={}", offer.token);
-    let mut polls = vec![first];
+    let mut http = Http::open(&server).await;
+    let target = format!("/hub?id={}", http.negotiate("/hub").await.token);
+    let shake = format!("{HANDSHAKE}\u{1e}");
+    let mut poll = Http::open(&server).await;
+    assert_eq!(poll.get(&target).await.status, 200);
+    assert_eq!(http.post(&target, shake.as_bytes()).await.status, 200);
+    assert_eq!(poll.get(&target).await.text(), "{}\u{1e}");
+    poll.send("GET", &target, "", b"").await;
     for _ in 0..COUNT {
-        let mut http = Http::open(&server).await;
-        http.send("GET", &target, "", b"").await;
-        let mut before = polls.pop().unwrap();
-        let answer = soon("the older poll", before.answer()).await.unwrap();
-        assert_eq!(answer.status, 204);
-        polls.push(http);
+        // Which of two comes first is only known of one that was held for a moment.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let mut newer = Http::open(&server).await;
+        newer.send("GET", &target, "", b"").await;
+        let answer = soon("the older poll", poll.answer()).await.unwrap();
+        assert_eq!(answer.status, 204, "{answer:?}");
+        poll = newer;
     }
-    let handshake = b"{\"protocol\":\"json\",\"version\":1}\x1e";
-    assert_eq!(
-        Http::open(&server)
-            .await
-            .post(&target, handshake)
-            .await
-            .status,
-        200
-    );
-    let answer = soon("the last poll", polls[0].answer()).await.unwrap();
-    assert_eq!((answer.status, &*answer.text()), (200, "{}\u{1e}"));
+    let add = format!("{}\u{1e}", call("1", "Add", "1,2"));
+    assert_eq!(http.post(&target, add.as_bytes()).await.status, 200);
+    let answer = soon("the last poll", poll.answer()).await.unwrap();
+    let expected = "{\"type\":3,\"invocationId\":\"1\",\"result\":3}\u{1e}";
+    assert_eq!((answer.status, &*answer.text()), (200, expected));
     let gone = Http::open(&server)
         .await
         .ask("DELETE", &target, "", b"")
         .await;
     assert_eq!(gone.status, 202);
-    polls.clear();
+    drop((http, poll));
     watch.bounded(8 * MIB, Duration::from_secs(10));
     watch.returns(Margin::default()).await;
 }
@@ -188,8 +188,8 @@ pub async fn held_posts_are_bounded() {
     let target = format!("/hub?id={}", offer.token);
     let slow = format!(
         "{{\"protocol\":\"json\",\"version\":1}}\x1e{}\x1e{}\x1e",
-        crate::raw::call("1", "Slow", "8000,\"a\""),
-        crate::raw::call("2", "Slow", "0,\"b\"")
+        call("1", "Slow", "8000,\"a\""),
+        call("2", "Slow", "0,\"b\"")
     );
     assert_eq!(
         Http::open(&server)
@@ -201,7 +201,7 @@ pub async fn held_posts_are_bounded() {
     );
     let body = format!(
         "{}\x1e",
-        crate::raw::call("", "EchoText", &format!("\"{}\"", "a".repeat(30_000)))
+        call("", "EchoText", &format!("\"{}\"", "a".repeat(30_000)))
     );
     let body = body.repeat(2).into_bytes();
     let answers = join_all((0..COUNT).map(|_| async {

@@ -19,8 +19,8 @@ use std::time::Duration;
 use ::http::StatusCode;
 use axum::Router;
 use signalr_server::{
-    BuildError, CallContext, Clients, DisconnectReason, Hub, HubError, HubMethods, HubOptions,
-    HubRequest, HubServer, Origins, TransportKind, User,
+    BuildError, CallContext, Clients, DisconnectReason, EndpointConfig, Hub, HubError, HubMethods,
+    HubOptions, HubRequest, HubServer, Origins, TransportKind, User,
 };
 
 /// One path that serves a hub.
@@ -284,5 +284,9 @@ const HUBS: &[Row] = &[
     ("/longpolling", Class::Test, |options| {
         options.endpoint.transports = vec![TransportKind::LongPolling];
         options.connection.poll_timeout = Duration::from_secs(5);
+    }),
+    // Not at the reference server: what a hub is like that nobody configured.
+    ("/same-origin", Class::Test, |options| {
+        options.endpoint.origins = EndpointConfig::default().origins;
     }),
 ];
