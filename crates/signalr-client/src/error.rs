@@ -109,10 +109,11 @@ impl From<SendError> for Error {
             SendError::EmptyTarget => Self::EmptyTarget,
             SendError::NotRepeatable => Self::NotRepeatable,
             // `Full` is waited for and ids are ours, so neither comes here.
-            SendError::NotConnected | SendError::Full { .. } | SendError::UnknownId => {
-                Self::NotConnected
-            }
-            _ => Self::NotConnected,
+            SendError::NotConnected
+            | SendError::NotWelcomed
+            | SendError::Full { .. }
+            | SendError::UnknownId
+            | _ => Self::NotConnected,
         }
     }
 }

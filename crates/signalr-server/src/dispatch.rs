@@ -155,7 +155,7 @@ fn filtered(
         let reply = filter::run(shared, call);
         return Bound::Stream(Box::pin(async move { reply.await?.into_items() }));
     }
-    Bound::Method(Filtered::new(shared, call))
+    Bound::Method(Filtered::method(shared, call))
 }
 
 /// The arguments, in a place that is used for each call again.

@@ -239,7 +239,7 @@ pub(crate) struct Filtered {
 }
 
 impl Filtered {
-    pub(crate) fn new(shared: Arc<Shared>, call: HubCall) -> Pin<Box<dyn Method>> {
+    pub(crate) fn method(shared: Arc<Shared>, call: HubCall) -> Pin<Box<dyn Method>> {
         Box::pin(Self {
             future: run(shared, call),
             outcome: None,

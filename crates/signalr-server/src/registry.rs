@@ -96,7 +96,7 @@ impl Registry {
         }
         let mut groups = write(&self.groups);
         for group in groups.memberships.remove(id).unwrap_or_default() {
-            drop_member(&mut groups.members, &*group, id);
+            drop_member(&mut groups.members, &group, id);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Response, header};
+use axum::http::{Response, StatusCode, header};
 use signalr::server::{
     BuildError, CallContext, Denial, Hub, HubError, HubMethods, HubRequest, HubServer, User, serve,
 };
@@ -35,7 +35,7 @@ async fn authorize(request: HubRequest) -> Result<Option<User>, Denial> {
 /// A whole response; a bare `StatusCode` would do, too.
 fn denied() -> Denial {
     let mut response = Response::new("who are you?");
-    *response.status_mut() = axum::http::StatusCode::UNAUTHORIZED;
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
     let challenge = header::HeaderValue::from_static(r#"Bearer realm="office""#);
     let headers = response.headers_mut();
     headers.insert(header::WWW_AUTHENTICATE, challenge);

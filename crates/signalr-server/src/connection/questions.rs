@@ -10,7 +10,7 @@ use signalr_proto::codec::Outcome;
 /// The questions of one connection. Dropping one tells whoever asked that no answer comes.
 #[derive(Default)]
 pub(crate) struct Questions {
-    asked: Option<Box<HashMap<ByteString, oneshot::Sender<Outcome>>>>,
+    asked: HashMap<ByteString, oneshot::Sender<Outcome>>,
     /// Those that wait until the client takes more.
     waiting: VecDeque<Question>,
 }
@@ -35,7 +35,7 @@ impl Questions {
     }
 
     pub(crate) fn add(&mut self, id: ByteString, answer: oneshot::Sender<Outcome>) {
-        self.asked.get_or_insert_default().insert(id, answer);
+        self.asked.insert(id, answer);
     }
 
     pub(crate) fn answer(&mut self, id: &ByteString, outcome: Outcome) {
@@ -51,10 +51,10 @@ impl Questions {
     }
 
     fn take(&mut self, id: &ByteString) -> Option<oneshot::Sender<Outcome>> {
-        let questions = self.asked.as_mut()?;
-        let answer = questions.remove(id);
-        if questions.is_empty() {
-            self.asked = None;
+        let answer = self.asked.remove(id);
+        if self.asked.is_empty() {
+            // An idle connection holds no room.
+            self.asked = HashMap::new();
         }
         answer
     }

@@ -414,7 +414,7 @@ impl Task {
             }
             ServerEvent::Closed { reason } => self.closed = Some(reason),
             // Room is looked for in each round.
-            _ => {}
+            ServerEvent::Writable | _ => {}
         }
     }
 
@@ -713,9 +713,7 @@ impl Task {
         for sender in uploads.values().flat_map(|senders| senders.iter()) {
             sender.end(Err(UploadError::ConnectionClosed));
         }
-        for handle in handles.values() {
-            handle.cancel();
-        }
+        handles.values().for_each(|handle| handle.cancel());
         let timeout = shared.options.connection.close_timeout;
         let hang_up = async {
             shared

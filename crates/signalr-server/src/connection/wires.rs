@@ -56,7 +56,7 @@ struct Asked {
 pub(crate) struct Wires {
     wires: Vec<Wire>,
     /// Sockets that were told to close and wait for their clients to do the same.
-    leaving: Vec<Box<Socket>>,
+    leaving: Vec<Socket>,
 }
 
 impl Wires {
@@ -129,7 +129,7 @@ impl Wires {
             ServerAction::Close { op, code } => {
                 if let Some(Kind::Socket(mut socket)) = self.take(op) {
                     socket.close(code);
-                    self.leaving.push(socket);
+                    self.leaving.push(*socket);
                 }
             }
             // Whatever else a later machine may want, these wires cannot give it.
@@ -196,7 +196,7 @@ impl Wires {
                     let wire = self.wires.swap_remove(index);
                     if let Kind::Socket(socket) = wire.kind {
                         if socket.is_leaving() {
-                            self.leaving.push(socket);
+                            self.leaving.push(*socket);
                         }
                     }
                     machine.handle_input(now, ServerInput::Ended { op, cause });
