@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use signalr_server::{Hub, HubMethods, HubServer, UploadStream};
 use signalr_testkit::hubs::test_hubs;
 use signalr_testkit::memory::MemoryClient;

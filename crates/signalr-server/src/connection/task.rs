@@ -545,6 +545,7 @@ impl Task {
         if self.frames_wait {
             self.hurry_frames();
         }
+        self.ask();
         let call = job.call;
         match step {
             Step::Done => {
