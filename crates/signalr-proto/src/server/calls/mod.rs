@@ -34,10 +34,10 @@ pub(crate) struct CallInfo {
 /// What becomes of a call that came in.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Begun {
-    Run(CallId, Invocation),
-    /// It waits for another one's permit: see [`Calls::next_held`].
-    Held,
-    Refused(Invocation, Refusal<'static>),
+    Run(CallId),
+    /// It has to wait for another one's permit: see [`Calls::hold`].
+    Wait,
+    Refused(Refusal<'static>),
 }
 
 /// The table of calls. Places are used again, so that plain calls cost no allocation once as many have run at one time.
@@ -122,21 +122,21 @@ impl Calls {
     }
 
     /// A call came in.
-    pub(crate) fn begin(&mut self, streaming: bool, invocation: Invocation) -> Begun {
+    pub(crate) fn begin(&mut self, streaming: bool, invocation: &Invocation) -> Begun {
         if !streaming && invocation.stream_ids.is_empty() {
             return self.begin_plain(invocation);
         }
         let id = invocation.invocation_id.as_ref().filter(|_| streaming);
         if let Some(id) = id.filter(|id| self.call_with_streams(id).is_some()) {
             let id = id.clone();
-            return Begun::Refused(invocation, Refusal::InUse { id });
+            return Begun::Refused(Refusal::InUse { id });
         }
         let streams = invocation.stream_ids.len().max(1);
         if streams > self.max_streams.saturating_sub(self.streams) {
-            return Begun::Refused(invocation, Refusal::TooManyCalls);
+            return Begun::Refused(Refusal::TooManyCalls);
         }
         self.streams = self.streams.saturating_add(streams);
-        let call = self.place(streaming, &invocation, Kind::Streams(streams));
+        let call = self.place(streaming, invocation, Kind::Streams(streams));
         let (capacity, max_bytes) = (self.capacity, self.max_waiting_item_bytes);
         let streaming = self.streaming.get_or_insert_with(|| {
             Box::new(Streaming {
@@ -149,30 +149,32 @@ impl Calls {
         if let Some(id) = &invocation.invocation_id {
             streaming.ids.entry(id.clone()).or_insert(call);
         }
-        Begun::Run(call, invocation)
+        Begun::Run(call)
     }
 
     fn call_with_streams(&self, id: &str) -> Option<CallId> {
         self.streaming.as_ref()?.ids.get(id).copied()
     }
 
-    fn begin_plain(&mut self, invocation: Invocation) -> Begun {
+    fn begin_plain(&mut self, invocation: &Invocation) -> Begun {
         if self.released >= self.max_streams.max(1) || self.is_holding() {
-            return Begun::Refused(invocation, Refusal::TooManyCalls);
+            Begun::Refused(Refusal::TooManyCalls)
+        } else if self.plain >= self.permits {
+            Begun::Wait
+        } else {
+            Begun::Run(self.run_plain(invocation))
         }
-        if self.plain >= self.permits {
-            self.held.reserve_exact(1);
-            self.held.push(invocation);
-            return Begun::Held;
-        }
-        let (call, invocation) = self.run_plain(invocation);
-        Begun::Run(call, invocation)
     }
 
-    fn run_plain(&mut self, invocation: Invocation) -> (CallId, Invocation) {
+    fn run_plain(&mut self, invocation: &Invocation) -> CallId {
         self.plain = self.plain.saturating_add(1);
-        let call = self.place(false, &invocation, Kind::Plain);
-        (call, invocation)
+        self.place(false, invocation, Kind::Plain)
+    }
+
+    /// Keeps a call that has to wait. There is one at most, as nothing behind it is to be read.
+    pub(crate) fn hold(&mut self, invocation: Invocation) {
+        self.held.reserve_exact(1);
+        self.held.push(invocation);
     }
 
     fn place(&mut self, streaming: bool, invocation: &Invocation, kind: Kind) -> CallId {
@@ -213,7 +215,7 @@ impl Calls {
             return None;
         }
         let invocation = self.held.pop()?;
-        Some(self.run_plain(invocation))
+        Some((self.run_plain(&invocation), invocation))
     }
 
     /// Whether a call waits for its turn, and everything that was sent behind it too.

@@ -250,14 +250,15 @@ impl Both {
         } else {
             self.model.streams() + streams.len().max(1) > MAX_STREAMS
         };
-        match self.calls.begin(streaming, invocation) {
-            Begun::Refused(_, Refusal::InUse { .. }) => assert!(in_use),
-            Begun::Refused(_, _) => assert!(too_many && !in_use),
-            Begun::Held => {
+        match self.calls.begin(streaming, &invocation) {
+            Begun::Refused(Refusal::InUse { .. }) => assert!(in_use),
+            Begun::Refused(_) => assert!(too_many && !in_use),
+            Begun::Wait => {
+                self.calls.hold(invocation);
                 assert!(plain && !too_many && !self.model.permits_left());
                 self.model.held = Some(id.to_owned());
             }
-            Begun::Run(call, _) => {
+            Begun::Run(call) => {
                 assert!(!in_use && !too_many && (!plain || self.model.permits_left()));
                 self.model.begin(call, id, plain, &streams);
             }

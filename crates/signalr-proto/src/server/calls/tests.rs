@@ -25,14 +25,18 @@ fn calls() -> Calls {
 
 #[track_caller]
 fn run(calls: &mut Calls, streaming: bool, id: &str, streams: &[&str]) -> CallId {
-    match calls.begin(streaming, invocation(id, streams)) {
-        Begun::Run(call, _) => call,
-        other @ (Begun::Held | Begun::Refused(..)) => panic!("{other:?}"),
+    match calls.begin(streaming, &invocation(id, streams)) {
+        Begun::Run(call) => call,
+        other @ (Begun::Wait | Begun::Refused(_)) => panic!("{other:?}"),
     }
 }
 
 fn plain(calls: &mut Calls, id: &str) -> Begun {
-    calls.begin(false, invocation(id, &[]))
+    let begun = calls.begin(false, &invocation(id, &[]));
+    if begun == Begun::Wait {
+        calls.hold(invocation(id, &[]));
+    }
+    begun
 }
 
 fn given(call: CallId, upload: usize, text: &'static str) -> UploadEvent {
@@ -52,7 +56,7 @@ fn over(call: CallId, upload: usize, error: Option<&str>) -> UploadEvent {
 fn a_plain_call_without_a_permit_is_held_until_another_ends() {
     let mut calls = calls();
     let first = run(&mut calls, false, "1", &[]);
-    assert_eq!(plain(&mut calls, "2"), Begun::Held);
+    assert_eq!(plain(&mut calls, "2"), Begun::Wait);
     assert!(calls.is_holding() && calls.blocks_reading(true));
     assert_eq!(calls.next_held(), None);
     let info = calls.end(first).unwrap();
@@ -70,18 +74,18 @@ fn as_many_plain_calls_run_as_there_are_permits() {
     for id in ["1", "2", "3"] {
         run(&mut calls, false, id, &[]);
     }
-    assert_eq!(plain(&mut calls, "4"), Begun::Held);
+    assert_eq!(plain(&mut calls, "4"), Begun::Wait);
 }
 
 #[test]
 fn a_call_that_waits_for_its_client_gives_its_permit_back_once() {
     let mut calls = calls();
     let first = run(&mut calls, false, "1", &[]);
-    assert_eq!(plain(&mut calls, "2"), Begun::Held);
+    assert_eq!(plain(&mut calls, "2"), Begun::Wait);
     calls.release(first);
     let (second, _) = calls.next_held().unwrap();
     calls.release(first);
-    assert_eq!(plain(&mut calls, "3"), Begun::Held);
+    assert_eq!(plain(&mut calls, "3"), Begun::Wait);
     assert!(calls.end(first).is_some());
     assert_eq!(calls.next_held(), None, "its permit went back before");
     calls.end(second);
@@ -97,7 +101,7 @@ fn calls_that_wait_for_their_client_do_not_pile_up() {
     calls.release(second);
     assert_eq!(
         plain(&mut calls, "3"),
-        Begun::Refused(invocation("3", &[]), Refusal::TooManyCalls)
+        Begun::Refused(Refusal::TooManyCalls)
     );
     calls.end(first);
     run(&mut calls, false, "4", &[]);
@@ -109,7 +113,7 @@ fn calls_with_streams_take_no_permit() {
     run(&mut calls, true, "1", &[]);
     run(&mut calls, false, "2", &["a"]);
     run(&mut calls, false, "3", &[]);
-    assert_eq!(plain(&mut calls, "4"), Begun::Held);
+    assert_eq!(plain(&mut calls, "4"), Begun::Wait);
     run(&mut calls, true, "5", &["b"]);
 }
 
@@ -119,8 +123,7 @@ fn streams_beyond_the_limit_are_refused_and_nothing_else_is() {
     let first = run(&mut calls, true, "1", &[]);
     run(&mut calls, true, "2", &["a", "b", "c"]);
     let refused = |calls: &mut Calls, streams: &[&str]| {
-        calls.begin(true, invocation("3", streams))
-            == Begun::Refused(invocation("3", streams), Refusal::TooManyCalls)
+        calls.begin(true, &invocation("3", streams)) == Begun::Refused(Refusal::TooManyCalls)
     };
     assert!(refused(&mut calls, &[]));
     let plain = run(&mut calls, false, "4", &[]);
@@ -136,8 +139,8 @@ fn a_server_without_streams_still_runs_plain_calls() {
     let mut calls = Calls::new(1, 0, 2, 1000);
     run(&mut calls, false, "1", &[]);
     assert_eq!(
-        calls.begin(true, invocation("2", &[])),
-        Begun::Refused(invocation("2", &[]), Refusal::TooManyCalls)
+        calls.begin(true, &invocation("2", &[])),
+        Begun::Refused(Refusal::TooManyCalls)
     );
 }
 
@@ -147,8 +150,8 @@ fn a_stream_under_an_id_in_use_is_refused_and_the_first_can_be_cancelled() {
     let first = run(&mut calls, true, "1", &[]);
     let in_use = Refusal::InUse { id: "1".into() };
     assert_eq!(
-        calls.begin(true, invocation("1", &[])),
-        Begun::Refused(invocation("1", &[]), in_use)
+        calls.begin(true, &invocation("1", &[])),
+        Begun::Refused(in_use)
     );
     assert_eq!(calls.cancel("1"), Some(first));
     calls.end(first);
@@ -193,7 +196,7 @@ fn a_stale_id_names_no_other_call() {
     assert_eq!(calls.info(first), None);
     assert_eq!(calls.end(first), None);
     calls.release(first);
-    assert_eq!(plain(&mut calls, "3"), Begun::Held);
+    assert_eq!(plain(&mut calls, "3"), Begun::Wait);
 }
 
 #[test]
@@ -205,13 +208,11 @@ fn plain_calls_allocate_nothing_once_places_are_there() {
     // A shared string is counted from its first clone on.
     let shared = invocation.clone();
     let heap = allocation_counter::measure(|| {
-        let mut invocation = invocation;
         for _ in 0..100 {
-            let Begun::Run(call, back) = calls.begin(false, invocation) else {
+            let Begun::Run(call) = calls.begin(false, &invocation) else {
                 panic!("refused");
             };
             calls.end(call);
-            invocation = back;
         }
     });
     drop(shared);

@@ -4,7 +4,7 @@ use super::ServerConnection;
 use super::reading::Step;
 use crate::codec::{CompletionOutcome, Encode, Invocation};
 use crate::error::{EncodeError, SendError};
-use crate::server::calls::{Begun, CallId, CallInfo, Routed, UploadEvent};
+use crate::server::calls::{Begun, CallId, Routed, UploadEvent};
 use crate::server::{CallOutcome, Refusal, ServerEvent};
 use crate::time::Instant;
 
@@ -71,7 +71,7 @@ impl ServerConnection {
     pub fn refuse(&mut self, now: Instant, call: CallId, refusal: Refusal<'_>) {
         self.advance(now);
         if let Some(info) = self.calls.end(call) {
-            self.tell_refusal(&info, &refusal);
+            self.tell_refusal(info.invocation_id.as_deref(), &info.target, &refusal);
         }
     }
 
@@ -108,11 +108,11 @@ impl ServerConnection {
         Ok(())
     }
 
-    fn tell_refusal(&mut self, info: &CallInfo, refusal: &Refusal<'_>) {
-        let Some(id) = info.invocation_id.as_deref().filter(|_| self.is_open()) else {
+    fn tell_refusal(&mut self, id: Option<&str>, target: &str, refusal: &Refusal<'_>) {
+        let Some(id) = id.filter(|_| self.is_open()) else {
             return;
         };
-        let text = refusal.text(&info.target, self.config.enable_detailed_errors);
+        let text = refusal.text(target, self.config.enable_detailed_errors);
         let protocol = self.protocol;
         let outcome = CompletionOutcome::<()>::Error(&text);
         // A completion without a value can be encoded.
@@ -125,23 +125,22 @@ impl ServerConnection {
 /// Calls as they come in.
 impl ServerConnection {
     pub(super) fn begin(&mut self, streaming: bool, invocation: Invocation) -> Step {
-        match self.calls.begin(streaming, invocation) {
-            Begun::Run(call, invocation) => Step::Tell(ServerEvent::Call {
-                call,
-                streaming,
-                invocation,
-            }),
-            Begun::Held => Step::Done,
-            Begun::Refused(invocation, refusal) => {
-                let info = CallInfo {
-                    invocation_id: invocation.invocation_id,
-                    target: invocation.target,
+        match self.calls.begin(streaming, &invocation) {
+            Begun::Run(call) => {
+                return Step::Tell(ServerEvent::Call {
+                    call,
                     streaming,
-                };
-                self.tell_refusal(&info, &refusal);
-                Step::Done
+                    invocation,
+                });
             }
+            Begun::Wait => self.calls.hold(invocation),
+            Begun::Refused(refusal) => self.tell_refusal(
+                invocation.invocation_id.as_deref(),
+                &invocation.target,
+                &refusal,
+            ),
         }
+        Step::Done
     }
 
     /// What a method did for calls and items that wait: handed out before anything else is read.

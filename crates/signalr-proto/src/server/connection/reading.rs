@@ -204,12 +204,16 @@ impl ServerConnection {
 
     /// Decodes a frame, with the position of what is wrong in the whole stream.
     pub(super) fn decode(&self, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
-        let limits = &self.config.limits;
-        let start = self.state.frames().map_or(0, FrameDecoder::frame_start);
-        self.protocol
-            .decode(Role::Server, frame)
-            .and_then(|message| message.map(|message| within(limits, message)).transpose())
-            .map_err(|error| error.moved_by(start))
+        let decoded = self.protocol.decode(Role::Server, frame);
+        let fault = match &decoded {
+            Ok(Some(message)) => check(&self.config.limits, message).err(),
+            Ok(None) => None,
+            Err(error) => Some(*error),
+        };
+        fault.map_or(decoded, |error| {
+            let start = self.state.frames().map_or(0, FrameDecoder::frame_start);
+            Err(error.moved_by(start))
+        })
     }
 
     fn read_message(&mut self, message: HubMessage) -> Step {
@@ -398,9 +402,9 @@ fn pull(
     Ok(None)
 }
 
-/// The message, unless a part of it is larger than it may be.
-fn within(limits: &Limits, message: HubMessage) -> Result<HubMessage, DecodeError> {
-    let (headers, id) = match &message {
+/// Whether no part of the message is larger than it may be.
+fn check(limits: &Limits, message: &HubMessage) -> Result<(), DecodeError> {
+    let (headers, id) = match message {
         HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation) => {
             check_invocation(limits, invocation)?;
             (&invocation.headers, invocation.invocation_id.as_deref())
@@ -422,11 +426,10 @@ fn within(limits: &Limits, message: HubMessage) -> Result<HubMessage, DecodeErro
         HubMessage::Ping
         | HubMessage::Close { .. }
         | HubMessage::Ack { .. }
-        | HubMessage::Sequence { .. } => return Ok(message),
+        | HubMessage::Sequence { .. } => return Ok(()),
     };
     check_length("invocationId", id.unwrap_or_default(), limits.max_id_length)?;
-    check_headers(headers, limits.max_headers)?;
-    Ok(message)
+    check_headers(headers, limits.max_headers)
 }
 
 fn check_invocation(limits: &Limits, invocation: &Invocation) -> Result<(), DecodeError> {
