@@ -107,7 +107,7 @@ impl ServerConnection {
             return;
         }
         if let Some(bytes) = self.posts.take(op, bytes, last) {
-            self.received(bytes);
+            self.keep(bytes);
         }
         self.settle_posts();
     }
@@ -140,8 +140,9 @@ impl ServerConnection {
     }
 
     fn next_post(&mut self) {
+        // They were counted when they came, so that nothing can go wrong here.
         for bytes in self.posts.shift() {
-            self.received(bytes);
+            self.keep(bytes);
         }
     }
 

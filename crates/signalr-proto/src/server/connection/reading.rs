@@ -44,9 +44,15 @@ impl ServerConnection {
 
     /// Bytes came from the client, and their turn.
     pub(super) fn received(&mut self, bytes: Bytes) {
+        if self.has_room() {
+            self.keep(bytes);
+        }
+    }
+
+    /// Keeps bytes until they are read.
+    pub(super) fn keep(&mut self, bytes: Bytes) {
         // A client that is still sending gets to the Close sooner when it is read on.
-        let wanted = self.state.is_live() && !bytes.is_empty();
-        if wanted && self.has_room() {
+        if self.state.is_live() && !bytes.is_empty() {
             self.incoming.push(bytes);
             self.choked |= self.incoming.cost() > self.config.application_max_buffer_size;
         }

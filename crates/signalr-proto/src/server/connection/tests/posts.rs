@@ -205,3 +205,31 @@ fn a_body_that_was_complete_has_no_more_pieces() {
     test.body(post, &[b' '; 1000], true);
     assert_eq!(test.machine.incoming.bytes(), 11);
 }
+
+#[test]
+fn early_pieces_of_a_post_that_has_its_turn_are_not_counted_again() {
+    let mut small = config();
+    small.limits.max_incoming_bytes = 150;
+    small.application_max_buffer_size = 100;
+    let mut test = Test::new(small, ConnectionOptions::default());
+    test.socket = test.arrive(Port::Events);
+    let (first, second) = (test.arrive(Port::Post), test.arrive(Port::Post));
+    test.body(second, &json(&[CALL]), false);
+    test.body(second, &json(&[CALL]), false);
+    test.body(first, HANDSHAKE, true);
+    test.machine.accept(test.now);
+    test.poll();
+    assert_eq!(test.reason(), None);
+    assert_eq!(test.targets(), ["Add", "Add"]);
+    // More than was asked for is too much all the same.
+    let (third, fourth) = (test.arrive(Port::Post), test.arrive(Port::Post));
+    test.body(second, b"", true);
+    for _ in 0..4 {
+        test.body(fourth, &json(&[CALL]), false);
+    }
+    assert!(matches!(
+        test.reason(),
+        Some(DisconnectReason::IncomingLimit { .. })
+    ));
+    assert!(test.actions().contains(&respond(third, 404)));
+}
