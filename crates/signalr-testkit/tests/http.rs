@@ -31,8 +31,8 @@ fn has(answer: &str, status: u16, header: &str, body: &str) {
 }
 
 #[tokio::test]
-async fn negotiate_offers_web_sockets() {
-    let offer = r#""availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#;
+async fn negotiate_offers_the_transports_of_the_hub() {
+    let offer = r#""availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}]}"#;
     let json = "content-type: application/json";
     has(
         &answer("POST /hub/negotiate?negotiateVersion=1 HTTP/1.1").await,
@@ -50,7 +50,7 @@ async fn negotiate_offers_web_sockets() {
         &answer("POST /sse/negotiate?negotiateVersion=1 HTTP/1.1").await,
         200,
         json,
-        r#""availableTransports":[]}"#,
+        r#""availableTransports":[{"transport":"ServerSentEvents","transferFormats":["Text"]}]}"#,
     );
     has(
         &answer("GET /hub/negotiate HTTP/1.1").await,

@@ -189,3 +189,39 @@ async fn messagepack_may_come_in_text_frames_and_is_answered_in_binary_ones() {
         (FIN | BINARY, b"\x07\x95\x03\x80\xa11\x03\x03".to_vec())
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn messages_behind_one_of_unknown_type_are_answered() {
+    let (_, world) = test_hubs().unwrap();
+    let mut client = MemoryClient::connect(&world.server("/hub").unwrap(), "").await;
+    client
+        .send_records(&[
+            r#"{"type":0}"#,
+            r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}"#,
+        ])
+        .await;
+    assert_eq!(
+        client.message().await.unwrap(),
+        r#"{"type":3,"invocationId":"1","result":3}"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_when_its_token_does() {
+    let (_, world) = test_hubs().unwrap();
+    let mut client =
+        MemoryClient::connect(&world.server("/expiring").unwrap(), "access_token=short1").await;
+    client
+        .send_records(&[r#"{"type":1,"invocationId":"1","target":"UserName","arguments":[]}"#])
+        .await;
+    assert_eq!(
+        client.message().await.unwrap(),
+        r#"{"type":3,"invocationId":"1","result":"short1"}"#
+    );
+    assert_eq!(
+        client.message().await.unwrap(),
+        r#"{"type":7,"allowReconnect":true}"#
+    );
+    assert_eq!(client.message().await, None);
+    assert_eq!(client.close_code(), Some(1000));
+}
