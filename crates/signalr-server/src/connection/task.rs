@@ -35,9 +35,6 @@ const ROUNDS_PER_TURN: usize = 32;
 /// Items taken from one stream before others get their turn.
 const ITEMS_IN_A_ROW: usize = 16;
 
-/// A request with a newer token, whose it is, and whether the application takes it.
-type Judged = (OpId, Option<User>, bool);
-
 /// A connection's place in the hub's tables, given up however its task ends.
 struct Presence {
     shared: Arc<Shared>,
@@ -81,6 +78,14 @@ struct Alarm {
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
+/// A newer token that the application has to judge.
+struct Applicant {
+    op: OpId,
+    identity: Identity,
+    user: Option<User>,
+    decision: BoxFuture<'static, Result<bool, HubError>>,
+}
+
 pub(crate) struct Task {
     presence: Presence,
     shared: Arc<Shared>,
@@ -104,10 +109,7 @@ pub(crate) struct Task {
     welcomed: bool,
     /// Who came with which request, until the machine has looked at it.
     newcomers: Vec<(OpId, Option<User>)>,
-    /// Newer tokens that the application judges.
-    refreshes: FuturesUnordered<BoxFuture<'static, Judged>>,
-    /// Who the client is from now on, once the machine agrees.
-    accepted: Option<User>,
+    applicants: Vec<Applicant>,
     /// Messages of others may wait in the mailbox.
     frames_wait: bool,
     closed: Option<DisconnectReason>,
@@ -141,8 +143,7 @@ impl Task {
             greeting: None,
             welcomed: false,
             newcomers: Vec::new(),
-            refreshes: FuturesUnordered::new(),
-            accepted: None,
+            applicants: Vec::new(),
             frames_wait: false,
             closed: None,
         }
@@ -229,8 +230,8 @@ impl Task {
                 }
                 ServerOutput::Event(event) => self.tell(cx, event),
                 ServerOutput::Wait(deadline) => {
-                    self.deadline = deadline;
                     self.newcomers.clear();
+                    self.deadline = deadline;
                     return busy;
                 }
             }
@@ -358,10 +359,22 @@ impl Task {
                 busy = true;
             }
         }
-        if !self.refreshes.is_empty() {
-            while let Poll::Ready(Some(judged)) = self.refreshes.poll_next_unpin(cx) {
-                self.judged(judged);
-                busy = true;
+        busy | self.poll_applicants(cx)
+    }
+
+    fn poll_applicants(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        let mut index = 0;
+        while let Some(applicant) = self.applicants.get_mut(index) {
+            match applicant.decision.as_mut().poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(accepted) => {
+                    let Applicant {
+                        op, identity, user, ..
+                    } = self.applicants.swap_remove(index);
+                    self.judge(op, &identity, user, accepted.unwrap_or(false));
+                    busy = true;
+                }
             }
         }
         busy
@@ -400,11 +413,7 @@ impl Task {
                 // A client that is turned away at once hears it with the answer to its handshake, before it asks for more.
                 self.poll_application(cx);
             }
-            ServerEvent::Reauthenticate { op, .. } => self.reauthenticate(op),
-            ServerEvent::Reauthenticated { .. } => {
-                let user = self.accepted.take();
-                self.connection.set_user(user);
-            }
+            ServerEvent::Reauthenticate { op, identity } => self.reauthenticate(op, identity),
             ServerEvent::Detached { cause } => {
                 let connection = &*self.connection.id;
                 tracing::debug!(connection, ?cause, "WebSocket lost");
@@ -445,24 +454,34 @@ impl Task {
         }
     }
 
-    fn reauthenticate(&mut self, op: OpId) {
-        let newcomer = self.newcomers.iter().position(|(known, _)| *known == op);
-        let user = newcomer.and_then(|place| self.newcomers.swap_remove(place).1);
-        let Some(decide) = &self.shared.on_authentication_refresh else {
-            return self.judged((op, user, true));
-        };
-        let decision = decide(self.presence.context(Call::welcoming()), user.clone());
-        let decision = contained_future(async { Ok(decision.await) });
-        self.refreshes.push(Box::pin(async move {
-            (op, user, decision.await.unwrap_or(false))
-        }));
+    fn reauthenticate(&mut self, op: OpId, identity: Identity) {
+        let newcomer = self.newcomers.iter().find(|(known, _)| *known == op);
+        let user = newcomer.and_then(|(_, user)| user.clone());
+        if self.shared.on_authentication_refresh.is_none() {
+            return self.judge(op, &identity, user, true);
+        }
+        let (shared, newcomer) = (Arc::clone(&self.shared), user.clone());
+        let context = self.presence.context(Call::welcoming());
+        let decision = contained_future(async move {
+            match &shared.on_authentication_refresh {
+                Some(decide) => Ok(decide(context, newcomer).await),
+                None => Ok(true),
+            }
+        });
+        self.applicants.push(Applicant {
+            op,
+            identity,
+            user,
+            decision: Box::pin(decision),
+        });
     }
 
-    fn judged(&mut self, (op, user, accepted): Judged) {
-        if accepted {
-            self.accepted = user;
-        }
+    fn judge(&mut self, op: OpId, identity: &Identity, user: Option<User>, accepted: bool) {
         self.machine.reauthenticate(self.now, op, accepted);
+        // A yet newer one may have been accepted meanwhile.
+        if accepted && self.machine.identity() == Some(identity) {
+            self.connection.set_user(user);
+        }
     }
 
     fn unknown_answer(&mut self, id: &ByteString) {
