@@ -12,8 +12,8 @@ use futures_util::future::{BoxFuture, join, poll_fn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use signalr_proto::codec::Invocation;
 use signalr_proto::server::{
-    CallId, CallOutcome, DisconnectReason, Port, ServerConnection, ServerEvent, ServerInput,
-    ServerOutput,
+    CallId, CallOutcome, DisconnectReason, Identity, Port, ServerConnection, ServerEvent,
+    ServerInput, ServerOutput,
 };
 use signalr_proto::{Instant, OpId, Protocol, SendError};
 

@@ -4,8 +4,12 @@
 mod authorization;
 mod cancellation;
 mod filters;
+
 mod groups;
 mod questions;
+mod refreshing;
 mod slow_clients;
 #[path = "../support/mod.rs"]
 mod support;
+mod transports;
+mod uploads;

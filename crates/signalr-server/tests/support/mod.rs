@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod raw;
+pub(crate) mod requests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
