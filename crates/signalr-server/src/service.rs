@@ -160,9 +160,6 @@ impl<B: Body> Body for Foreign<B> {
 }
 
 async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
-    if shared.shutting_down.load(Ordering::SeqCst) {
-        return status(StatusCode::SERVICE_UNAVAILABLE);
-    }
     let user = match &shared.authorize {
         None => None,
         Some(authorize) => match authorize(asked.request.clone()).await {
@@ -204,11 +201,20 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
         identity: identity.as_ref(),
     };
     let mut routes = lock(&shared.routes);
+    // Those who are here still have to fetch their Close messages.
+    let shutting_down = shared.shutting_down.load(Ordering::SeqCst);
+    if shutting_down && head.resource == Resource::Negotiate {
+        return Routed::Respond(unavailable());
+    }
     let now = shared.clock.now();
     match routes.endpoint.handle(now, fresh_ids, &head) {
         Verdict::Respond(response) => {
             sweep(shared, &mut routes);
             Routed::Respond(response)
+        }
+        Verdict::Open { key, .. } if shutting_down => {
+            routes.endpoint.closed(key);
+            Routed::Respond(unavailable())
         }
         Verdict::Open {
             key,
@@ -271,14 +277,18 @@ fn exchange(
         if let Err(exchange) = arrived {
             return exchange.arrival.gone().map(HubBody::whole);
         }
-        answered
-            .await
-            .unwrap_or_else(|oneshot::Canceled| status(StatusCode::INTERNAL_SERVER_ERROR))
+        answered.await.unwrap_or_else(|oneshot::Canceled| {
+            status(StatusCode::INTERNAL_SERVER_ERROR).map(HubBody::whole)
+        })
     }
 }
 
-fn status(status: StatusCode) -> Response<HubBody> {
-    let mut response = Response::new(HubBody::whole(Bytes::new()));
+fn unavailable() -> Response<Bytes> {
+    status(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn status(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
 }
