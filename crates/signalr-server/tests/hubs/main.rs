@@ -6,10 +6,13 @@ mod cancellation;
 mod filters;
 
 mod groups;
+mod lifetimes;
 mod questions;
 mod refreshing;
+mod shutdown;
 mod slow_clients;
 #[path = "../support/mod.rs"]
 mod support;
+mod test_client;
 mod transports;
 mod uploads;
