@@ -315,12 +315,13 @@ impl Client {
     /// # Errors
     /// See [`InvokeError`].
     pub fn invoke<'a, T: DeserializeOwned>(
-        &'a self,
+        &self,
         target: &'a str,
         arguments: impl HubArguments + Send + 'a,
     ) -> Invocation<'a, T> {
+        let client = self.clone();
         Invocation {
-            ask: Box::new(move |timeout| Box::pin(ask(self, target, arguments, timeout))),
+            ask: Box::new(move |timeout| Box::pin(ask(client, target, arguments, timeout))),
             timeout: Duration::from_secs(30),
             result: PhantomData,
         }
@@ -372,7 +373,7 @@ impl<T> fmt::Debug for Invocation<'_, T> {
 }
 
 async fn ask<A: HubArguments>(
-    client: &Client,
+    client: Client,
     target: &str,
     arguments: A,
     timeout: Duration,
