@@ -346,6 +346,16 @@ pub enum DisconnectReason {
     /// The client's counting of messages cannot be true (`SB-58`).
     #[error("protocol error: {0}")]
     Sequence(SequenceError),
+    /// The client went on sending and acknowledged nothing, so that it could not be answered.
+    #[error(
+        "the client acknowledged no message while {waiting} bytes of its own waited, which exceeds the limit of {limit}"
+    )]
+    Unacknowledged {
+        /// What its messages cost that wait.
+        waiting: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The client answered a question that was put to another one (`SB-42`).
     #[error("the client answered a question that was put to another connection")]
     ForeignAnswer,
@@ -375,6 +385,7 @@ impl DisconnectReason {
             | Self::DisconnectTimeout { .. }
             | Self::Protocol(_)
             | Self::Sequence(_)
+            | Self::Unacknowledged { .. }
             | Self::ForeignAnswer
             | Self::IncomingLimit { .. } => true,
         }

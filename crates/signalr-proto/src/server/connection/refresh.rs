@@ -58,7 +58,7 @@ impl ServerConnection {
     }
 
     fn adopt(&mut self, identity: Option<Identity>) {
-        if let Some(identity) = identity {
+        if let Some(identity) = identity.filter(|theirs| self.identity() != Some(theirs)) {
             self.options.identity = Some(identity.clone());
             self.watch_expiry();
             self.event(ServerEvent::Reauthenticated { identity });

@@ -129,9 +129,6 @@ impl ServerConnection {
     /// Reads one message in search of an Ack, without which neither answers nor other messages can be written, so that what
     /// stands before it is not waited for in vain.
     pub(super) fn read_ahead(&mut self) -> Step {
-        if self.ahead.bytes > self.config.limits.max_incoming_bytes {
-            return Step::Nothing;
-        }
         match self.next_frame() {
             Ok(Some(frame)) => self.note_ahead(&frame),
             Ok(None) => return Step::Nothing,
@@ -145,11 +142,20 @@ impl ServerConnection {
             Ok(Some(HubMessage::Ack { sequence_id })) => self.acknowledged(sequence_id),
             Ok(Some(HubMessage::Sequence { sequence_id })) => self.sequence(sequence_id),
             Ok(Some(message)) if self.is_repetition(&message) => {}
-            Ok(Some(message)) => self.ahead.push(message, frame.len()),
+            Ok(Some(message)) => self.put_ahead(message, frame.len()),
             Ok(None) => {}
             Err(error) => self.fail(DisconnectReason::Protocol(error)),
         }
         self.count_message();
+    }
+
+    fn put_ahead(&mut self, message: HubMessage, size: usize) {
+        let (waiting, limit) = (self.ahead.bytes, self.config.limits.max_incoming_bytes);
+        if waiting > limit {
+            // Whoever waits for room would wait for ever.
+            return self.fail(DisconnectReason::Unacknowledged { waiting, limit });
+        }
+        self.ahead.push(message, size);
     }
 
     pub(super) fn acknowledged(&mut self, sequence_id: u64) {

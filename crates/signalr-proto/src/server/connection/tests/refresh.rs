@@ -267,6 +267,24 @@ fn a_poll_with_a_newer_token_waits_for_the_applications_judgement() {
 }
 
 #[test]
+fn polls_that_wait_with_the_same_token_swap_it_once() {
+    let mut test = polling();
+    let newer = token(2, 2000);
+    let older_poll = test.arrive_as(Port::Poll, newer.clone());
+    let newer_poll = test.arrive_as(Port::Poll, newer.clone());
+    test.judge(older_poll, true);
+    test.judge(newer_poll, true);
+    let swaps = test
+        .events
+        .iter()
+        .filter(|event| **event == swapped(newer.clone()));
+    assert_eq!(swaps.count(), 1);
+    assert_eq!(test.actions(), [format!("Respond {older_poll} 204")]);
+    test.say("a");
+    assert_eq!(test.actions(), [format!("Deliver {newer_poll} 200")]);
+}
+
+#[test]
 fn a_poll_whose_token_is_rejected_ends_the_connection() {
     let mut test = polling();
     let poll = test.arrive_as(Port::Poll, token(2, 2000));
