@@ -1,0 +1,165 @@
+//! What the application does about a connection beside its calls: welcomes, and newer tokens.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytestring::ByteString;
+use signalr_proto::server::{DisconnectReason, Identity, ServerEvent};
+use signalr_proto::{OpId, Protocol};
+
+use super::{Applicant, Task};
+use crate::call::Call;
+use crate::connection::running::contained_future;
+use crate::error::{HubError, UploadError};
+use crate::user::User;
+
+/// What the application does.
+impl Task {
+    pub(super) fn poll_application(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        if let Some(greeting) = &mut self.greeting {
+            if let Poll::Ready(outcome) = greeting.as_mut().poll(cx) {
+                self.greeting = None;
+                self.greeted(outcome);
+                busy = true;
+            }
+        }
+        busy | self.poll_applicants(cx)
+    }
+
+    pub(super) fn poll_applicants(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        let mut index = 0;
+        while let Some(applicant) = self.applicants.get_mut(index) {
+            match applicant.decision.as_mut().poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(accepted) => {
+                    let Applicant {
+                        op, identity, user, ..
+                    } = self.applicants.swap_remove(index);
+                    self.judge(op, &identity, user, accepted.unwrap_or(false));
+                    busy = true;
+                }
+            }
+        }
+        busy
+    }
+
+    pub(super) fn tell(&mut self, cx: &mut Context<'_>, event: ServerEvent) {
+        match event {
+            ServerEvent::Call {
+                call,
+                streaming,
+                invocation,
+            } => self.call(cx, call, streaming, &invocation),
+            ServerEvent::Item { call, upload, item } => self.item(call, upload, item),
+            ServerEvent::UploadEnded {
+                call,
+                upload,
+                error,
+            } => {
+                let end = error.map_or(Ok(()), |error| Err(UploadError::FailedByClient { error }));
+                if let Some(sender) = self.upload(call, upload) {
+                    sender.end(end);
+                }
+            }
+            ServerEvent::Cancel { call } => {
+                if let Some(handle) = self.handles.get(&call) {
+                    handle.cancel();
+                }
+            }
+            ServerEvent::Answer { id, outcome } => {
+                self.shared.questions.end(&id);
+                self.questions.answer(&id, outcome);
+            }
+            ServerEvent::UnknownAnswer { id } => self.unknown_answer(&id),
+            ServerEvent::Handshaken { protocol } => {
+                self.greet(protocol);
+                // A client that is turned away at once hears it with the answer to its handshake, before it asks for more.
+                self.poll_application(cx);
+            }
+            ServerEvent::Reauthenticate { op, identity } => self.reauthenticate(op, identity),
+            ServerEvent::Detached { cause } => {
+                let connection = &*self.connection.id;
+                tracing::debug!(connection, ?cause, "WebSocket lost");
+            }
+            ServerEvent::Resumed => {
+                tracing::debug!(connection = &*self.connection.id, "connection resumed");
+            }
+            ServerEvent::Closed { reason } => self.closed = Some(reason),
+            // Room is looked for in each round.
+            ServerEvent::Writable | _ => {}
+        }
+    }
+
+    pub(super) fn greet(&mut self, protocol: Protocol) {
+        // Set once: there is one handshake.
+        let _ = self.connection.protocol.set(protocol);
+        self.shared.registry.add(&self.connection);
+        if self.shared.shutting_down.load(Ordering::Relaxed) {
+            return self.machine.close(self.now, true);
+        }
+        let context = self.presence.context(Call::welcoming());
+        let welcome = Arc::clone(&self.shared).on_connected(context);
+        self.greeting = Some(Box::pin(contained_future(welcome)));
+    }
+
+    pub(super) fn greeted(&mut self, outcome: Result<(), HubError>) {
+        match outcome {
+            Ok(()) => {
+                self.welcomed = true;
+                self.machine.accept(self.now);
+            }
+            Err(error) => {
+                let connection = &*self.connection.id;
+                tracing::debug!(connection, ?error, "the hub turned a client away");
+                self.hurry_frames();
+                self.machine.reject(self.now, error.failure());
+            }
+        }
+    }
+
+    pub(super) fn reauthenticate(&mut self, op: OpId, identity: Identity) {
+        let newcomer = self.newcomers.iter().find(|(known, _)| *known == op);
+        let user = newcomer.and_then(|(_, user)| user.clone());
+        if self.shared.on_authentication_refresh.is_none() {
+            return self.judge(op, &identity, user, true);
+        }
+        let (shared, newcomer) = (Arc::clone(&self.shared), user.clone());
+        let context = self.presence.context(Call::welcoming());
+        let decision = contained_future(async move {
+            match &shared.on_authentication_refresh {
+                Some(decide) => Ok(decide(context, newcomer).await),
+                None => Ok(true),
+            }
+        });
+        self.applicants.push(Applicant {
+            op,
+            identity,
+            user,
+            decision: Box::pin(decision),
+        });
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        op: OpId,
+        identity: &Identity,
+        user: Option<User>,
+        accepted: bool,
+    ) {
+        self.machine.reauthenticate(self.now, op, accepted);
+        // A yet newer one may have been accepted meanwhile.
+        if accepted && self.machine.identity() == Some(identity) {
+            self.connection.set_user(user);
+        }
+    }
+
+    pub(super) fn unknown_answer(&mut self, id: &ByteString) {
+        if self.shared.questions.is_of_another(id, &self.connection.id) {
+            self.machine
+                .close_for(self.now, DisconnectReason::ForeignAnswer);
+        }
+    }
+}

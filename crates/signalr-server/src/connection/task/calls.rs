@@ -1,0 +1,236 @@
+//! Calls: from an event of the machine to a method that runs, and back to its answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use signalr_proto::codec::Invocation;
+use signalr_proto::server::{CallId, CallOutcome};
+use signalr_proto::{Payload, SendError};
+
+use super::Task;
+use crate::call::Call;
+use crate::connection::running::{Job, Method, Pending, Step, Work};
+use crate::dispatch::{self, Bound};
+use crate::error::HubError;
+use crate::upload::UploadSender;
+
+/// Items taken from one stream before others get their turn.
+const ITEMS_IN_A_ROW: usize = 16;
+
+/// Calls.
+impl Task {
+    pub(super) fn call(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: CallId,
+        streaming: bool,
+        invocation: &Invocation,
+    ) {
+        let uploads = uploads(invocation.stream_ids.len());
+        let prepared = dispatch::prepare(
+            &self.shared,
+            &self.connection,
+            call,
+            streaming,
+            invocation,
+            uploads.as_ref(),
+            &mut self.arguments,
+        );
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                let (connection, target) = (&*self.connection.id, &*invocation.target);
+                tracing::debug!(connection, target, ?refusal, "a call was refused");
+                return self.machine.refuse(self.now, call, refusal.as_refusal());
+            }
+        };
+        if let Some(uploads) = uploads {
+            self.uploads.insert(call, uploads);
+        }
+        let (work, handle) = match prepared.bound {
+            Bound::Method(method) => (Work::Method(method), prepared.handle),
+            Bound::Stream(start) => {
+                let handle = prepared.handle.unwrap_or_else(|| Call::running(call));
+                (Work::Start(start), Some(handle))
+            }
+        };
+        if let Some(handle) = &handle {
+            self.handles.insert(call, Arc::clone(handle));
+        }
+        let handle = handle.filter(|_| !matches!(work, Work::Method(_)));
+        self.go_on(cx, Job { call, handle, work });
+    }
+
+    /// Lets a job make steps for as long as it needs to wait for nothing.
+    pub(super) fn go_on(&mut self, cx: &mut Context<'_>, mut job: Job) {
+        for _ in 0..ITEMS_IN_A_ROW {
+            if matches!(job.work, Work::Items(_)) && !self.machine.is_writable() {
+                break;
+            }
+            let Poll::Ready(step) = job.poll(cx) else {
+                break;
+            };
+            match self.step(job, step) {
+                Some(next) => job = next,
+                None => return,
+            }
+        }
+        let jobs = match job.work {
+            Work::Items(_) => &self.streams,
+            Work::Method(_) | Work::Start(_) => &self.methods,
+        };
+        jobs.push(Pending::new(job));
+    }
+
+    /// Deals with what a job has come to, and gives it back if it goes on.
+    pub(super) fn step(&mut self, mut job: Job, step: Step) -> Option<Job> {
+        // What the application sent and ordered before comes before (`SB-39`, `SB-51`).
+        self.take_orders();
+        if self.frames_wait {
+            self.hurry_frames();
+        }
+        self.ask();
+        let call = job.call;
+        match step {
+            Step::Done => {
+                if let Work::Method(method) = &mut job.work {
+                    self.answer(call, method.as_mut());
+                }
+            }
+            Step::Failed(error) => self.fail(call, &error),
+            Step::Started(Ok(items)) => {
+                job.work = Work::Items(items);
+                return Some(job);
+            }
+            Step::Started(Err(error)) => self.fail(call, &error),
+            Step::Item(item) => {
+                let sent = catch_unwind(AssertUnwindSafe(|| {
+                    self.machine.item(self.now, call, &*item)
+                }));
+                match sent {
+                    Ok(Ok(())) => return Some(job),
+                    // The connection is over.
+                    Ok(Err(SendError::NotConnected)) => {}
+                    Ok(Err(error)) => self.fail_stream(call, &HubError::from(error)),
+                    Err(_) => self.fail_stream(call, &HubError::panicked()),
+                }
+            }
+            Step::ItemFailed(error) => self.fail_stream(call, &error),
+            Step::Ended => {
+                // There is nothing in it that could not be encoded.
+                let _ = self.machine.finish::<()>(self.now, call, CallOutcome::Done);
+            }
+        }
+        self.forget(call);
+        None
+    }
+
+    pub(super) fn answer(&mut self, call: CallId, method: Pin<&mut dyn Method>) {
+        let mut failure = None;
+        let (machine, now) = (&mut self.machine, self.now);
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            method.tell(&mut |outcome| match outcome {
+                Ok(value) => {
+                    if let Err(error) = machine.finish(now, call, CallOutcome::Value(value)) {
+                        failure = Some(HubError::from(error));
+                    }
+                }
+                Err(error) => failure = Some(error.copy()),
+            });
+        }));
+        if told.is_err() {
+            failure = Some(HubError::panicked());
+        }
+        if let Some(error) = failure {
+            self.fail(call, &error);
+        }
+    }
+
+    pub(super) fn fail(&mut self, call: CallId, error: &HubError) {
+        self.log_failure(error);
+        if let Some(refusal) = error.refusal() {
+            return self.machine.refuse(self.now, call, refusal);
+        }
+        let outcome = CallOutcome::<()>::Failed(error.failure());
+        // Texts can always be encoded.
+        let _ = self.machine.finish(self.now, call, outcome);
+    }
+
+    pub(super) fn fail_stream(&mut self, call: CallId, error: &HubError) {
+        self.log_failure(error);
+        let outcome = CallOutcome::<()>::StreamFailed(error.failure());
+        let _ = self.machine.finish(self.now, call, outcome);
+    }
+
+    pub(super) fn log_failure(&self, error: &HubError) {
+        let connection = &*self.connection.id;
+        tracing::debug!(connection, ?error, "a hub method failed");
+    }
+
+    pub(super) fn forget(&mut self, call: CallId) {
+        if !self.handles.is_empty() {
+            self.handles.remove(&call);
+        }
+        if !self.uploads.is_empty() {
+            self.uploads.remove(&call);
+        }
+    }
+
+    pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        while let Poll::Ready(Some(done)) = poll_jobs(&mut self.methods, cx) {
+            busy = true;
+            self.stepped(cx, done);
+        }
+        for _ in 0..ITEMS_IN_A_ROW {
+            if !self.machine.is_writable() {
+                break;
+            }
+            let Poll::Ready(Some(done)) = poll_jobs(&mut self.streams, cx) else {
+                break;
+            };
+            busy = true;
+            self.stepped(cx, done);
+        }
+        busy
+    }
+
+    pub(super) fn stepped(&mut self, cx: &mut Context<'_>, done: Option<(Job, Step)>) {
+        if let Some((job, step)) = done {
+            if let Some(job) = self.step(job, step) {
+                self.go_on(cx, job);
+            }
+        }
+    }
+
+    pub(super) fn upload(&self, call: CallId, upload: usize) -> Option<&UploadSender> {
+        self.uploads.get(&call)?.get(upload)
+    }
+
+    pub(super) fn item(&mut self, call: CallId, upload: usize, item: Payload) {
+        let wanted = self
+            .upload(call, upload)
+            .is_some_and(|sender| sender.item(item));
+        if !wanted {
+            self.machine.credit(self.now, call, upload, 1);
+        }
+    }
+}
+
+/// Nearly every call has none, and they cost nothing.
+fn uploads(count: usize) -> Option<Arc<[UploadSender]>> {
+    (count > 0).then(|| (0..count).map(|_| UploadSender::default()).collect())
+}
+
+fn poll_jobs(
+    jobs: &mut FuturesUnordered<Pending>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Option<(Job, Step)>>> {
+    if jobs.is_empty() {
+        return Poll::Ready(None);
+    }
+    jobs.poll_next_unpin(cx)
+}

@@ -1,0 +1,111 @@
+//! The end of a connection.
+
+use std::sync::Arc;
+
+use futures_util::future::{join, poll_fn};
+use futures_util::stream::StreamExt as _;
+use signalr_proto::server::DisconnectReason;
+
+use super::Task;
+use crate::body::HubBody;
+use crate::call::{Call, CallContext};
+use crate::connection::Connection;
+use crate::connection::mailbox::Order;
+use crate::connection::running::contained_future;
+use crate::error::UploadError;
+use crate::server::Shared;
+
+/// A connection's place in the hub's tables, given up however its task ends.
+pub(super) struct Presence {
+    pub(super) shared: Arc<Shared>,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Presence {
+    pub(super) fn context(&self, call: Arc<Call>) -> CallContext {
+        CallContext {
+            shared: Arc::clone(&self.shared),
+            connection: Arc::clone(&self.connection),
+            call,
+        }
+    }
+
+    /// Lets everybody know that the connection is over, while it still has its groups.
+    pub(super) fn over(&self) {
+        self.shared.forget(&self.connection);
+        for order in self.connection.mailbox.close() {
+            if let Order::Arrived(exchange) = order {
+                // Nobody hears it when the request was given up meanwhile.
+                let _ = exchange
+                    .answer
+                    .send(exchange.arrival.gone().map(HubBody::whole));
+            }
+        }
+        self.connection.aborted.cancel();
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.over();
+        self.shared.registry.remove(&self.connection);
+    }
+}
+
+/// The end.
+impl Task {
+    /// Says farewell to the application while the sockets are left.
+    pub(super) async fn finish(self, reason: DisconnectReason) {
+        let Self {
+            presence,
+            shared,
+            connection,
+            mut wires,
+            mut methods,
+            streams,
+            handles,
+            uploads,
+            questions,
+            greeting,
+            welcomed,
+            machine,
+            ..
+        } = self;
+        tracing::debug!(connection = &*connection.id, %reason, "connection closed");
+        drop((machine, streams, questions));
+        presence.over();
+        wires.dismiss();
+        for sender in uploads.values().flat_map(|senders| senders.iter()) {
+            sender.end(Err(UploadError::ConnectionClosed));
+        }
+        handles.values().for_each(|handle| handle.cancel());
+        let timeout = shared.options.connection.close_timeout;
+        let hang_up = async {
+            shared
+                .clock
+                .timeout(timeout, poll_fn(|cx| wires.poll_left(cx)))
+                .await;
+            drop(wires);
+        };
+        let farewell = async {
+            let welcomed = match greeting {
+                Some(greeting) => greeting.await.is_ok(),
+                None => welcomed,
+            };
+            if welcomed {
+                let context = presence.context(Call::welcoming());
+                // Its panics are reported there; nobody is left to hear of them.
+                let _ = contained_future(async {
+                    Arc::clone(&shared).on_disconnected(context, reason).await;
+                    Ok(())
+                })
+                .await;
+            }
+        };
+        join(farewell, hang_up).await;
+        drop(presence);
+        drop((shared, connection));
+        // Methods that still run come to their end; nobody hears of it.
+        while methods.next().await.is_some() {}
+    }
+}
