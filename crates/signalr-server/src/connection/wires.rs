@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -52,14 +53,41 @@ struct Asked {
 }
 
 /// Everything that is under way.
-#[derive(Default)]
 pub(crate) struct Wires {
     wires: Vec<Wire>,
-    /// Sockets that were told to close and wait for their clients to do the same.
-    leaving: Vec<Socket>,
+    leaving: Vec<Leaving>,
+    close_timeout: Duration,
+}
+
+/// A socket that was told to close and waits for its client to do the same.
+struct Leaving {
+    socket: Socket,
+    /// When the client is not waited for any longer.
+    until: Option<Instant>,
 }
 
 impl Wires {
+    pub(crate) const fn new(close_timeout: Duration) -> Self {
+        Self {
+            wires: Vec::new(),
+            leaving: Vec::new(),
+            close_timeout,
+        }
+    }
+
+    fn leave(&mut self, socket: Socket) {
+        let until = None;
+        self.leaving.push(Leaving { socket, until });
+    }
+
+    /// When a socket has to be dropped whose client does not close it.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.leaving
+            .iter()
+            .filter_map(|leaving| leaving.until)
+            .min()
+    }
+
     pub(crate) fn add(
         &mut self,
         op: OpId,
@@ -129,7 +157,7 @@ impl Wires {
             ServerAction::Close { op, code } => {
                 if let Some(Kind::Socket(mut socket)) = self.take(op) {
                     socket.close(code);
-                    self.leaving.push(*socket);
+                    self.leave(*socket);
                 }
             }
             // Whatever else a later machine may want, these wires cannot give it.
@@ -178,8 +206,10 @@ impl Wires {
         machine: &mut ServerConnection,
         now: Instant,
     ) -> bool {
-        self.leaving
-            .retain_mut(|socket| socket.poll_left(cx).is_pending());
+        let until = now.after(self.close_timeout);
+        self.leaving.retain_mut(|leaving| {
+            *leaving.until.get_or_insert(until) > now && leaving.socket.poll_left(cx).is_pending()
+        });
         let mut happened = false;
         let mut index = 0;
         while let Some(wire) = self.wires.get_mut(index) {
@@ -196,7 +226,7 @@ impl Wires {
                     let wire = self.wires.swap_remove(index);
                     if let Kind::Socket(socket) = wire.kind {
                         if socket.is_leaving() {
-                            self.leaving.push(*socket);
+                            self.leave(*socket);
                         }
                     }
                     machine.handle_input(now, ServerInput::Ended { op, cause });
@@ -209,7 +239,7 @@ impl Wires {
     /// Is ready when every socket that is leaving has left.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.leaving
-            .retain_mut(|socket| socket.poll_left(cx).is_pending());
+            .retain_mut(|leaving| leaving.socket.poll_left(cx).is_pending());
         if self.leaving.is_empty() {
             Poll::Ready(())
         } else {

@@ -80,6 +80,7 @@ impl Task {
         machine: Box<ServerConnection>,
     ) -> Self {
         tracing::debug!(connection = &*connection.id, "connection opened");
+        let close_timeout = shared.options.connection.close_timeout;
         Self {
             now: shared.clock.now(),
             presence: Presence {
@@ -91,7 +92,7 @@ impl Task {
             machine,
             deadline: None,
             alarm: Alarm::default(),
-            wires: Wires::default(),
+            wires: Wires::new(close_timeout),
             methods: FuturesUnordered::new(),
             streams: FuturesUnordered::new(),
             handles: HashMap::new(),
@@ -189,7 +190,7 @@ impl Task {
                 ServerOutput::Event(event) => self.tell(cx, event),
                 ServerOutput::Wait(deadline) => {
                     self.newcomers.clear();
-                    self.deadline = deadline;
+                    self.deadline = deadline.into_iter().chain(self.wires.deadline()).min();
                     return busy;
                 }
             }
