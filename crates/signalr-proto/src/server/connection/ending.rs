@@ -3,11 +3,13 @@
 use super::link::{Link, Poll};
 use super::reading::HANDSHAKE_CANCELED;
 use super::{ServerConnection, State, Timer, new_calls};
+use crate::error::DecodeErrorKind;
 use crate::server::{DisconnectReason, Failure, ServerAction, ServerEvent};
 use crate::time::Instant;
 use crate::transport::EndCause;
 
 const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
+const INVALID_DATA: &str = "InvalidDataException";
 
 /// Ways to end a connection.
 impl ServerConnection {
@@ -58,11 +60,37 @@ impl ServerConnection {
     pub(super) fn fail(&mut self, reason: DisconnectReason) {
         match self.state {
             State::Greeting(_) | State::Open(_) => {
-                self.say_goodbye(reason, Some(CLOSED_WITH_ERROR), true);
+                let text = self.explain(&reason);
+                self.say_goodbye(reason, Some(&text), true);
             }
             State::Handshaking(_) => self.over(reason),
             State::Closing(_) | State::Closed => {}
         }
+    }
+
+    /// What the client is told of its fault: with detailed errors in the official server's words, where it has some.
+    fn explain(&self, reason: &DisconnectReason) -> String {
+        if !self.config.enable_detailed_errors {
+            return CLOSED_WITH_ERROR.to_owned();
+        }
+        let too_large = |limit| {
+            format!(
+                "The maximum message size of {limit}B was exceeded. The message size can be configured in AddHubOptions."
+            )
+        };
+        let (kind, text) = match reason {
+            DisconnectReason::Protocol(error) => match error.kind {
+                DecodeErrorKind::TooLarge { limit, .. } => (INVALID_DATA, too_large(limit)),
+                _ => (INVALID_DATA, error.to_string()),
+            },
+            DisconnectReason::ClientTimeout { .. } => (
+                "OperationCanceledException",
+                "Client hasn't sent a message/ping within the configured ClientTimeoutInterval."
+                    .to_owned(),
+            ),
+            other => (INVALID_DATA, other.to_string()),
+        };
+        format!("{CLOSED_WITH_ERROR} {kind}: {text}")
     }
 
     pub(super) fn say_goodbye(

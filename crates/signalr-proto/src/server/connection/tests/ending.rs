@@ -228,6 +228,32 @@ fn a_broken_transport_is_an_error_and_an_abandoned_one_is_not() {
 }
 
 #[test]
+fn with_detailed_errors_a_client_is_told_its_fault() {
+    let told = |received: &[u8]| {
+        let config = ServerConfig {
+            enable_detailed_errors: true,
+            ..config()
+        };
+        let mut test = Test::open_with(config);
+        test.receive(received);
+        let sent = test.sent();
+        let (_, detail) = sent
+            .split_once("Connection closed with an error. ")
+            .unwrap();
+        detail.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(
+        told(&[b'a'; 40_000]),
+        "InvalidDataException: The maximum message size of 32768B was exceeded. The message size can be configured in AddHubOptions."
+    );
+    let missing = told(&json(&[r#"{"type":1}"#]));
+    assert!(
+        missing.starts_with("InvalidDataException: missing required member"),
+        "{missing}"
+    );
+}
+
+#[test]
 fn a_client_that_is_turned_away_is_told_why_and_not_invited_back() {
     let turned_away = |visible: bool, detailed: bool| {
         let config = ServerConfig {
