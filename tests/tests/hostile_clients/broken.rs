@@ -126,14 +126,17 @@ pub async fn frames_do_no_harm_to_what_came_before() {
 /// Every code that may be sent is answered by 1000.
 pub async fn close_codes_are_answered() {
     let server = Server::start().await;
+    let watch = Watch::begin(&server, "close frames with every code");
     for code in [
         1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999,
     ] {
         let mut socket = Socket::connect(&server, "/hub").await;
         socket.send(close(code, b"bye")).await;
+        // It is the server that ends the connection below, and at once.
         let end = socket.end().await;
         assert_eq!(end.code, Some(1000), "{code}");
     }
+    watch.bounded(8 * MIB, Duration::from_secs(3));
 }
 
 /// A message of 200,000 bytes in as many fragments, with pings between.

@@ -17,6 +17,7 @@
 //! | 5,000 streams | 1,000 run, the others fail with `Too many streams` | 16 MiB |
 //! | calls or items for 400 MB of answers, nothing read | nothing more is taken from it, cut after 10 s | 16 MiB |
 //! | reads nothing while 1 GB goes to others | cut after 10 s; the others wait for nothing longer than 2 s | 32 MiB |
+//! | 60 clients tell each other 30 kB at once, three times | nobody is cut | 128 MiB |
 //! | broken frames | 1002; 1007 for text that is none | 8 MiB |
 //! | 200,000 fragments of a byte | answered | 16 MiB |
 //! | 600 kB of a message on a hub of 32 KiB | the official Close message, then 1000 | 16 MiB |
@@ -120,6 +121,7 @@ alone! {
     floods_of_streams_are_bounded: floods::of_streams_are_bounded,
     floods_of_web_socket_pings_are_survived: floods::of_web_socket_pings_are_survived,
     a_broadcast_reaches_all_but_those_who_do_not_read: broadcast::reaches_all_but_those_who_do_not_read,
+    a_broadcast_of_all_to_all_cuts_nobody: broadcast::of_all_to_all_cuts_nobody,
     broken_frames_end_with_their_code: broken::frames_end_with_their_code,
     broken_frames_do_no_harm_to_what_came_before: broken::frames_do_no_harm_to_what_came_before,
     close_codes_are_answered: broken::close_codes_are_answered,
