@@ -307,8 +307,8 @@ impl Client {
     /// # use std::time::Duration;
     /// # use signalr_server::{CallContext, InvokeError};
     /// async fn confirm(context: CallContext) -> Result<bool, InvokeError> {
-    ///     let confirm = context.caller().invoke("Confirm", ("Really?",));
-    ///     confirm.timeout(Duration::from_secs(10)).await
+    ///     let client = context.caller();
+    ///     client.invoke("Confirm", ("Really?",)).timeout(Duration::from_secs(10)).await
     /// }
     /// ```
     ///

@@ -11,7 +11,7 @@ use signalr_proto::server::{Failure, Refusal};
 ///
 /// A `HubError` made with [`new`](Self::new) is meant for the client, which always sees its text (as `HubException: text`).
 /// Any other error turns into a `HubError` with `?`; its text stays on the server unless
-/// [`enable_detailed_errors`](crate::HubOptions::enable_detailed_errors) is on.
+/// [`enable_detailed_errors`](crate::ServerConfig::enable_detailed_errors) is on.
 pub struct HubError {
     kind: &'static str,
     text: Box<str>,

@@ -1,7 +1,8 @@
 //! SignalR hubs for async Rust.
 //!
-//! A [`Hub`] is a type with methods that clients call; a [`HubServer`] serves it. With the feature `axum` (on by default)
-//! `HubServer::router` gives the routes for an axum application:
+//! A [`Hub`] is a type with methods that clients call; a [`HubServer`] serves it over WebSockets, server-sent events and long
+//! polling, in JSON and in MessagePack. With the feature `axum` (on by default) `HubServer::router` gives the routes for an axum
+//! application:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -27,15 +28,19 @@
 //! # #[cfg(feature = "axum")] {
 //! let app = axum::Router::new().merge(hub.router("/chat"));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
-//! axum::serve(listener, app).await?;
+//! signalr_server::serve(listener, app).await?;
 //! # }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Methods are functions: `async fn(self: Arc<Self>, ...)` whose parameters are arguments, [`CallContext`]s and
-//! [`UploadStream`]s in any order, and whose result is a value, a `Result` or, for [`HubMethods::stream`], a stream. What a
-//! client sees of an error is decided by [`HubError`].
+//! Methods are functions: `async fn(self: Arc<Self>, ...)` whose parameters are arguments, [`CallContext`]s,
+//! [`CancellationToken`]s and [`UploadStream`]s in any order, and whose result is a value, a `Result` or, for
+//! [`HubMethods::stream`], a stream. What a client sees of an error is decided by [`HubError`].
+//!
+//! [`HubServerBuilder`] says who may connect, which filters stand around calls, and the [options](HubOptions).
+//! [`HubServer::service`] is the hub without axum, and [`testing`] tests hubs without a network. The guide to all of it is
+//! `docs/server.md` in the repository.
 //!
 //! The protocol itself is in `signalr-proto`; this crate runs methods and carries out what the machines want of the network.
 //!
