@@ -48,6 +48,7 @@
 //! |---|---|---|
 //! | `tokio` | yes | hubs on tokio, and [`serve`] |
 //! | `axum` | yes | `HubServer::router` for axum 0.8 |
+//! | `metrics` | no | counts and durations of connections through the `metrics` facade |
 
 mod authorize;
 #[cfg(feature = "axum")]
@@ -63,6 +64,7 @@ mod filter;
 mod groups;
 pub mod handler;
 mod hub;
+mod limit;
 mod options;
 mod registry;
 mod request;
@@ -71,6 +73,7 @@ mod runtime;
 mod serve;
 mod server;
 mod service;
+mod telemetry;
 pub mod testing;
 mod upload;
 mod user;
@@ -88,7 +91,7 @@ pub use filter::{
 pub use groups::Groups;
 pub use hub::{Hub, HubMethods, MethodEntry};
 pub use options::{HubOptions, SlowClients};
-pub use request::HubRequest;
+pub use request::{HubRequest, PeerAddress};
 pub use runtime::Runtime;
 #[cfg(feature = "tokio")]
 pub use runtime::Tokio;

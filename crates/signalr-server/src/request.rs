@@ -1,6 +1,7 @@
 //! The HTTP request behind a connection.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -12,6 +13,11 @@ use signalr_proto::server::query_parameter;
 pub struct HubRequest {
     inner: Arc<Inner>,
 }
+
+/// The other end of a request's connection: put into its extensions by [`serve`](crate::serve), or by a web server of your own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "it is one address")]
+pub struct PeerAddress(pub SocketAddr);
 
 struct Inner {
     path: Box<str>,
@@ -53,6 +59,12 @@ impl HubRequest {
             ..
         } = &*self.inner;
         Self::new(path, query, copied(headers))
+    }
+
+    /// The address that the request came from, where [`serve`](crate::serve) serves the hub. Behind a proxy it is the proxy's.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.extension::<PeerAddress>().map(|peer| peer.0)
     }
 
     /// What middleware in front of the hub has found out, such as axum's `ConnectInfo` with the client's address.

@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +20,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
+
+use crate::request::PeerAddress;
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -121,11 +125,14 @@ where
         .enable_connect_protocol();
     let shutdown = GracefulShutdown::new();
     loop {
-        let stream = match select(pin!(accept(&listener)), &mut signal).await {
-            Either::Left((stream, _)) => stream,
+        let (stream, peer) = match select(pin!(accept(&listener)), &mut signal).await {
+            Either::Left((accepted, _)) => accepted,
             Either::Right(((), _)) => break,
         };
-        let service = TowerToHyperService::new(app.clone());
+        let service = TowerToHyperService::new(Named {
+            app: app.clone(),
+            peer: PeerAddress(peer),
+        });
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let connection = shutdown.watch(connection.into_owned());
         tokio::spawn(async move {
@@ -140,14 +147,36 @@ where
     Ok(())
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// Tells the application who is at the other end.
+#[derive(Clone)]
+struct Named<S> {
+    app: S,
+    peer: PeerAddress,
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Named<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.app.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
+        request.extensions_mut().insert(self.peer);
+        self.app.call(request)
+    }
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
-                return stream;
+                return (stream, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

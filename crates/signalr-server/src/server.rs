@@ -19,6 +19,7 @@ use crate::error::{BuildError, HubError};
 use crate::filter::{Filters, HubFilter, NextConnected, NextDisconnected};
 use crate::groups::Groups;
 use crate::hub::{AnyHub, Hub, HubMethods, Served};
+use crate::limit::ConnectionLimit;
 use crate::options::HubOptions;
 use crate::registry::{Questions, Registry};
 use crate::request::HubRequest;
@@ -50,6 +51,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) questions: Questions,
     pub(crate) routes: Mutex<Routes>,
+    /// The hub's type, by which logs and metrics name it.
+    pub(crate) name: &'static str,
+    pub(crate) limits: Vec<ConnectionLimit>,
     pub(crate) filters: Filters,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) on_authentication_refresh: Option<OnRefresh>,
@@ -108,6 +112,7 @@ impl fmt::Debug for Shared {
 pub struct HubServerBuilder<H> {
     hub: H,
     options: HubOptions,
+    limits: Vec<ConnectionLimit>,
     filters: Filters,
     authorize: Option<Authorize>,
     on_authentication_refresh: Option<OnRefresh>,
@@ -124,6 +129,27 @@ impl<H: Hub> HubServerBuilder<H> {
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut HubOptions)) -> Self {
         change(&mut self.options);
+        self
+    }
+
+    /// Takes at most so many connections for each key; further ones get the status 429. A request without a key is not limited.
+    ///
+    /// ```
+    /// # use signalr_server::{Hub, HubMethods, HubRequest, HubServer, User};
+    /// # struct Chat;
+    /// # impl Hub for Chat { fn methods(_: &mut HubMethods<Self>) {} }
+    /// let server = HubServer::builder(Chat)
+    ///     .limit_connections(10, |_, user| user.map(|user| user.id().to_owned()))
+    ///     .limit_connections(100, |request, _| Some(request.peer_address()?.ip().to_string()));
+    /// # server.build().unwrap();
+    /// ```
+    #[must_use]
+    pub fn limit_connections(
+        mut self,
+        most: usize,
+        key: impl Fn(&HubRequest, Option<&User>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.limits.push(ConnectionLimit::new(most, Box::new(key)));
         self
     }
 
@@ -213,6 +239,8 @@ impl<H: Hub> HubServerBuilder<H> {
                 connections: HashMap::new(),
                 swept: false,
             }),
+            name: std::any::type_name::<H>(),
+            limits: self.limits,
             filters: self.filters,
             authorize: self.authorize,
             on_authentication_refresh: self.on_authentication_refresh,
@@ -255,6 +283,7 @@ impl HubServer {
         HubServerBuilder {
             hub,
             options: HubOptions::default(),
+            limits: Vec::new(),
             filters: Filters::new(),
             authorize: None,
             on_authentication_refresh: None,

@@ -20,6 +20,7 @@ use tower_service::Service;
 use crate::body::HubBody;
 use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task, lock};
 use crate::error::BodyError;
+use crate::limit::{self, Seat};
 use crate::request::HubRequest;
 use crate::server::{HubServer, Routes, Shared};
 use crate::user::User;
@@ -222,7 +223,11 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
             connection,
             arrival,
         } => {
-            let opened = open(shared, asked, user, key, &ids, connection);
+            let Ok(seats) = limit::seats(&shared.limits, &asked.request, user) else {
+                routes.endpoint.closed(key);
+                return Routed::Respond(status(StatusCode::TOO_MANY_REQUESTS));
+            };
+            let opened = open(shared, asked, user, key, &ids, connection, seats);
             routes.connections.insert(key, Arc::clone(&opened));
             Routed::To(opened, Box::new(arrival))
         }
@@ -240,6 +245,7 @@ fn open(
     key: ConnectionKey,
     ids: &FreshIds,
     machine: Box<ServerConnection>,
+    seats: Vec<Seat>,
 ) -> Arc<Connection> {
     let options = &shared.options;
     let mailbox = Mailbox::new(
@@ -254,7 +260,7 @@ fn open(
         user.cloned(),
         mailbox,
     ));
-    let task = Task::new(Arc::clone(shared), Arc::clone(&connection), machine);
+    let task = Task::new(Arc::clone(shared), Arc::clone(&connection), machine, seats);
     shared.clock.spawn(task.run());
     connection
 }

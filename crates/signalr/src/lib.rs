@@ -24,6 +24,7 @@
 //! | `async-std` | no | the client on async-std, which is discontinued: `async_std` |
 //! | `server` | no | the server: `server` |
 //! | `axum` | no | routers of hubs for axum |
+//! | `metrics` | no | counts and durations of the server's connections through the `metrics` facade |
 //! | `tls-native-roots` | yes | https, with the certificates the system trusts |
 //! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
 //!

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use pin_project_lite::pin_project;
 use signalr_proto::Encode;
 use signalr_proto::server::CallId;
+use tracing::Span;
 
 use crate::call::Call;
 use crate::error::HubError;
@@ -95,6 +96,8 @@ pub(crate) struct Job {
     /// For streams, which end when their client cancels them.
     pub(crate) handle: Option<Arc<Call>>,
     pub(crate) work: Work,
+    /// What tracing knows of it.
+    pub(crate) span: Span,
 }
 
 pub(crate) enum Work {
@@ -126,6 +129,7 @@ impl Job {
         {
             return Poll::Ready(Step::Ended);
         }
+        let _entered = self.span.enter();
         match &mut self.work {
             Work::Method(method) => {
                 contained(|| method.as_mut().poll(cx).map(Ok)).map(|done| match done {

@@ -4,7 +4,6 @@
 mod authorization;
 mod cancellation;
 mod filters;
-
 mod groups;
 mod lifetimes;
 mod questions;
@@ -13,6 +12,7 @@ mod shutdown;
 mod slow_clients;
 #[path = "../support/mod.rs"]
 mod support;
+mod telemetry;
 mod test_client;
 mod transports;
 mod uploads;

@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 use bytestring::ByteString;
 use signalr_proto::server::{DisconnectReason, Identity, ServerEvent};
 use signalr_proto::{OpId, Protocol};
+use tracing::Instrument as _;
 
 use super::{Applicant, Task};
 use crate::call::Call;
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
+use crate::telemetry;
 use crate::user::User;
 
 /// What the application does.
@@ -102,7 +104,8 @@ impl Task {
         }
         let context = self.presence.context(Call::welcoming());
         let welcome = Arc::clone(&self.shared).on_connected(context);
-        self.greeting = Some(Box::pin(contained_future(welcome)));
+        let welcome = contained_future(welcome).instrument(telemetry::connected(self.shared.name));
+        self.greeting = Some(Box::pin(welcome));
     }
 
     pub(super) fn greeted(&mut self, outcome: Result<(), HubError>) {

@@ -15,6 +15,7 @@ use crate::call::Call;
 use crate::connection::running::{Job, Method, Pending, Step, Work};
 use crate::dispatch::{self, Bound};
 use crate::error::HubError;
+use crate::telemetry;
 use crate::upload::UploadSender;
 
 /// Items taken from one stream before others get their turn.
@@ -29,6 +30,8 @@ impl Task {
         streaming: bool,
         invocation: &Invocation,
     ) {
+        let span = telemetry::call(self.shared.name, &invocation.target, &invocation.headers);
+        let entered = span.enter();
         let uploads = uploads(invocation.stream_ids.len());
         let prepared = dispatch::prepare(
             &self.shared,
@@ -61,7 +64,14 @@ impl Task {
             self.handles.insert(call, Arc::clone(handle));
         }
         let handle = handle.filter(|_| !matches!(work, Work::Method(_)));
-        self.go_on(cx, Job { call, handle, work });
+        drop(entered);
+        let job = Job {
+            call,
+            handle,
+            work,
+            span,
+        };
+        self.go_on(cx, job);
     }
 
     /// Lets a job make steps for as long as it needs to wait for nothing.
@@ -89,6 +99,8 @@ impl Task {
     pub(super) fn step(&mut self, mut job: Job, step: Step) -> Option<Job> {
         // What the application sent and ordered before comes before (`SB-39`, `SB-51`).
         self.take_orders();
+        let span = job.span.clone();
+        let _entered = span.enter();
         if self.frames_wait {
             self.hurry_frames();
         }
@@ -167,6 +179,7 @@ impl Task {
 
     pub(super) fn log_failure(&self, error: &HubError) {
         let connection = &*self.connection.id;
+        tracing::Span::current().record("error.type", error.failure().kind);
         tracing::debug!(connection, ?error, "a hub method failed");
     }
 

@@ -1,10 +1,12 @@
 //! The end of a connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::{join, poll_fn};
 use futures_util::stream::StreamExt as _;
 use signalr_proto::server::DisconnectReason;
+use tracing::Instrument as _;
 
 use super::Task;
 use crate::body::HubBody;
@@ -13,12 +15,16 @@ use crate::connection::Connection;
 use crate::connection::mailbox::Order;
 use crate::connection::running::contained_future;
 use crate::error::UploadError;
+use crate::limit::Seat;
 use crate::server::Shared;
+use crate::telemetry;
 
 /// A connection's place in the hub's tables, given up however its task ends.
 pub(super) struct Presence {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: Arc<Connection>,
+    /// Its places under the limits of connections.
+    pub(super) _seats: Vec<Seat>,
 }
 
 impl Presence {
@@ -69,9 +75,17 @@ impl Task {
             greeting,
             welcomed,
             machine,
+            counted,
             ..
         } = self;
         tracing::debug!(connection = &*connection.id, %reason, "connection closed");
+        if let Some(counted) = counted {
+            let shutting_down = shared.shutting_down.load(Ordering::Relaxed);
+            counted.end(
+                shared.clock.now(),
+                telemetry::status(&reason, shutting_down),
+            );
+        }
         drop((machine, streams, questions));
         presence.over();
         wires.dismiss();
@@ -99,6 +113,7 @@ impl Task {
                     Arc::clone(&shared).on_disconnected(context, reason).await;
                     Ok(())
                 })
+                .instrument(telemetry::disconnected(shared.name))
                 .await;
             }
         };

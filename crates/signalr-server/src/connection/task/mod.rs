@@ -22,7 +22,9 @@ use super::running::Pending;
 use super::wires::Wires;
 use crate::call::Call;
 use crate::error::HubError;
+use crate::limit::Seat;
 use crate::server::Shared;
+use crate::telemetry::Counted;
 use crate::upload::UploadSender;
 use crate::user::User;
 use ending::Presence;
@@ -68,6 +70,8 @@ pub(crate) struct Task {
     /// Who came with which request, until the machine has looked at it.
     newcomers: Vec<(OpId, Option<User>)>,
     applicants: Vec<Applicant>,
+    /// The metrics know of it.
+    counted: Option<Counted>,
     /// Messages of others may wait in the mailbox.
     frames_wait: bool,
     closed: Option<DisconnectReason>,
@@ -78,6 +82,7 @@ impl Task {
         shared: Arc<Shared>,
         connection: Arc<Connection>,
         machine: Box<ServerConnection>,
+        seats: Vec<Seat>,
     ) -> Self {
         tracing::debug!(connection = &*connection.id, "connection opened");
         let close_timeout = shared.options.connection.close_timeout;
@@ -86,7 +91,9 @@ impl Task {
             presence: Presence {
                 shared: Arc::clone(&shared),
                 connection: Arc::clone(&connection),
+                _seats: seats,
             },
+            counted: None,
             shared,
             connection,
             machine,

@@ -6,6 +6,7 @@ use super::Task;
 use crate::connection::mailbox::Order;
 use crate::connection::questions::Question;
 use crate::connection::wires::Exchange;
+use crate::telemetry::Counted;
 
 /// What others want.
 impl Task {
@@ -71,7 +72,9 @@ impl Task {
             .handle_input(self.now, ServerInput::Arrived(arrival));
         if let Some(transport) = self.machine.transport() {
             // Set once: a connection does not change its transport.
-            let _ = self.connection.transport.set(transport);
+            if self.connection.transport.set(transport).is_ok() {
+                self.counted = Some(Counted::begin(transport, self.now));
+            }
         }
     }
 

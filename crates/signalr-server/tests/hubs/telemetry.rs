@@ -1,0 +1,169 @@
+//! What tracing and metrics are told (`SB-53`), and limits of connections.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, StatusCode};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use signalr_server::testing::{TestClient, TestError};
+use signalr_server::{Hub, HubError, HubMethods, HubServer};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::support::{SECOND, Test, soon};
+
+struct Plain;
+
+impl Hub for Plain {
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods
+            .on("Add", async |_: Arc<Self>, a: i32, b: i32| a + b)
+            .on("Fail", async |_: Arc<Self>| {
+                Err::<(), _>(HubError::new("no"))
+            });
+    }
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let test = Test::new(|_| {});
+    let mut client = test.client("").await;
+    let call = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2],"headers":{"traceparent":"00-canary-01","tracestate":"a=b"}}"#;
+    client.send_records(&[call]).await;
+    soon(client.message()).await.unwrap();
+    client
+        .send_records(&[r#"{"type":1,"invocationId":"2","target":"Panic","arguments":["x"]}"#])
+        .await;
+    soon(client.message()).await.unwrap();
+    soon(client.gone()).await;
+
+    let text = log.text();
+    let span = |name: &str, fields: &[&str]| {
+        let found = text.lines().any(|line| {
+            line.contains(&format!("Microsoft.AspNetCore.SignalR.Server.{name}"))
+                && fields.iter().all(|field| line.contains(field))
+        });
+        assert!(found, "{name} with {fields:?} in\n{text}");
+    };
+    span(
+        "InvocationIn",
+        &[
+            r#"rpc.system="signalr""#,
+            r#"rpc.method="Add""#,
+            "rpc.service=\"hubs::support::Probe\"",
+            r#"traceparent="00-canary-01""#,
+            r#"tracestate="a=b""#,
+        ],
+    );
+    span(
+        "InvocationIn",
+        &[r#"rpc.method="Panic""#, "error.type=\"Panic\""],
+    );
+    span("OnConnected", &["rpc.service"]);
+    span("OnDisconnected", &["rpc.service"]);
+}
+
+fn gauge(metrics: &Snapshotter) -> Option<f64> {
+    metrics.snapshot().into_vec().into_iter().find_map(|row| {
+        let (key, _, _, value) = row;
+        match value {
+            DebugValue::Gauge(value) if key.key().name() == "signalr.server.active_connections" => {
+                Some(value.0)
+            }
+            DebugValue::Gauge(_) | DebugValue::Counter(_) | DebugValue::Histogram(_) => None,
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_counted_and_timed_under_the_official_names() {
+    let recorder = DebuggingRecorder::new();
+    let metrics = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+
+    let hub = HubServer::new(Plain).unwrap();
+    let mut client = TestClient::connect(&hub).await.unwrap();
+    assert_eq!(client.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+    let failed = client.invoke::<()>("Fail", ()).await;
+    assert!(matches!(failed, Err(TestError::Call(_))));
+    assert_eq!(gauge(&metrics), Some(1.0));
+    tokio::time::advance(3 * SECOND).await;
+    client.close().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+
+    let rows = metrics.snapshot().into_vec();
+    let duration = rows.iter().find_map(|(key, _, _, value)| match value {
+        DebugValue::Histogram(values) => Some((key.key().clone(), values.clone())),
+        DebugValue::Gauge(_) | DebugValue::Counter(_) => None,
+    });
+    let (key, values) = duration.unwrap();
+    assert_eq!(key.name(), "signalr.server.connection.duration");
+    let mut labels: Vec<_> = key
+        .labels()
+        .map(|label| (label.key().to_owned(), label.value().to_owned()))
+        .collect();
+    labels.sort();
+    assert_eq!(
+        labels,
+        [
+            ("signalr.connection.status", "normal_closure"),
+            ("signalr.transport", "long_polling"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+    assert_eq!(values.len(), 1);
+    assert!((3.0..4.5).contains(&values[0].0), "{values:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_one_kind_are_limited() {
+    let hub = HubServer::builder(Plain)
+        .limit_connections(2, |request, _| {
+            request.header("x-tenant").map(str::to_owned)
+        })
+        .build()
+        .unwrap();
+    let headers = |tenant: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-tenant", tenant.parse().unwrap());
+        headers
+    };
+    let first = TestClient::connect_with(&hub, headers("a")).await.unwrap();
+    let _second = TestClient::connect_with(&hub, headers("a")).await.unwrap();
+    let refused = TestClient::connect_with(&hub, headers("a")).await.err();
+    let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
+    assert_eq!(refused, Some(TestError::Refused(status)));
+    let _other = TestClient::connect_with(&hub, headers("b")).await.unwrap();
+    let _without = TestClient::connect(&hub).await.unwrap();
+    first.close().await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    TestClient::connect_with(&hub, headers("a")).await.unwrap();
+}
