@@ -3,13 +3,14 @@
 use super::link::{Link, Poll};
 use super::reading::HANDSHAKE_CANCELED;
 use super::{ServerConnection, State, Timer, new_calls};
-use crate::error::DecodeErrorKind;
+use crate::error::{DecodeError, DecodeErrorKind};
 use crate::server::{DisconnectReason, Failure, ServerAction, ServerEvent};
 use crate::time::Instant;
 use crate::transport::EndCause;
 
 const CLOSED_WITH_ERROR: &str = "Connection closed with an error.";
-const INVALID_DATA: &str = "InvalidDataException";
+const CLIENT_TIMEOUT: &str =
+    "Client hasn't sent a message/ping within the configured ClientTimeoutInterval.";
 
 /// Ways to end a connection.
 impl ServerConnection {
@@ -73,22 +74,12 @@ impl ServerConnection {
         if !self.config.enable_detailed_errors {
             return CLOSED_WITH_ERROR.to_owned();
         }
-        let too_large = |limit| {
-            format!(
-                "The maximum message size of {limit}B was exceeded. The message size can be configured in AddHubOptions."
-            )
-        };
-        let (kind, text) = match reason {
-            DisconnectReason::Protocol(error) => match error.kind {
-                DecodeErrorKind::TooLarge { limit, .. } => (INVALID_DATA, too_large(limit)),
-                _ => (INVALID_DATA, error.to_string()),
-            },
-            DisconnectReason::ClientTimeout { .. } => (
-                "OperationCanceledException",
-                "Client hasn't sent a message/ping within the configured ClientTimeoutInterval."
-                    .to_owned(),
-            ),
-            other => (INVALID_DATA, other.to_string()),
+        let (kind, text) = if let DisconnectReason::ClientTimeout { .. } = reason {
+            ("OperationCanceledException", CLIENT_TIMEOUT.to_owned())
+        } else if let DisconnectReason::Protocol(error) = reason {
+            ("InvalidDataException", explain_message(error))
+        } else {
+            ("InvalidDataException", reason.to_string())
         };
         format!("{CLOSED_WITH_ERROR} {kind}: {text}")
     }
@@ -172,6 +163,15 @@ impl ServerConnection {
             Link::None | Link::Lost { .. } | Link::Over { .. } => {}
         }
     }
+}
+
+fn explain_message(error: &DecodeError) -> String {
+    if let DecodeErrorKind::TooLarge { limit, .. } = error.kind {
+        return format!(
+            "The maximum message size of {limit}B was exceeded. The message size can be configured in AddHubOptions."
+        );
+    }
+    error.to_string()
 }
 
 /// Timers.
