@@ -1,5 +1,6 @@
 //! The table of tokens.
 
+use core::hash::Hash;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -38,7 +39,8 @@ pub(super) struct Entry {
     /// Set by the first transport that is welcome.
     transport: Option<TransportKind>,
     pub(super) owner: Owner,
-    presented: Option<Presented>,
+    /// Boxed because most negotiations of a flood come without one.
+    presented: Option<Box<Presented>>,
     stage: Stage,
 }
 
@@ -117,6 +119,8 @@ impl Table {
     pub(super) fn close(&mut self, key: ConnectionKey) {
         if let Some(token) = self.opened.remove(&key) {
             self.entries.remove(&token);
+            give_back(&mut self.opened);
+            give_back(&mut self.entries);
         }
     }
 
@@ -131,7 +135,14 @@ impl Table {
             }
             let (_, token) = oldest.remove();
             self.entries.remove(&token);
+            give_back(&mut self.entries);
         }
+    }
+
+    /// How many tokens there is room for.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.entries.capacity()
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -145,6 +156,15 @@ impl Table {
     const fn next(&mut self) -> u64 {
         self.last = self.last.wrapping_add(1);
         self.last
+    }
+}
+
+/// Gives back the room of a flood that is over. What is removed pays for it: a map shrinks by half at most once for each time
+/// that half of it was removed.
+fn give_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    const KEPT: usize = 1024;
+    if map.capacity() > KEPT && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.capacity() / 4);
     }
 }
 
@@ -205,7 +225,7 @@ impl Entry {
 
     /// Whoever negotiates a connection owns it, if it is known who that is.
     pub(super) fn claim(&mut self, now: Instant, identity: &Identity, cap: Option<Duration>) {
-        self.presented = Some(self.counted(now, identity, cap));
+        self.presented = Some(Box::new(self.counted(now, identity, cap)));
         self.own(identity);
     }
 
@@ -246,14 +266,14 @@ impl Entry {
         let identity = presented.identity.clone();
         // Messages and farewells come with any token, old ones too.
         if !matches!(port, Port::Post | Port::Delete) {
-            self.presented = Some(presented);
+            self.presented = Some(Box::new(presented));
         }
         Some(identity)
     }
 
     /// What counts of an identity. The same token again is the same identity, so that nobody lives longer by showing it often.
     fn counted(&self, now: Instant, identity: &Identity, cap: Option<Duration>) -> Presented {
-        let known = self.presented.as_ref();
+        let known = self.presented.as_deref();
         if let Some(known) = known.filter(|known| same_token(&known.raw, identity)) {
             return known.clone();
         }
