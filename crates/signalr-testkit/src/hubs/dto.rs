@@ -1,8 +1,10 @@
 //! The record of many types. Its member names depend on the protocol.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -35,7 +37,7 @@ macro_rules! dto {
     };
 }
 
-dto!(PackDto, Self, "PascalCase");
+dto!(PackDto, ByName, "PascalCase");
 dto!(JsonDto, AnyCase, "camelCase");
 
 /// A record whose members may be written in any case.
@@ -56,12 +58,36 @@ impl<'de> Deserialize<'de> for AnyCase {
     }
 }
 
+/// A record whose members have names: serde would take them by their places, too.
+#[derive(Debug, Serialize)]
+pub(super) struct ByName(PackDto);
+
+impl<'de> Deserialize<'de> for ByName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ByNameVisitor)
+    }
+}
+
+struct ByNameVisitor;
+
+impl<'de> Visitor<'de> for ByNameVisitor {
+    type Value = ByName;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<ByName, A::Error> {
+        PackDto::deserialize(MapAccessDeserializer::new(members)).map(ByName)
+    }
+}
+
 /// The record in the protocol that it came in.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Dto {
     Json(AnyCase),
-    Pack(PackDto),
+    Pack(ByName),
 }
 
 impl<'de> Deserialize<'de> for Dto {
@@ -69,7 +95,7 @@ impl<'de> Deserialize<'de> for Dto {
         if deserializer.is_human_readable() {
             AnyCase::deserialize(deserializer).map(Self::Json)
         } else {
-            PackDto::deserialize(deserializer).map(Self::Pack)
+            ByName::deserialize(deserializer).map(Self::Pack)
         }
     }
 }

@@ -42,8 +42,12 @@ fn read(text: &str) -> Option<(Timestamp, Zone)> {
     let (clock, zone) = time.split_at_checked(at)?;
     let seconds = if clock.len() == 5 { ":00" } else { "" };
     let moment = Timestamp::from_str(&format!("{date}T{clock}{seconds}Z")).ok()?;
-    let moment = Timestamp::new(moment.seconds(), moment.nanoseconds() / 100 * 100)?;
-    Some((moment, Zone::read(zone)?))
+    Some((ticks(moment), Zone::read(zone)?))
+}
+
+/// The moment without what .NET does not know of it.
+fn ticks(moment: Timestamp) -> Timestamp {
+    Timestamp::new(moment.seconds(), moment.nanoseconds() / 100 * 100).unwrap_or_default()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +137,7 @@ impl<'de> Deserialize<'de> for DateTime {
             return text.parse().map_err(|()| D::Error::custom("no DateTime"));
         }
         Ok(Self {
-            moment: Timestamp::deserialize(deserializer)?,
+            moment: ticks(Timestamp::deserialize(deserializer)?),
             kind: Kind::Utc,
         })
     }
@@ -164,7 +168,10 @@ impl<'de> Deserialize<'de> for DateTimeOffset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
             let (clock, minutes) = Deserialize::deserialize(deserializer)?;
-            return Ok(Self { clock, minutes });
+            return Ok(Self {
+                clock: ticks(clock),
+                minutes,
+            });
         }
         let text = String::deserialize(deserializer)?;
         let (clock, zone) = read(&text).ok_or_else(|| D::Error::custom("no DateTimeOffset"))?;

@@ -10,7 +10,9 @@ use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::{Error, Message};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use signalr_proto::{Payload, Protocol};
 
+use crate::calls::Call;
 use crate::wire::{Exchange, Request};
 
 /// Cases with two calls at a time, which may end in any order.
@@ -63,6 +65,112 @@ pub(crate) async fn closed_with(url: &str, handshake: &str, code: u16) -> Result
             Ok(Some(Ok(_))) => {}
             other => return Err(format!("{other:?} instead of a close frame")),
         }
+    }
+}
+
+/// The id of every call: one follows the other.
+const ID: &str = "1";
+
+/// Puts calls to a hub.
+pub(crate) struct Caller {
+    conversation: Conversation<'static>,
+    protocol: Protocol,
+}
+
+impl Caller {
+    pub(crate) async fn connect(server: SocketAddr, hub: &str, protocol: Protocol) -> Self {
+        let url = format!("ws://{server}{hub}");
+        let mut caller = Self {
+            conversation: Conversation {
+                name: "calls",
+                socket: Some(open(&url).await.unwrap()),
+                url,
+                json: protocol == Protocol::Json,
+                partial: Vec::new(),
+                waiting: VecDeque::new(),
+                question: None,
+            },
+            protocol,
+        };
+        let handshake = format!(
+            "{{\"protocol\":\"{}\",\"version\":1}}\u{1e}",
+            protocol.name()
+        );
+        caller.send(handshake.into_bytes()).await;
+        caller.conversation.next().await;
+        caller
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) {
+        let socket = self.conversation.socket.as_mut().unwrap();
+        socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    /// Everything that is said until the call is answered or the connection ends. Numbers are compared as such.
+    pub(crate) async fn ask(&mut self, call: &Call) -> Vec<String> {
+        let mut frame = Vec::new();
+        for message in call.messages(self.protocol, ID) {
+            if self.protocol == Protocol::Json {
+                frame.extend_from_slice(&message);
+                frame.push(0x1e);
+            } else {
+                frame.extend(length(message.len()));
+                frame.extend_from_slice(&message);
+            }
+        }
+        self.send(frame).await;
+        let mut said = Vec::new();
+        loop {
+            let Heard::Message(message) = self.conversation.next().await else {
+                said.push("the end".to_owned());
+                let (url, protocol) = (self.conversation.url.clone(), self.protocol);
+                let (server, hub) = url.trim_start_matches("ws://").split_once('/').unwrap();
+                *self = Box::pin(Self::connect(
+                    server.parse().unwrap(),
+                    &format!("/{hub}"),
+                    protocol,
+                ))
+                .await;
+                return said;
+            };
+            let (answered, message) = self.normal(&message);
+            said.push(message);
+            if answered {
+                return said;
+            }
+        }
+    }
+
+    /// Whether this answers the call, and it with its numbers in one form.
+    fn normal(&self, message: &str) -> (bool, String) {
+        if self.protocol == Protocol::Json {
+            let mut message: Value = serde_json::from_str(message).unwrap();
+            floats(&mut message);
+            let answered = message["type"] == 3.0 && message["invocationId"] == ID;
+            return (answered, message.to_string());
+        }
+        // Behind the length and the array's: 3, no headers, the id.
+        let id = Payload::from_value(self.protocol, ID).unwrap();
+        let answer = format!("0380{}", hex(id.as_bytes()));
+        let answered = [4, 6].iter().any(|at| {
+            let rest = message.get(*at..);
+            rest.is_some_and(|rest| rest.starts_with(&answer))
+        });
+        (answered, message.to_owned())
+    }
+}
+
+/// A length as MessagePack frames have it.
+fn length(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(length & 0x7f).unwrap();
+        length >>= 7;
+        if length == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
     }
 }
 
@@ -337,12 +445,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+pub(crate) fn unhex(digits: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
 fn bytes(entry: &Value) -> Vec<u8> {
-    let digits = entry["hex"].as_str().unwrap_or_default();
-    let from_hex = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
     match entry["text"].as_str() {
         Some(text) => text.as_bytes().to_vec(),
-        None => (0..digits.len()).step_by(2).map(from_hex).collect(),
+        None => unhex(entry["hex"].as_str().unwrap_or_default()),
     }
 }
 
