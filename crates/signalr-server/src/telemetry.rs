@@ -114,11 +114,14 @@ impl Counted {
 
 /// The value of `signalr.connection.status`.
 pub(crate) const fn status(reason: &DisconnectReason, shutting_down: bool) -> &'static str {
-    match reason {
-        DisconnectReason::ClosedByServer if shutting_down => "app_shutdown",
-        DisconnectReason::ClientTimeout { .. }
-        | DisconnectReason::SendTimeout { .. }
-        | DisconnectReason::DisconnectTimeout { .. } => "timeout",
-        _ => "normal_closure",
+    if shutting_down && matches!(reason, DisconnectReason::ClosedByServer) {
+        return "app_shutdown";
     }
+    let timeout = matches!(
+        reason,
+        DisconnectReason::ClientTimeout { .. }
+            | DisconnectReason::SendTimeout { .. }
+            | DisconnectReason::DisconnectTimeout { .. }
+    );
+    if timeout { "timeout" } else { "normal_closure" }
 }
