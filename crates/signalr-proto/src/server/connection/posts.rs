@@ -23,6 +23,8 @@ struct Post {
     op: OpId,
     /// What came before its turn.
     early: Vec<Bytes>,
+    /// Some of it was taken in its turn.
+    begun: bool,
     complete: bool,
 }
 
@@ -54,6 +56,7 @@ impl Posts {
         }
         post.complete = last;
         if first {
+            post.begun |= !bytes.is_empty();
             return Some(bytes);
         }
         self.early_bytes = self.early_bytes.saturating_add(bytes.len());
@@ -69,6 +72,7 @@ impl Posts {
             return Vec::new();
         };
         let early = core::mem::take(&mut next.early);
+        next.begun = !early.is_empty();
         let bytes: usize = early.iter().map(Bytes::len).sum();
         self.early_bytes = self.early_bytes.saturating_sub(bytes);
         early
@@ -98,6 +102,7 @@ impl ServerConnection {
         self.posts.waiting.push_back(Post {
             op: arrival.op,
             early: Vec::new(),
+            begun: false,
             complete: false,
         });
     }
@@ -146,11 +151,17 @@ impl ServerConnection {
         }
     }
 
-    /// Nothing is read any more.
+    /// Nothing is read any more. The POST in turn may be why: its client hears the reason in the Close message, which a refusal of
+    /// the POST would hide from it.
     pub(super) fn refuse_posts(&mut self) {
         let posts = core::mem::take(&mut self.posts);
         for post in posts.waiting {
-            self.respond(post.op, text(StatusCode::NOT_FOUND, ""));
+            let status = if post.begun && !post.complete {
+                StatusCode::OK
+            } else {
+                StatusCode::NOT_FOUND
+            };
+            self.respond(post.op, text(status, ""));
         }
     }
 }

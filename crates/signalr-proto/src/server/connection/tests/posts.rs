@@ -233,3 +233,18 @@ fn early_pieces_of_a_post_that_has_its_turn_are_not_counted_again() {
     ));
     assert!(test.actions().contains(&respond(third, 404)));
 }
+
+#[test]
+fn a_post_that_ends_the_connection_is_answered_so_that_the_reason_can_be_heard() {
+    let mut test = Test::new(config(), ConnectionOptions::default());
+    test.socket = test.arrive(Port::Events);
+    test.post(HANDSHAKE);
+    test.machine.accept(test.now);
+    test.actions();
+    let post = test.arrive(Port::Post);
+    test.body(post, b"no message\x1e", false);
+    let mut actions = test.actions();
+    test.input(ServerInput::Sent { op: test.socket });
+    actions.extend(test.actions());
+    assert!(actions.contains(&respond(post, 200)), "{actions:?}");
+}
