@@ -6,6 +6,8 @@ use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -129,16 +131,22 @@ where
             Either::Left((accepted, _)) => accepted,
             Either::Right(((), _)) => break,
         };
+        let begun = Arc::new(AtomicBool::new(false));
         let service = TowerToHyperService::new(Named {
             app: app.clone(),
             peer: PeerAddress(peer),
+            begun: Arc::clone(&begun),
         });
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let connection = shutdown.watch(connection.into_owned());
         tokio::spawn(async move {
-            // Clients that break off are no news.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP connection broke");
+            match select(pin!(connection), pin!(silence(&begun))).await {
+                Either::Left((Ok(()), _)) => {}
+                // Clients that break off are no news.
+                Either::Left((Err(error), _)) => {
+                    tracing::debug!(%error, "an HTTP connection broke");
+                }
+                Either::Right(((), _)) => tracing::debug!("an HTTP connection brought no request"),
             }
         });
     }
@@ -147,11 +155,22 @@ where
     Ok(())
 }
 
+/// Is done when there was no request for as long as its head may take: before the first byte, and while it is open which version
+/// of HTTP the client speaks, hyper has no time limit of its own.
+async fn silence(begun: &AtomicBool) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if begun.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Tells the application who is at the other end.
 #[derive(Clone)]
 struct Named<S> {
     app: S,
     peer: PeerAddress,
+    /// There was a request.
+    begun: Arc<AtomicBool>,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Named<S> {
@@ -164,6 +183,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Named<S> {
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
+        self.begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.peer);
         self.app.call(request)
     }
