@@ -3,6 +3,7 @@
 
 mod authorization;
 mod cancellation;
+mod fairness;
 mod filters;
 mod groups;
 mod lifetimes;

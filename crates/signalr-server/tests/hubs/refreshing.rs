@@ -9,7 +9,7 @@ use signalr_server::{
     CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubRequest, HubServer,
     HubServerBuilder, User,
 };
-use signalr_testkit::memory;
+use signalr_testkit::memory::{self, MemoryClient};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -185,11 +185,12 @@ async fn what_cannot_be_refreshed_is_refused_in_the_official_words() {
 }
 
 /// A club whose callback looks at the newcomer's version: odd ones are welcome, and each waits at the gate.
-fn guarded() -> (Arc<Semaphore>, Club, HubServer) {
+fn guarded(change: impl FnOnce(&mut HubOptions)) -> (Arc<Semaphore>, Club, HubServer) {
     let (gate, hub) = (Arc::new(Semaphore::new(0)), Club::default());
     let door = Arc::clone(&gate);
     let server = builder(hub.clone())
         .configure(refreshing)
+        .configure(change)
         .on_authentication_refresh(move |context, user| {
             let gate = Arc::clone(&door);
             let old = version(&context);
@@ -206,7 +207,7 @@ fn guarded() -> (Arc<Semaphore>, Club, HubServer) {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_decides_about_newer_tokens() {
-    let (gate, _, server) = guarded();
+    let (gate, _, server) = guarded(|_| {});
     gate.add_permits(10);
     let client = HttpClient::new_as(&server, "alice/1").await;
     let mut events = client.start_events().await;
@@ -224,7 +225,7 @@ async fn the_application_decides_about_newer_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_poll_whose_newer_token_is_rejected_ends_the_connection() {
-    let (gate, hub, server) = guarded();
+    let (gate, hub, server) = guarded(|_| {});
     gate.add_permits(10);
     let client = HttpClient::new_as(&server, "alice/1").await;
     client.start_polling().await;
@@ -239,7 +240,7 @@ async fn a_poll_whose_newer_token_is_rejected_ends_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_go_on_while_the_application_decides() {
-    let (gate, _, server) = guarded();
+    let (gate, _, server) = guarded(|_| {});
     let client = HttpClient::new_as(&server, "alice/1").await;
     let mut events = client.start_events().await;
     let newer = client.with("alice/3");
@@ -255,7 +256,7 @@ async fn calls_go_on_while_the_application_decides() {
 
 #[tokio::test(start_paused = true)]
 async fn each_newer_token_is_decided_about_and_the_newest_that_is_accepted_counts() {
-    let (gate, _, server) = guarded();
+    let (gate, _, server) = guarded(|_| {});
     let client = HttpClient::new_as(&server, "alice/1").await;
     let mut events = client.start_events().await;
     let mut refreshing = Vec::new();
@@ -276,7 +277,7 @@ async fn each_newer_token_is_decided_about_and_the_newest_that_is_accepted_count
 
 #[tokio::test(start_paused = true)]
 async fn a_poll_with_the_old_token_changes_nothing_about_who_is_accepted() {
-    let (gate, _, server) = guarded();
+    let (gate, _, server) = guarded(|_| {});
     let client = HttpClient::new_as(&server, "alice/1").await;
     client.start_polling().await;
     let newer = client.with("alice/3");
@@ -293,7 +294,7 @@ async fn a_poll_with_the_old_token_changes_nothing_about_who_is_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_decision_rejects_and_harms_nothing_else() {
-    let (gate, _, server) = guarded();
+    let (gate, _, server) = guarded(|_| {});
     gate.add_permits(10);
     let client = HttpClient::new_as(&server, "alice/1").await;
     let mut events = client.start_events().await;
@@ -318,4 +319,45 @@ async fn a_token_does_not_count_for_longer_than_the_hub_allows() {
     let close = "{\"type\":7,\"allowReconnect\":true}\u{1e}";
     assert_eq!(events.message().await.as_deref(), Some(close));
     assert_eq!(begun.elapsed().as_secs(), 30);
+}
+
+/// Opens the WebSocket of a connection with stateful reconnect.
+async fn web_socket(server: &HubServer, client: &HttpClient, token: &str) -> MemoryClient {
+    let query = format!("id={}&access_token={token}", client.token);
+    let opened = MemoryClient::attach(server, &query, client.id.clone()).await;
+    opened.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_with_a_newer_token_is_decided_about() {
+    for (token, accepted) in [("alice/3", true), ("alice/2", false)] {
+        let (gate, hub, server) = guarded(|options| options.endpoint.stateful_reconnect = true);
+        gate.add_permits(10);
+        let client = HttpClient::new_with(&server, "alice/1", "useStatefulReconnect=true").await;
+        let mut first = web_socket(&server, &client, "alice/1").await;
+        first
+            .send(b"{\"protocol\":\"json\",\"version\":2}\x1e")
+            .await;
+        assert_eq!(soon(first.record()).await.as_deref(), Some("{}"));
+        server.cut(&client.id);
+        assert_eq!(soon(first.message()).await, None);
+        if accepted {
+            let mut second = web_socket(&server, &client, token).await;
+            let sequence = r#"{"type":9,"sequenceId":1}"#;
+            assert_eq!(soon(second.message()).await.as_deref(), Some(sequence));
+            second
+                .send(format!("{sequence}\u{1e}{VERSION}").as_bytes())
+                .await;
+            let answer = answer(3);
+            let answer = answer.strip_suffix('\u{1e}');
+            assert_eq!(soon(second.message()).await.as_deref(), answer);
+        } else {
+            let query = format!("id={}&access_token={token}", client.token);
+            let refused = MemoryClient::attach(&server, &query, String::new()).await;
+            assert_eq!(refused.err(), Some(StatusCode::FORBIDDEN));
+            empty(&server).await;
+            let reason = "the client's new authentication was rejected";
+            assert_eq!(*hub.reasons.lock().unwrap(), [reason]);
+        }
+    }
 }

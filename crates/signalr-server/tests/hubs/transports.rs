@@ -318,6 +318,45 @@ async fn a_post_is_answered_when_what_it_brought_has_been_taken_in() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_post_that_breaks_off_does_not_end_the_connection() {
+    let test = Test::new(|_| {});
+    let client = HttpClient::new(&test.server).await;
+    client.start_polling().await;
+    let (start, end) = ADD.split_at(17);
+    // What has come of it counts, as it may have been read.
+    client.post_and_break_off(start, false).await;
+    client.post_and_break_off("", true).await;
+    client.say(end).await;
+    assert_eq!(client.messages().await, SUM);
+}
+
+#[tokio::test(start_paused = true)]
+async fn posts_are_read_one_after_the_other() {
+    let test = Test::new(|_| {});
+    let client = HttpClient::new(&test.server).await;
+    client.start_polling().await;
+    let (start, end) = ADD.split_at(17);
+    let (first, more) = client.post_in_pieces();
+    let later = client.clone();
+    let later = tokio::spawn(async move { later.post(ADD).await.status() });
+    tokio::time::sleep(SECOND).await;
+    assert!(
+        !later.is_finished(),
+        "its pieces do not mix with the first's"
+    );
+    for piece in [start, end] {
+        more.unbounded_send(Bytes::from_static(piece.as_bytes()))
+            .unwrap();
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(client.messages().await, SUM);
+    drop(more);
+    assert_eq!(soon(first).await.unwrap(), StatusCode::OK);
+    assert_eq!(soon(later).await.unwrap(), StatusCode::OK);
+    assert_eq!(client.messages().await, SUM);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_wait_are_answered_when_the_connection_ends() {
     let test = Test::new(|options| options.connection.application_max_buffer_size = 1_000);
     let client = HttpClient::new(&test.server).await;

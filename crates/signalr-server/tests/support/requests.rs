@@ -1,10 +1,17 @@
 //! Clients over long polling and event streams, request by request.
 
+use std::io;
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_channel::mpsc::{self, UnboundedSender};
+use futures_util::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use signalr_server::{HubBody, HubServer};
 use signalr_testkit::memory::ask;
+use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
 use super::negotiate;
@@ -34,7 +41,13 @@ impl HttpClient {
 
     /// Negotiates as somebody.
     pub(crate) async fn new_as(server: &HubServer, bearer: &str) -> Self {
-        let (id, token) = negotiate(server, &format!("access_token={bearer}")).await;
+        Self::new_with(server, bearer, "").await
+    }
+
+    /// Negotiates as somebody, with more in the query.
+    pub(crate) async fn new_with(server: &HubServer, bearer: &str, query: &str) -> Self {
+        let query = format!("access_token={bearer}&{query}");
+        let (id, token) = negotiate(server, &query).await;
         Self {
             server: server.clone(),
             id,
@@ -80,6 +93,36 @@ impl HttpClient {
 
     pub(crate) async fn say(&self, text: &str) {
         assert_eq!(self.post(text).await.status(), StatusCode::OK);
+    }
+
+    /// Posts, and breaks off: with an error of the body, or by dropping the whole request.
+    pub(crate) async fn post_and_break_off(&self, text: &str, is_error: bool) {
+        let head = self.request(Method::POST, "", b"");
+        let start = Ok(Frame::data(Bytes::copy_from_slice(text.as_bytes())));
+        let pieces = stream::iter([start]);
+        let answer = if is_error {
+            let broken = stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
+            let body = StreamBody::new(pieces.chain(broken));
+            self.server.service().call(head.map(|_| body))
+        } else {
+            let body = StreamBody::new(pieces.chain(stream::pending()));
+            self.server.service().call(head.map(|_| body))
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(1), answer).await;
+        assert!(answer.is_err() || is_error);
+    }
+
+    /// Posts what is sent through the channel, until it is dropped.
+    pub(crate) fn post_in_pieces(&self) -> (JoinHandle<StatusCode>, UnboundedSender<Bytes>) {
+        let (sender, pieces) = mpsc::unbounded();
+        let body = StreamBody::new(pieces.map(|piece| Ok::<_, io::Error>(Frame::data(piece))));
+        let request = self.request(Method::POST, "", b"").map(|_| body);
+        let answer = self.server.service().call(request);
+        let posting = async move {
+            let Ok(response) = answer.await;
+            response.status()
+        };
+        (tokio::spawn(posting), sender)
     }
 
     pub(crate) async fn delete(&self) -> Response<Bytes> {
