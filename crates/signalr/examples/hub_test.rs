@@ -1,6 +1,6 @@
 //! A hub with its tests: `cargo test -p signalr --example hub_test`.
 //!
-//! `TestClient`s are real clients within the same process, and no port is opened.
+//! `TestClient`s are real clients within the same process, and no port is opened. Under a paused clock nobody waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use axum::Router;
 use signalr::server::{CallContext, Hub, HubError, HubMethods, HubServer, InvokeError, serve};
 
 /// How long a player may think.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 struct Quiz;
 
@@ -74,5 +74,16 @@ mod tests {
             panic!("no error");
         };
         assert!(error.ends_with("HubException: I give up"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_player_has_three_seconds() {
+        let hub = HubServer::new(Quiz).unwrap();
+        let mut player = TestClient::connect(&hub).await.unwrap();
+        player.ignore("Ask");
+        let Err(TestError::Call(error)) = player.invoke::<bool>("Play", ()).await else {
+            panic!("no error");
+        };
+        assert!(error.ends_with("HubException: too slow"), "{error}");
     }
 }
