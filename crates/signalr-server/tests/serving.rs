@@ -144,7 +144,7 @@ impl Polling {
     }
 
     /// Polls to the end. Gives the last answer that was not empty.
-    async fn to_its_end(self) -> String {
+    async fn read_to_end(self) -> String {
         let mut last = String::new();
         loop {
             let answer = self.poll().await;
@@ -180,7 +180,7 @@ where
         connection.start().await.unwrap();
         connections.push(connection);
     }
-    let polling = tokio::spawn(Polling::start(&url).await.to_its_end());
+    let polling = tokio::spawn(Polling::start(&url).await.read_to_end());
     while hub.clients().count().await != Ok(3) {
         tokio::task::yield_now().await;
     }

@@ -110,7 +110,7 @@ async fn play_on<R: Launch>(url: &str, transport: TransportKind, protocol: Proto
     connection.send("Shout", ("short",)).await.unwrap();
     assert_eq!(next(&mut hears).await, "short");
     for text in text.as_bytes().chunks(20_000) {
-        let text = str::from_utf8(text).unwrap();
+        let text = std::str::from_utf8(text).unwrap();
         connection.invoke::<()>("Shout", (text,)).await.unwrap();
         assert_eq!(next(&mut hears).await, text);
     }
