@@ -24,6 +24,9 @@ use crate::server::Shared;
 /// How long a message to many waits for a member that takes nothing, before nobody waits for that member any more.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// So often, if they take something meanwhile.
+const MOMENTS: usize = 5;
+
 /// The clients of a hub: where to send.
 ///
 /// Everything that may have to go to other servers is asynchronous and may fail.
@@ -167,15 +170,38 @@ impl Audiences {
         if behind.is_empty() {
             return Ok(());
         }
-        let room = join_all(behind.iter().map(|connection| connection.mailbox.room()));
         if self.shared.options.slow_clients == SlowClients::Wait {
-            room.await;
-        } else if self.shared.clock.timeout(PATIENCE, room).await.is_none() {
-            for connection in &behind {
-                connection.mailbox.stall();
-            }
+            room(&behind).await;
+        } else {
+            self.wait_a_moment(behind).await;
         }
         Ok(())
+    }
+
+    /// Waits for clients that are behind, for as long as they take something, and not much longer than a moment. A client can
+    /// be behind because others send a lot, or because this machine is busy.
+    async fn wait_a_moment(&self, mut behind: Vec<Arc<Connection>>) {
+        for _ in 0..MOMENTS {
+            let before: Vec<_> = behind.iter().map(|client| client.mailbox.taken()).collect();
+            let waited = self.shared.clock.timeout(PATIENCE, room(&behind));
+            if waited.await.is_some() {
+                return;
+            }
+            let mut before = before.into_iter();
+            behind.retain(|client| {
+                let takes = before.next() != Some(client.mailbox.taken());
+                if !takes {
+                    client.mailbox.stall();
+                }
+                takes
+            });
+            if behind.is_empty() {
+                return;
+            }
+        }
+        for client in behind {
+            client.mailbox.stall();
+        }
     }
 
     /// Puts the message on its way to everybody, and gives those who are behind.
@@ -220,6 +246,11 @@ impl fmt::Debug for Audiences {
             .field("except", &self.except)
             .finish_non_exhaustive()
     }
+}
+
+/// Waits until all of them have room, or are gone.
+async fn room(behind: &[Arc<Connection>]) {
+    join_all(behind.iter().map(|client| client.mailbox.room())).await;
 }
 
 /// One message in each protocol that somebody turned out to speak.

@@ -28,7 +28,8 @@ pub struct HubOptions {
     /// Default: 64 KiB.
     pub outgoing_limit: usize,
     /// Bytes of messages that wait for a client that takes nothing before [`slow_clients`](Self::slow_clients) decides.
-    /// Messages to many are in memory once, however many wait for them. Default: 1 MiB.
+    /// Messages to many are in memory once, however many wait for them; those of many who send at the same time all count
+    /// before anybody can wait. Default: 16 MiB.
     pub outgoing_budget: usize,
     /// The longest name of a group, in bytes. The official server has no limit. Default: 1,024.
     pub maximum_group_name_length: usize,
@@ -59,7 +60,7 @@ impl Default for HubOptions {
             connection: ServerConfig::default(),
             slow_clients: SlowClients::default(),
             outgoing_limit: 64 << 10,
-            outgoing_budget: 1 << 20,
+            outgoing_budget: 16 << 20,
             maximum_group_name_length: 1_024,
             maximum_groups_per_connection: 1_000,
         }

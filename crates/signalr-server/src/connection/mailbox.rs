@@ -62,6 +62,8 @@ pub(crate) enum Pushed {
 struct Contents {
     frames: VecDeque<Bytes>,
     bytes: usize,
+    /// Messages that left for the client so far.
+    taken: u64,
     orders: Vec<Order>,
     /// Somebody may wait for room since there was none.
     crowded: bool,
@@ -189,7 +191,12 @@ impl Mailbox {
         }
     }
 
-    /// Nobody shall wait for this client any more until it takes something.
+    /// Messages that left for the client so far.
+    pub(crate) fn taken(&self) -> u64 {
+        lock(&self.contents).taken
+    }
+
+    /// Nobody shall wait for this client any more until it has caught up.
     pub(crate) fn stall(&self) {
         let mut contents = lock(&self.contents);
         contents.stalled = contents.bytes >= self.limit;
