@@ -72,6 +72,17 @@ struct Contents {
     closed: bool,
 }
 
+/// What came of handing out messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) any: bool,
+    /// Some still wait.
+    pub(crate) left: bool,
+}
+
+/// Messages for which an idle connection keeps room.
+const FEW: usize = 4;
+
 /// Where messages and orders wait for the connection's task.
 pub(crate) struct Mailbox {
     contents: Mutex<Contents>,
@@ -221,33 +232,32 @@ impl Mailbox {
         filled.then(|| std::mem::take(&mut lock(&self.contents).orders))
     }
 
-    /// Hands out messages, oldest first, for as long as `take` takes them. Tells how many were taken.
-    pub(crate) fn take_frames(&self, mut take: impl FnMut(&Bytes) -> bool) -> usize {
+    /// Hands out messages, oldest first, for as long as `take` takes them.
+    pub(crate) fn take_frames(&self, mut take: impl FnMut(&Bytes) -> bool) -> Taken {
         let mut contents = lock(&self.contents);
-        let mut taken = 0;
+        let before = contents.taken;
         while contents.frames.front().is_some_and(&mut take) {
             if let Some(frame) = contents.frames.pop_front() {
                 contents.bytes = contents.bytes.saturating_sub(frame.len());
-                taken += 1;
+                contents.taken = contents.taken.wrapping_add(1);
             }
         }
         if contents.frames.is_empty() {
-            // An idle connection holds no room.
-            contents.frames.shrink_to(0);
+            // An idle connection holds no more room than a few messages need.
+            contents.frames.shrink_to(FEW);
         }
         let room = contents.crowded && contents.bytes <= self.limit / 2;
         contents.crowded &= !room;
         contents.stalled &= !room;
+        let taken = Taken {
+            any: contents.taken != before,
+            left: !contents.frames.is_empty(),
+        };
         drop(contents);
         if room {
             self.room.notify_waiters();
         }
         taken
-    }
-
-    /// Whether messages wait.
-    pub(crate) fn has_frames(&self) -> bool {
-        !lock(&self.contents).frames.is_empty()
     }
 
     /// Takes nothing more, and gives what was ordered and not yet done.

@@ -75,6 +75,15 @@ impl Wires {
         }
     }
 
+    /// What was empty before may have filled.
+    pub(crate) fn begin_turn(&mut self) {
+        for wire in &mut self.wires {
+            if let Kind::Socket(socket) = &mut wire.kind {
+                socket.begin_turn();
+            }
+        }
+    }
+
     fn leave(&mut self, socket: Socket) {
         let until = None;
         self.leaving.push(Leaving { socket, until });

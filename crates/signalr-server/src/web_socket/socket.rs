@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     control: Option<Outgoing>,
     /// A close frame was written or waits in `control`.
     closing: bool,
+    /// There was nothing to read in this turn of the task, which is woken when there is.
+    dry: bool,
     /// The client's close frame was read: nothing more comes of it.
     closed: bool,
 }
@@ -132,8 +134,13 @@ impl Socket {
             message: None,
             control: None,
             closing: false,
+            dry: false,
             closed: false,
         }
+    }
+
+    pub(crate) const fn begin_turn(&mut self) {
+        self.dry = false;
     }
 
     pub(crate) fn send(&mut self, message: WsMessage) {
@@ -180,12 +187,21 @@ impl Socket {
         cx: &mut Context<'_>,
         mut data: impl FnMut(Bytes),
     ) -> Poll<Result<(), Left>> {
+        if self.dry {
+            return Poll::Pending;
+        }
         let open = ready!(self.poll_open(cx))?;
         if open.input.is_empty() {
-            match ready!(open.io.poll_read(cx, &mut open.input)) {
-                Ok(0) => return Poll::Ready(Err(closed(1006, ""))),
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(failed("the connection broke", &error))),
+            match open.io.poll_read(cx, &mut open.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(closed(1006, ""))),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(failed("the connection broke", &error)));
+                }
+                Poll::Pending => {
+                    self.dry = true;
+                    return Poll::Pending;
+                }
             }
         }
         loop {
@@ -266,6 +282,7 @@ impl Socket {
 
     /// Is ready when the close frame was written and the client has answered or gone.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.begin_turn();
         while self.message.is_some() || self.control.is_some() {
             match ready!(self.poll_write(cx)) {
                 Ok(_) => {}

@@ -124,15 +124,16 @@ impl Task {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
         self.connection.mailbox.register(cx.waker());
         self.now = self.shared.clock.now();
+        self.wires.begin_turn();
         for _ in 0..ROUNDS_PER_TURN {
             let mut busy = self.take_orders();
             busy |= self.wires.poll(cx, &mut self.machine, self.now);
             busy |= self.poll_application(cx);
+            busy |= self.take_frames();
+            busy |= self.ask();
             busy |= self.pump(cx);
             self.notice_leaving();
             busy |= self.poll_calls(cx);
-            busy |= self.take_frames();
-            busy |= self.ask();
             if let Some(reason) = self.closed.take() {
                 return Poll::Ready(reason);
             }

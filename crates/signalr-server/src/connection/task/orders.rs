@@ -88,8 +88,8 @@ impl Task {
             .connection
             .mailbox
             .take_frames(|frame| machine.is_writable() && machine.send_frame(now, frame).is_ok());
-        self.frames_wait = self.connection.mailbox.has_frames();
-        taken > 0
+        self.frames_wait = taken.left;
+        taken.any
     }
 
     /// The same whether or not the client takes them: something follows that must not overtake them. There are few, since
