@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, join, stream};
 use signalr_server::{
     Audiences, CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubServer, SendError,
     SlowClients,
@@ -332,4 +333,46 @@ async fn a_member_that_takes_nothing_is_not_waited_for_again_until_it_has_caught
     tell(&all, 20).await;
     assert!(begun.elapsed() > Duration::ZERO, "waited for again");
     assert_eq!(server.dropped_messages(&id), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_send_at_once_cut_nobody_who_reads() {
+    const SENDERS: usize = 200;
+    let (_, server) = talker(|_| {});
+    let mut client = MemoryClient::connect(&server, "").await;
+    let all = server.clients().all();
+    let telling = join_all((0..SENDERS).map(|_| tell(&all, 1)));
+    let hearing = async {
+        for _ in 0..SENDERS {
+            soon(client.message()).await.expect("nobody is cut");
+        }
+    };
+    join!(telling, hearing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_takes_something_now_and_then_is_waited_for_a_little_longer() {
+    let waited = async |pause: Duration| {
+        let (_, server) = talker(|options| {
+            options.outgoing_budget = 10 << 20;
+            options.connection.limits.max_outgoing_bytes = 1;
+        });
+        let (mut slow, _) = sleeper(&server).await;
+        let all = server.clients().all();
+        let telling = join_all((0..30).map(|_| tell(&all, 1)));
+        let hearing = async {
+            loop {
+                tokio::time::sleep(pause).await;
+                soon(slow.message()).await;
+            }
+        };
+        tokio::select! {
+            waited = telling => waited.into_iter().max().unwrap(),
+            () = hearing => unreachable!("it has no end"),
+        }
+    };
+    let moment = Duration::from_millis(100);
+    assert_eq!(waited(moment * 9 / 10).await, 5 * moment);
+    // In the first of them the pipe takes something, and in the second nothing.
+    assert_eq!(waited(100 * moment).await, 2 * moment);
 }
