@@ -158,7 +158,11 @@ impl ClientConnection {
             return;
         };
         self.abort_refresh(&mut session);
-        self.leave(session.link, false);
+        match session.link {
+            // The server waits for one more poll otherwise, and the official clients delete, too.
+            link @ Link::Http(_) => self.abandon(link),
+            link @ (Link::WebSocket(_) | Link::Lost(_)) => self.leave(link, false),
+        }
         self.fail_pending(&reason);
         if allow_reconnect {
             self.reconnect_or_end(reason)
