@@ -85,7 +85,11 @@ async fn ended(mut http: Http, byte: Option<u8>) {
     };
     let text = String::from_utf8_lossy(&rest);
     let status = text.get(9..12).unwrap_or_default();
-    assert!(matches!(status, "" | "400" | "404" | "408"), "{text}");
+    // A POST is not refused when its connection ends meanwhile: why it ended is told there.
+    assert!(
+        matches!(status, "" | "200" | "400" | "404" | "408"),
+        "{text}"
+    );
 }
 
 async fn request_head(server: &Server) {
