@@ -8,7 +8,7 @@
 //! | request head or body without end, a byte each second | ended within 35 s: 408, 400 or cut | |
 //! | 10,000 negotiations that nobody comes back for | good for 15 s, then 404 | 16 MiB |
 //! | 70,000 negotiations | 503 beyond 65,536 | 64 MiB |
-//! | 3,000 held polls | held; forgotten 15 s after their clients left | 96 MiB |
+//! | 3,000 held polls | held; forgotten 15 s after their clients left | 128 MiB |
 //! | 1,000 polls of one connection | each ends the one before with 204; the last brings what there is | 8 MiB |
 //! | 300 posts to a connection that reads nothing | 64 are held, the others get 429 | 24 MiB |
 //! | pings, cancels, items, answers, acks, unknown messages by the 100,000 | nothing; calls behind them are answered | 8 MiB |
