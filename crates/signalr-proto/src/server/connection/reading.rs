@@ -284,7 +284,9 @@ impl ServerConnection {
 
     /// Counts a message against those that a client may send in a second.
     pub(super) fn count_message(&mut self) {
-        let Some(most) = self.config.max_messages_per_second else {
+        // Nothing is waited for after the last message.
+        let most = self.config.max_messages_per_second;
+        let Some(most) = most.filter(|_| self.state.is_live()) else {
             return;
         };
         let (second, messages) = &mut self.rate;

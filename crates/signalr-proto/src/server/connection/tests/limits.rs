@@ -208,6 +208,25 @@ fn a_client_that_says_too_much_in_a_second_waits_for_the_next() {
 }
 
 #[test]
+fn nothing_is_waited_for_when_the_last_message_was_one_too_many_for_its_second() {
+    let mut test = Test::open_with(ServerConfig {
+        max_messages_per_second: Some(2),
+        ..config()
+    });
+    test.input(ServerInput::ReadPaused);
+    test.receive_json(&[CALL, "{\"type\":7}"]);
+    // What was received is still read, and by then there is no transport that the goodbye could wait for.
+    test.end(1000);
+    test.input(ServerInput::ReadResumed);
+    let reason = DisconnectReason::ClosedByClient { error: None };
+    assert_eq!(test.reason(), Some(&reason));
+    assert!(matches!(
+        test.machine.poll_output(),
+        ServerOutput::Wait(None)
+    ));
+}
+
+#[test]
 fn messages_without_meaning_are_passed_over_and_do_not_stall_what_follows() {
     let mut test = Test::open();
     test.receive_json(&[
