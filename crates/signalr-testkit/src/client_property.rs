@@ -21,6 +21,8 @@ use signalr_proto::{EncodeError, Instant, Limits, Protocol, WsMessage};
 
 use world::{Kind, World};
 
+use crate::bits::Bits;
+
 /// Limits small enough to be met.
 const LIMITS: Limits = {
     let mut limits = Limits::CLIENT;
@@ -58,25 +60,6 @@ pub fn check(data: &[u8]) {
 #[must_use]
 pub fn trace(data: &[u8]) -> String {
     Run::of(data)
-}
-
-/// Reads operations from bytes; an exhausted list gives zeros.
-struct Bits<'a>(&'a [u8]);
-
-impl Bits<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn take(&mut self, count: usize) -> Bytes {
-        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        Bytes::copy_from_slice(taken)
-    }
 }
 
 struct Streams(usize);

@@ -6,6 +6,7 @@
     reason = "test tools fail by panicking"
 )]
 
+mod bits;
 pub mod client_property;
 #[cfg(feature = "fault-proxy")]
 pub mod fault_proxy;
@@ -13,6 +14,7 @@ pub mod fuzz;
 pub mod npm;
 pub mod program;
 pub mod script;
+pub mod server_property;
 pub mod simulator;
 
 #[cfg(feature = "hubs")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use signalr_testkit::{client_property, fuzz};
+use signalr_testkit::{client_property, fuzz, server_property};
 
 fn replay(target: &str, property: fn(&[u8])) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -54,4 +54,14 @@ fn the_corpus_of_sse_holds() {
 #[test]
 fn the_corpus_of_client_machine_holds() {
     replay("client_machine", client_property::check);
+}
+
+#[test]
+fn the_corpus_of_server_endpoint_holds() {
+    replay("server_endpoint", server_property::endpoint);
+}
+
+#[test]
+fn the_corpus_of_server_connection_holds() {
+    replay("server_connection", server_property::connection);
 }
