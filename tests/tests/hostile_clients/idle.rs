@@ -74,7 +74,7 @@ pub async fn clients_cost_little_and_stay() {
     let connected = server.usage();
     eprintln!(
         "{clients} connections: {connected}, {} bytes each",
-        (connected.memory - empty.memory) / clients as u64
+        connected.memory.saturating_sub(empty.memory) / clients as u64
     );
     let until = Instant::now() + time;
     let tasks: Vec<_> = sockets
@@ -99,7 +99,7 @@ pub async fn clients_cost_little_and_stay() {
     let usage = server.usage();
     eprintln!(
         "after {time:?}: {usage}, {} bytes each at most; {least:?} to {most:?} pings each",
-        (usage.peak - empty.memory) / clients as u64
+        usage.peak.saturating_sub(empty.memory) / clients as u64
     );
     assert!(dropped.is_empty(), "dropped: {dropped:?}");
     let expected = usize::try_from(time.as_secs() / 16).unwrap();

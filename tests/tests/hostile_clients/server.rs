@@ -226,7 +226,8 @@ impl<'a> Watch<'a> {
     /// The memory that it took at most, and the time.
     pub fn bounded(&self, memory: u64, time: Duration) {
         let now = self.server.usage();
-        let (took, more) = (self.begin.elapsed(), now.peak - self.before.memory);
+        let took = self.begin.elapsed();
+        let more = now.peak.saturating_sub(self.before.memory);
         eprintln!(
             "{}: {took:.1?}, {:.1} MiB more at most; {now}",
             self.what,
