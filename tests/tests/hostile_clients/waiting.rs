@@ -128,7 +128,7 @@ async fn crowd_of_polls(server: &Server) {
         .buffer_unordered(100)
         .collect()
         .await;
-    // 32 KiB each, HTTP connection included.
+    // About 30 KiB each, HTTP connection included, and room for the moments in which they come.
     watch.bounded(128 * MIB, Duration::from_secs(20));
 
     let begin = Instant::now();
