@@ -264,8 +264,9 @@ fn frame_of(protocol: Protocol, frame: &Bytes) {
     let as_server = protocol.decode(Role::Server, frame);
     match (&as_client, &as_server) {
         (Ok(client), Ok(server)) => assert_eq!(client, server, "the roles read different things"),
-        (Err(_), Ok(server)) => {
-            let message = server.as_ref().expect("types are known to both or neither");
+        // A server passes a broken argument over before it knows that the message is of a type that means nothing to it.
+        (Err(_), Ok(None)) => {}
+        (Err(_), Ok(Some(message))) => {
             assert!(
                 fails_alone(protocol, message),
                 "only a server reads {message:?}"
