@@ -225,10 +225,14 @@ impl Mailbox {
         self.task.register(waker);
     }
 
+    /// Whether something has come since the last time that orders were taken.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Relaxed)
+    }
+
     /// Takes the orders. `None` when nothing has come since the last time, which costs no lock.
     pub(crate) fn take_orders(&self) -> Option<Vec<Order>> {
-        let filled =
-            self.filled.load(Ordering::Relaxed) && self.filled.swap(false, Ordering::AcqRel);
+        let filled = self.is_filled() && self.filled.swap(false, Ordering::AcqRel);
         filled.then(|| std::mem::take(&mut lock(&self.contents).orders))
     }
 

@@ -84,6 +84,16 @@ impl Wires {
         }
     }
 
+    /// Whether another look at everything would find nothing to do before the task is woken. It tells so of a WebSocket only.
+    pub(crate) fn is_settled(&self, machine: &ServerConnection) -> bool {
+        let reading = machine.reading();
+        self.leaving.is_empty()
+            && self.wires.iter().all(|wire| match &wire.kind {
+                Kind::Socket(socket) => socket.is_settled(reading == Some(wire.op)),
+                Kind::Waiting(_) | Kind::Fed(_) => false,
+            })
+    }
+
     fn leave(&mut self, socket: Socket) {
         let until = None;
         self.leaving.push(Leaving { socket, until });

@@ -8,6 +8,7 @@
 //! find the ends of their messages themselves. For the same reason the payloads of neighbouring frames are moved together and leave
 //! as one piece, so a read that brings many small messages costs its reader one step and no allocation for each.
 
+mod piece;
 mod unmask;
 mod utf8;
 mod write;
@@ -22,7 +23,7 @@ use core::mem;
 use core::ops::Range;
 use std::io::Cursor;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -117,33 +118,24 @@ struct Progress {
 }
 
 impl FrameReader {
-    /// Takes bytes off the front of `input` until there is something to hand out. On `None` nothing is left of the input.
+    /// Takes bytes off the front of `input` until there is something to hand out. On `None` nothing is left of the input, whose
+    /// bytes have been changed.
     ///
     /// After a close frame everything is passed over. An error stays, and what was read before it is handed out first.
     ///
     /// # Errors
     /// When the client broke a rule of RFC 6455.
-    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Result<Option<Read>, FrameError> {
+    pub(crate) fn read(&mut self, input: &mut &mut [u8]) -> Result<Option<Read>, FrameError> {
         let mut progress = Progress::default();
         let said = self
             .advance(input, &mut progress)
             .or_else(|error| self.fail(error, &progress));
-        let Progress { at, data } = progress;
-        if data.is_empty() {
-            input.advance(at);
-            return said;
+        let (read, rest) = mem::take(input).split_at_mut(progress.at);
+        *input = rest;
+        match read.get(progress.data) {
+            Some(data @ [_, ..]) => Ok(Some(Read::Data(piece::copied(data)))),
+            Some([]) | None => said,
         }
-        if at == input.len() {
-            // Mostly everything is read at once, and the buffer itself can go without an allocation.
-            let mut whole = mem::take(input);
-            whole.truncate(data.end);
-            whole.advance(data.start);
-            return Ok(Some(Read::Data(whole.freeze())));
-        }
-        input.advance(data.start);
-        let piece = input.split_to(data.len()).freeze();
-        input.advance(at - data.end);
-        Ok(Some(Read::Data(piece)))
     }
 
     /// Reads up to the end of the input or to something other than data. That waits for its turn when there is data before it.

@@ -5,7 +5,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 
@@ -57,28 +56,37 @@ impl Io {
         Self::Tcp(stream)
     }
 
-    /// Appends what has come. `0` is the end.
-    pub(crate) fn poll_read(
+    /// Hands what has come to `take`; no bytes are the end.
+    pub(crate) fn poll_read<T>(
         &mut self,
         cx: &mut Context<'_>,
-        into: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
+        take: impl FnOnce(&mut [u8]) -> T,
+    ) -> Poll<io::Result<T>> {
         BUFFER.with_borrow_mut(|buffer| match self {
             #[cfg(feature = "tokio")]
             Self::Tcp(stream) => {
                 use tokio::io::AsyncRead as _;
                 let mut read = tokio::io::ReadBuf::new(buffer);
                 ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-                into.extend_from_slice(read.filled());
-                Poll::Ready(Ok(read.filled().len()))
+                Poll::Ready(Ok(take(read.filled_mut())))
             }
             Self::Other(stream) => {
                 let mut read = ReadBuf::new(buffer);
                 ready!(Pin::new(stream).poll_read(cx, read.unfilled()))?;
-                into.extend_from_slice(read.filled());
-                Poll::Ready(Ok(read.filled().len()))
+                let length = read.filled().len();
+                Poll::Ready(Ok(take(buffer.get_mut(..length).unwrap_or_default())))
             }
         })
+    }
+
+    /// Whether there is known to be nothing to read. The task is woken when there is.
+    pub(crate) fn is_dry(&self, cx: &mut Context<'_>) -> bool {
+        match self {
+            // Known without a system call when the last read did not fill its buffer.
+            #[cfg(feature = "tokio")]
+            Self::Tcp(stream) => stream.poll_read_ready(cx).is_pending(),
+            Self::Other(_) => false,
+        }
     }
 
     /// Writes some of `head` and `body` that follows it.

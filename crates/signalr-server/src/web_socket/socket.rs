@@ -1,6 +1,7 @@
 //! An open WebSocket, read and written by its connection's task.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +11,7 @@ use signalr_proto::{EndCause, WsMessage};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::Upgrade;
-use super::frames::{FrameReader, Read, write_close, write_head, write_pong};
+use super::frames::{FrameError, FrameReader, Read, write_close, write_head, write_pong};
 use super::io::Io;
 
 /// Writes in one turn before others get theirs.
@@ -41,8 +42,8 @@ enum State {
 struct Open {
     io: Io,
     frames: FrameReader,
-    /// What was read and is not handed out yet.
-    input: BytesMut,
+    /// What the web server had read before the upgrade.
+    early: Bytes,
 }
 
 struct Outgoing {
@@ -50,6 +51,46 @@ struct Outgoing {
     head_length: usize,
     body: Bytes,
     written: usize,
+}
+
+/// What was read, beside data.
+#[derive(Default)]
+struct Heard {
+    /// Only the newest ping needs an answer (RFC 6455, section 5.5.3), so a flood of them takes no room.
+    ping: Option<Bytes>,
+    end: Option<End>,
+}
+
+/// Why nothing more is read.
+enum End {
+    /// The stream below ended without a close frame.
+    Cut,
+    Closed {
+        code: u16,
+        reason: Box<str>,
+    },
+    Broken(FrameError),
+}
+
+/// Reads all of these bytes and hands the payloads to `data`. No bytes are the end.
+fn hear(frames: &mut FrameReader, mut bytes: &mut [u8], data: &mut impl FnMut(Bytes)) -> Heard {
+    let mut heard = Heard::default();
+    if bytes.is_empty() {
+        heard.end = Some(End::Cut);
+    }
+    while heard.end.is_none() {
+        match frames.read(&mut bytes) {
+            Ok(None) => break,
+            Ok(Some(Read::Data(bytes))) => data(bytes),
+            Ok(Some(Read::Ping(payload))) => heard.ping = Some(payload),
+            Ok(Some(Read::Pong)) => {}
+            Ok(Some(Read::Close { code, reason })) => {
+                heard.end = Some(End::Closed { code, reason });
+            }
+            Err(error) => heard.end = Some(End::Broken(error)),
+        }
+    }
+    heard
 }
 
 /// What was written.
@@ -164,10 +205,9 @@ impl Socket {
         if let State::Opening(upgrade) = &mut self.state {
             match ready!(Pin::new(upgrade).poll(cx)) {
                 Ok(upgraded) => {
-                    let (io, read) = Io::of(upgraded);
-                    let input = BytesMut::from(&*read);
+                    let (io, early) = Io::of(upgraded);
                     let frames = FrameReader::default();
-                    self.state = State::Open(Box::new(Open { io, frames, input }));
+                    self.state = State::Open(Box::new(Open { io, frames, early }));
                 }
                 Err(error) => {
                     self.state = State::Over;
@@ -190,11 +230,10 @@ impl Socket {
         if self.dry {
             return Poll::Pending;
         }
-        let open = ready!(self.poll_open(cx))?;
-        if open.input.is_empty() {
-            match open.io.poll_read(cx, &mut open.input) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(closed(1006, ""))),
-                Poll::Ready(Ok(_)) => {}
+        let Open { io, frames, early } = ready!(self.poll_open(cx))?;
+        let heard = if early.is_empty() {
+            match io.poll_read(cx, |bytes| hear(frames, bytes, &mut data)) {
+                Poll::Ready(Ok(heard)) => heard,
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Err(failed("the connection broke", &error)));
                 }
@@ -203,36 +242,36 @@ impl Socket {
                     return Poll::Pending;
                 }
             }
+        } else {
+            hear(frames, &mut mem::take(early).to_vec(), &mut data)
+        };
+        self.dry = io.is_dry(cx);
+        if let Some(payload) = heard.ping {
+            self.pong(&payload);
         }
-        loop {
-            let State::Open(open) = &mut self.state else {
-                return Poll::Ready(Ok(()));
-            };
-            match open.frames.read(&mut open.input) {
-                Ok(None) => {
-                    // An idle connection holds no buffer.
-                    open.input = BytesMut::new();
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Some(Read::Data(bytes))) => data(bytes),
-                Ok(Some(Read::Ping(payload))) => self.pong(&payload),
-                Ok(Some(Read::Pong)) => {}
-                Ok(Some(Read::Close { code, reason })) => {
-                    self.close(1000);
-                    self.closed = true;
-                    return Poll::Ready(Err(closed(code, &reason)));
-                }
-                Err(error) => {
-                    self.close(error.code);
-                    return Poll::Ready(Err(Left(EndCause::Failed {
-                        detail: error.to_string().into(),
-                    })));
-                }
+        Poll::Ready(match heard.end {
+            None => Ok(()),
+            Some(End::Cut) => Err(closed(1006, "")),
+            Some(End::Closed { code, reason }) => {
+                self.close(1000);
+                self.closed = true;
+                Err(closed(code, &reason))
             }
-        }
+            Some(End::Broken(error)) => {
+                self.close(error.code);
+                Err(Left(EndCause::Failed {
+                    detail: error.to_string().into(),
+                }))
+            }
+        })
     }
 
-    /// Only the newest ping needs an answer (RFC 6455, section 5.5.3), so a flood of them takes no room.
+    /// Whether nothing has to be read or written before the task is woken. With `reading`, reading counts.
+    pub(crate) const fn is_settled(&self, reading: bool) -> bool {
+        self.message.is_none() && self.control.is_none() && (self.dry || !reading)
+    }
+
+    /// A newer pong takes the place of an older, unless that has begun.
     fn pong(&mut self, payload: &[u8]) {
         let begun = self
             .control

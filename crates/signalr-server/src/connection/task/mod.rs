@@ -133,16 +133,29 @@ impl Task {
             busy |= self.ask();
             busy |= self.pump(cx);
             self.notice_leaving();
-            busy |= self.poll_calls(cx);
+            let stepped = self.poll_calls(cx);
+            busy |= stepped;
             if let Some(reason) = self.closed.take() {
                 return Poll::Ready(reason);
             }
-            if !busy && !self.poll_alarm(cx) {
+            let settled = !busy || (!stepped && self.is_settled());
+            if settled && !self.poll_alarm(cx) {
                 return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether a round in which something happened would be followed by one in which nothing does. Mostly it would: the machine
+    /// has said that it waits, and so has the WebSocket.
+    fn is_settled(&self) -> bool {
+        self.greeting.is_none()
+            && self.applicants.is_empty()
+            && !self.frames_wait
+            && !self.questions.is_waiting()
+            && !self.connection.mailbox.is_filled()
+            && self.wires.is_settled(&self.machine)
     }
 
     /// Nobody need wait for a client that has left, although what it said before may still have to wait for its turn.

@@ -1,7 +1,5 @@
 //! What holds for any bytes from a client, for tests and fuzzing alike: it panics when it does not hold.
 
-use bytes::BytesMut;
-
 use super::{FrameError, FrameReader, NO_TEXT, Read};
 
 /// What a stream of bytes was read as: neighbouring pieces of data joined, since they are cut anywhere.
@@ -23,7 +21,8 @@ impl Heard {
     }
 
     fn take(&mut self, reader: &mut FrameReader, piece: &[u8]) {
-        let mut input = BytesMut::from(piece);
+        let mut bytes = piece.to_vec();
+        let mut input = bytes.as_mut_slice();
         loop {
             match reader.read(&mut input) {
                 Ok(Some(read)) => self.add(read),
