@@ -165,7 +165,8 @@ impl Outbox {
         if self.in_flight.is_some() || self.waiting.is_empty() || self.is_held() {
             return None;
         }
-        let batch = self.waiting.split().freeze();
+        // The buffer goes whole: to split it would cost an allocation for the two parts to share, and often it is just full.
+        let batch = core::mem::take(&mut self.waiting).freeze();
         self.last_batch = batch.len();
         self.in_flight = Some((op, batch.len()));
         if let Some(replay) = &mut self.replay {
