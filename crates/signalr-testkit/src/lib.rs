@@ -10,6 +10,7 @@ mod bits;
 pub mod client_property;
 #[cfg(feature = "fault-proxy")]
 pub mod fault_proxy;
+mod forgiven;
 pub mod fuzz;
 pub mod npm;
 pub mod program;
