@@ -267,6 +267,16 @@ fn the_guide_tells_the_true_defaults() {
         ),
         ("connection.max_posts", number(connection.max_posts)),
         (
+            "connection.minimum_body_rate",
+            connection.minimum_body_rate.map_or_else(
+                || "no limit".to_owned(),
+                |rate| {
+                    let rest = seconds(rate.grace_period);
+                    format!("{} bytes/s after {rest}", rate.bytes_per_second)
+                },
+            ),
+        ),
+        (
             "connection.maximum_parallel_invocations",
             number(connection.maximum_parallel_invocations),
         ),

@@ -36,6 +36,9 @@ pub struct ServerConfig {
     pub application_max_buffer_size: usize,
     /// POSTs that may wait for their turn on one connection; further ones are answered with 429. Default: 64.
     pub max_posts: usize,
+    /// How fast the body of a POST has to come while it is read; a slower one is answered with 400, and the connection goes on.
+    /// Default: 240 bytes a second after the first 5 s, as the official web server's.
+    pub minimum_body_rate: Option<BodyRate>,
     /// Plain calls that run at the same time; the next one waits, and everything behind it (`SB-22`). Default: 1.
     pub maximum_parallel_invocations: usize,
     /// Streams of one connection at the same time, uploads included; further calls are refused. Default: 1000.
@@ -64,6 +67,10 @@ impl Default for ServerConfig {
             stateful_reconnect_buffer_size: 100_000,
             application_max_buffer_size: 64 << 10,
             max_posts: 64,
+            minimum_body_rate: Some(BodyRate {
+                bytes_per_second: 240,
+                grace_period: Duration::from_secs(5),
+            }),
             maximum_parallel_invocations: 1,
             maximum_streams: 1000,
             stream_buffer_capacity: 10,
@@ -74,6 +81,24 @@ impl Default for ServerConfig {
                 ..Limits::SERVER
             },
         }
+    }
+}
+
+/// How fast a body has to come at least, on average over the time in which it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a rate and nothing else")]
+pub struct BodyRate {
+    /// Bytes in a second; with 0 any speed will do.
+    pub bytes_per_second: u32,
+    /// How long it may take to get going.
+    pub grace_period: Duration,
+}
+
+impl BodyRate {
+    /// How long so many bytes may take.
+    pub(super) fn time_for(self, bytes: u64) -> Option<Duration> {
+        let seconds = bytes.checked_div(self.bytes_per_second.into())?;
+        Some(self.grace_period.max(Duration::from_secs(seconds)))
     }
 }
 

@@ -93,7 +93,7 @@ pub use api::{
     ServerOutput,
 };
 pub use calls::CallId;
-pub use config::{ConnectionOptions, ServerConfig};
+pub use config::{BodyRate, ConnectionOptions, ServerConfig};
 pub use connection::ServerConnection;
 pub use endpoint::{
     ConnectionKey, Endpoint, EndpointConfig, FreshIds, Origins, RequestHead, Resource, Verdict,

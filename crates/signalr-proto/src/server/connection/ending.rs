@@ -199,6 +199,7 @@ impl ServerConnection {
             Timer::Disconnect => self.disconnect(),
             Timer::Expiry => self.leave(DisconnectReason::AuthenticationExpired, true),
             Timer::Poll => self.poll_timed_out(),
+            Timer::Body => self.post_too_slow(),
             // Its being set is what matters.
             Timer::Rate => {}
         }

@@ -5,11 +5,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::ServerConnection;
 use super::link::Link;
+use super::{ServerConnection, Timer};
 use crate::server::Arrival;
 use crate::server::answers::text;
+use crate::time::Instant;
 use crate::transport::OpId;
+
+const TOO_SLOW: &str = "The request body came too slowly.";
 
 /// POSTs under way, in the order in which they came.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub(super) struct Posts {
     waiting: VecDeque<Post>,
     /// Bytes of those whose turn has not come, which nobody asked for.
     early_bytes: usize,
+    /// Since when the one in turn has been read without a pause, and what came of it since.
+    pace: Option<(Instant, u64)>,
 }
 
 struct Post {
@@ -57,6 +62,9 @@ impl Posts {
         post.complete = last;
         if first {
             post.begun |= !bytes.is_empty();
+            if let Some((_, came)) = &mut self.pace {
+                *came = came.saturating_add(bytes.len() as u64);
+            }
             return Some(bytes);
         }
         self.early_bytes = self.early_bytes.saturating_add(bytes.len());
@@ -67,6 +75,7 @@ impl Posts {
     /// The first is done with. What came early of the next one is for its turn now.
     fn shift(&mut self) -> Vec<Bytes> {
         self.waiting.pop_front();
+        self.pace = None;
         let Some(next) = self.waiting.front_mut() else {
             self.waiting = VecDeque::new();
             return Vec::new();
@@ -105,6 +114,7 @@ impl ServerConnection {
             begun: false,
             complete: false,
         });
+        self.watch_body();
     }
 
     pub(super) fn posted(&mut self, op: OpId, bytes: Bytes, last: bool) {
@@ -132,6 +142,11 @@ impl ServerConnection {
 
     /// Answers the POSTs that were taken, as soon as not too much of them waits to be read (`TR-70`).
     pub(super) fn settle_posts(&mut self) {
+        self.answer_posts();
+        self.watch_body();
+    }
+
+    fn answer_posts(&mut self) {
         while self.incoming.bytes() <= self.config.application_max_buffer_size {
             let Some(Post {
                 op, complete: true, ..
@@ -141,6 +156,27 @@ impl ServerConnection {
             };
             self.respond(*op, text(StatusCode::OK, ""));
             self.next_post();
+        }
+    }
+
+    /// Sets the time by which more has to come of the POST in turn. While none is read nobody is waited for.
+    pub(super) fn watch_body(&mut self) {
+        if self.choked || self.posts.wanted().is_none() {
+            self.posts.pace = None;
+            return self.stop(Timer::Body);
+        }
+        let (since, came) = *self.posts.pace.get_or_insert((self.now, 0));
+        let rate = self.config.minimum_body_rate;
+        let time = rate.and_then(|rate| rate.time_for(came));
+        self.timers
+            .set(Timer::Body, time.map(|time| since.after(time)));
+    }
+
+    pub(super) fn post_too_slow(&mut self) {
+        if let Some(op) = self.posts.wanted() {
+            self.respond(op, text(StatusCode::BAD_REQUEST, TOO_SLOW));
+            self.next_post();
+            self.settle_posts();
         }
     }
 

@@ -71,10 +71,12 @@ pub(super) enum Timer {
     Ack,
     /// The client has said enough for this second.
     Rate,
+    /// The POST in turn comes too slowly.
+    Body,
 }
 
 impl Timer {
-    pub(super) const COUNT: usize = 10;
+    pub(super) const COUNT: usize = 11;
 
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Handshake,
@@ -87,6 +89,7 @@ impl Timer {
         Self::KeepAlive,
         Self::Ack,
         Self::Rate,
+        Self::Body,
     ];
 }
 

@@ -192,8 +192,9 @@ fn a_post_before_a_web_socket_is_read_first() {
 #[test]
 fn posts_that_no_transport_follows_end_with_404() {
     let mut test = Test::new(config(), ConnectionOptions::default());
+    test.wait(11 * SECOND);
     let post = test.arrive(Port::Post);
-    test.wait(15 * SECOND);
+    test.wait(4 * SECOND);
     assert_eq!(test.actions(), [respond(post, 404)]);
     assert!(test.reason().is_some());
 }
@@ -247,4 +248,77 @@ fn a_post_that_ends_the_connection_is_answered_so_that_the_reason_can_be_heard()
     test.input(ServerInput::Sent { op: test.socket });
     actions.extend(test.actions());
     assert!(actions.contains(&respond(post, 200)), "{actions:?}");
+}
+
+/// Lets time pass in steps of a second, with some bytes of the body after each.
+fn drip(test: &mut Test, post: OpId, seconds: u64, bytes: &[u8]) {
+    for _ in 0..seconds {
+        test.wait(SECOND);
+        test.body(post, bytes, false);
+    }
+}
+
+#[test]
+fn a_body_that_drips_is_not_waited_for() {
+    let mut test = stuck(1000);
+    let slow = test.arrive(Port::Post);
+    let next = test.arrive(Port::Post);
+    drip(&mut test, slow, 4, b" ");
+    assert_eq!(test.actions(), [""; 0]);
+    test.wait(SECOND);
+    assert_eq!(test.actions(), [respond(slow, 400)]);
+    let (_, response) = test.responses.pop_back().unwrap();
+    assert_eq!(response.body(), "The request body came too slowly.");
+    assert_eq!(test.machine.reading(), Some(next));
+    assert!(test.machine.is_open());
+    // The next one has all the time that there is, from its turn on.
+    drip(&mut test, next, 4, b"  ");
+    assert_eq!(test.actions(), [""; 0]);
+    test.body(next, b"", true);
+    assert_eq!(test.actions(), [respond(next, 200)]);
+}
+
+#[test]
+fn a_body_of_the_least_speed_is_read_for_as_long_as_it_takes() {
+    let mut test = stuck(1 << 20);
+    let post = test.arrive(Port::Post);
+    drip(&mut test, post, 12, &[b' '; 400]);
+    assert_eq!(test.actions(), [""; 0]);
+    // Twelve times 400 bytes may take 20 s.
+    test.wait(Duration::from_millis(7999));
+    assert_eq!(test.actions(), [""; 0]);
+    test.wait(Duration::from_millis(1));
+    assert_eq!(test.actions(), [respond(post, 400)]);
+}
+
+#[test]
+fn the_time_in_which_a_body_is_not_read_does_not_count() {
+    let mut test = stuck(100);
+    let post = test.arrive(Port::Post);
+    test.body(post, &[b' '; 101], false);
+    assert_eq!(test.machine.reading(), None);
+    test.wait(10 * SECOND);
+    test.finish(test.last_call());
+    test.actions();
+    assert_eq!(test.machine.reading(), Some(post));
+    drip(&mut test, post, 4, b"");
+    assert_eq!(test.actions(), [""; 0]);
+    test.wait(SECOND);
+    assert_eq!(test.actions(), [respond(post, 400)]);
+}
+
+#[test]
+fn without_a_least_speed_a_body_may_take_any_time() {
+    let mut test = Test::new(
+        ServerConfig {
+            minimum_body_rate: None,
+            disconnect_timeout: 60 * SECOND,
+            ..config()
+        },
+        ConnectionOptions::default(),
+    );
+    let post = test.arrive(Port::Post);
+    test.wait(30 * SECOND);
+    test.body(post, HANDSHAKE, true);
+    assert_eq!(test.actions(), [respond(post, 200)]);
 }
