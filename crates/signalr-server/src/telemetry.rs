@@ -121,6 +121,7 @@ pub(crate) const fn status(reason: &DisconnectReason, shutting_down: bool) -> &'
         reason,
         DisconnectReason::ClientTimeout { .. }
             | DisconnectReason::SendTimeout { .. }
+            | DisconnectReason::SlowClient { .. }
             | DisconnectReason::DisconnectTimeout { .. }
     );
     if timeout { "timeout" } else { "normal_closure" }

@@ -334,6 +334,16 @@ pub enum DisconnectReason {
         /// The limit.
         timeout: Duration,
     },
+    /// More waited for the client than may, and the application does not wait for it. Given by drivers, whose queue that is.
+    #[error(
+        "the client was too slow: {waiting} bytes waited for it, which exceeds the limit of {limit}"
+    )]
+    SlowClient {
+        /// Bytes that waited.
+        waiting: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// No transport came, or no further poll (`TR-26`, `TR-63`).
     #[error("the client had no transport for {timeout:?}")]
     DisconnectTimeout {
@@ -382,6 +392,7 @@ impl DisconnectReason {
             | Self::HandshakeFailed { .. }
             | Self::ClientTimeout { .. }
             | Self::SendTimeout { .. }
+            | Self::SlowClient { .. }
             | Self::DisconnectTimeout { .. }
             | Self::Protocol(_)
             | Self::Sequence(_)

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use signalr_proto::codec::Outcome;
-use signalr_proto::server::CallId;
+use signalr_proto::server::{CallId, DisconnectReason};
 use tokio::sync::Notify;
 
 use super::lock;
@@ -25,7 +25,7 @@ pub(crate) enum Order {
     /// End with a Close message.
     Close { allow_reconnect: bool },
     /// End without a word and for good.
-    Abort,
+    Abort(DisconnectReason),
     /// Lose the transport as a broken network would.
     Cut,
     /// Ask the client.
@@ -131,7 +131,13 @@ impl Mailbox {
                 }
                 SlowClients::Disconnect => {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
-                    contents.orders.push(Order::Abort);
+                    let waiting = contents.bytes.saturating_add(frame.len());
+                    contents
+                        .orders
+                        .push(Order::Abort(DisconnectReason::SlowClient {
+                            waiting,
+                            limit: self.budget,
+                        }));
                     contents.closed = true;
                     drop(contents);
                     self.fill();

@@ -9,7 +9,7 @@ mod wires;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use signalr_proto::server::ConnectionKey;
+use signalr_proto::server::{ConnectionKey, DisconnectReason};
 use signalr_proto::{Protocol, TransportKind};
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,8 @@ impl Connection {
 
     /// Ends the connection and drops its transport without a word and for good.
     pub(crate) fn abort(&self) {
-        self.mailbox.order(Order::Abort);
+        let reason = DisconnectReason::ClosedByServer;
+        self.mailbox.order(Order::Abort(reason));
         self.aborted.cancel();
     }
 }

@@ -39,9 +39,14 @@ impl ServerConnection {
 
     /// Ends the connection and its transport at once, without a word and without a way back (`SB-59`).
     pub fn abort(&mut self, now: Instant) {
+        self.abort_for(now, DisconnectReason::ClosedByServer);
+    }
+
+    /// As [`abort`](Self::abort), for a reason that the driver has.
+    pub fn abort_for(&mut self, now: Instant, reason: DisconnectReason) {
         self.advance(now);
         if !self.is_closed() {
-            self.over(DisconnectReason::ClosedByServer);
+            self.over(reason);
         }
     }
 

@@ -30,7 +30,7 @@ impl Task {
                 self.hurry_frames();
                 self.machine.close(now, allow_reconnect);
             }
-            Order::Abort => self.machine.abort(now),
+            Order::Abort(reason) => self.machine.abort_for(now, reason),
             Order::Cut => self.wires.cut(&mut self.machine, now),
             Order::Ask { id, frame, answer } => {
                 self.questions.wait(Question { id, frame, answer });
