@@ -85,6 +85,34 @@ async fn a_client_that_was_cut_goes_on_with_another_web_socket_and_loses_nothing
     assert_eq!(test.notes(), ["connected", "disconnected: the client left"]);
 }
 
+/// `SB-47`.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_is_still_in_its_groups() {
+    let test = stateful();
+    let groups = test.server.groups();
+    let room = test.server.clients().group("room");
+    let place = Place::new(&test, "").await;
+    let mut client = place.connect(&test, "group=room").await;
+    let id = client.id().to_owned();
+    for round in 0..3 {
+        assert!(test.server.cut(&id));
+        assert_eq!(soon(client.message()).await, None);
+        // What is said to the group meanwhile waits for its member.
+        room.send("Hear", (round,)).await.unwrap();
+        client = place.open(&test, "").await.unwrap();
+        client.send_records(&[SEQUENCE]).await;
+        assert_eq!(soon(client.message()).await.as_deref(), Some(SEQUENCE));
+        for number in 0..=round {
+            assert_eq!(soon(client.message()).await, hear(number));
+        }
+        assert_eq!(groups.of(&id).await, Ok(vec!["room".to_owned()]));
+        assert_eq!(groups.count("room").await, Ok(1));
+    }
+    client.close().await;
+    soon(client.gone()).await;
+    assert_eq!(groups.count("room").await, Ok(0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_web_socket_takes_over_from_one_that_still_seems_to_stand() {
     let test = stateful();

@@ -7,9 +7,13 @@ use http::{HeaderMap, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{Hub, HubError, HubMethods, HubServer};
+use signalr_testkit::memory::MemoryClient;
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{SECOND, Test, soon};
+use crate::support::requests::HttpClient;
+use crate::support::{self, SECOND, Test, soon};
 
 struct Plain;
 
@@ -27,6 +31,19 @@ impl Hub for Plain {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// What is logged from now on, until the guard is dropped.
+    fn begin(level: Level) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -45,16 +62,7 @@ impl Write for Log {
 
 #[tokio::test(start_paused = true)]
 async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (log, _guard) = Log::begin(Level::DEBUG);
     let test = Test::new(|_| {});
     let mut client = test.client("").await;
     let call = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2],"headers":{"traceparent":"00-canary-01","tracestate":"a=b"}}"#;
@@ -90,6 +98,50 @@ async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
     );
     span("OnConnected", &["rpc.service"]);
     span("OnDisconnected", &["rpc.service"]);
+}
+
+/// `SB-61`, and the same for the tokens of users and for what is said.
+#[tokio::test(start_paused = true)]
+async fn the_log_shows_no_token_and_no_payload() {
+    let (log, _guard) = Log::begin(Level::TRACE);
+    let test = Test::new(|options| options.endpoint.stateful_reconnect = true);
+    let (id, token) = support::negotiate(&test.server, "useStatefulReconnect=true").await;
+    let query = format!("id={token}&access_token=canary-user");
+    let mut client = MemoryClient::attach(&test.server, &query, id.clone())
+        .await
+        .unwrap();
+    let hello = "{\"protocol\":\"json\",\"version\":2}\u{1e}";
+    client.send(hello.as_bytes()).await;
+    soon(client.record()).await.unwrap();
+    let note = r#"{"type":1,"invocationId":"1","target":"Note","arguments":["canary-text"]}"#;
+    let panic = r#"{"type":1,"invocationId":"2","target":"Add","arguments":["canary-text"]}"#;
+    for call in [note, panic] {
+        client.send_records(&[call]).await;
+        soon(client.message()).await.unwrap();
+    }
+    // A second time in the place of the first, then one that comes too late.
+    let again = MemoryClient::attach(&test.server, &query, id.clone()).await;
+    assert!(test.server.cut(&id));
+    drop((client, again));
+    tokio::time::sleep(60 * SECOND).await;
+    let late = MemoryClient::attach(&test.server, &query, id.clone()).await;
+    assert_eq!(late.err(), Some(StatusCode::NOT_FOUND));
+
+    let polling = HttpClient::new_as(&test.server, "canary-user").await;
+    polling.start_polling().await;
+    polling.say(note).await;
+    polling.messages().await;
+    let stranger = polling.with("canary-stranger");
+    stranger.poll().await;
+    polling.delete().await;
+    let gone = polling.poll().await;
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+
+    let text = log.text();
+    assert!(text.contains(&id), "it names connections:\n{text}");
+    for secret in [&*token, &polling.token, "canary"] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
 }
 
 fn gauge(metrics: &Snapshotter) -> Option<f64> {

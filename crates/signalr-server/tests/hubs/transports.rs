@@ -47,6 +47,42 @@ async fn a_client_polls_and_posts() {
     assert_eq!(test.notes(), ["connected"]);
 }
 
+/// `SB-6`.
+#[tokio::test(start_paused = true)]
+async fn the_hub_hears_nothing_of_a_client_whose_handshake_fails() {
+    let test = Test::new(|_| {});
+    for (handshake, answer) in [
+        (
+            "{\"protocol\":\"xml\",\"version\":1}\u{1e}",
+            "not supported",
+        ),
+        (
+            "{\"protocol\":\"json\",\"version\":3}\u{1e}",
+            "not support version 3",
+        ),
+        ("hello\u{1e}", "An unexpected error occurred"),
+        ("", "Handshake was canceled."),
+    ] {
+        let client = HttpClient::new(&test.server).await;
+        assert_eq!(client.poll().await.status(), StatusCode::OK);
+        if !handshake.is_empty() {
+            client.post(handshake).await;
+        }
+        let said = client.messages().await;
+        assert!(said.contains(answer), "{said}");
+        assert_eq!(client.poll().await.status(), StatusCode::NO_CONTENT);
+        let mut socket = MemoryClient::open(&test.server, "").await.unwrap();
+        if !handshake.is_empty() {
+            socket.send(handshake.as_bytes()).await;
+        }
+        let said = soon(socket.record()).await.unwrap();
+        assert!(said.contains(answer), "{said}");
+        soon(socket.gone()).await;
+    }
+    assert_eq!(test.notes(), [""; 0]);
+    assert_eq!(test.count().await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_poll_with_nothing_to_say_is_answered_after_ninety_seconds_and_polling_goes_on() {
     let test = Test::new(|_| {});
