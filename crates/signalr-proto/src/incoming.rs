@@ -28,6 +28,8 @@ impl Incoming {
     /// The chunk to read on; none when all is read.
     pub(crate) fn current(&mut self) -> Option<&mut Bytes> {
         if self.current.is_empty() {
+            // What is left of a chunk that was read holds its whole buffer, and that is often the transport's own.
+            self.current = Bytes::new();
             self.current = self.later.pop_front()?;
             self.later_bytes -= self.current.len();
             if self.later.is_empty() {
@@ -58,5 +60,48 @@ impl Incoming {
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Weak};
+
+    use bytes::Buf as _;
+
+    use super::*;
+
+    /// Bytes that tell when nobody holds them any more.
+    struct Watched {
+        _owner: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            b"text"
+        }
+    }
+
+    fn watched() -> (Bytes, Weak<()>) {
+        let owner = Arc::new(());
+        let watch = Arc::downgrade(&owner);
+        (Bytes::from_owner(Watched { _owner: owner }), watch)
+    }
+
+    #[test]
+    fn a_chunk_that_was_read_is_let_go() {
+        let mut incoming = Incoming::default();
+        let (chunks, watches): (Vec<_>, Vec<_>) = (0..3).map(|_| watched()).unzip();
+        for chunk in chunks {
+            incoming.push(chunk);
+        }
+        for read in 0..3 {
+            assert_eq!(incoming.current().map(|bytes| &**bytes), Some(&b"text"[..]));
+            let held = watches.iter().filter(|watch| watch.strong_count() > 0);
+            assert_eq!(held.count(), 3 - read);
+            incoming.current().unwrap().advance(4);
+        }
+        assert_eq!(incoming.current(), None);
+        assert!(watches.iter().all(|watch| watch.strong_count() == 0));
     }
 }

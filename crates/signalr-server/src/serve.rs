@@ -6,8 +6,6 @@ use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,17 +14,24 @@ use futures_util::future::{BoxFuture, Either, select};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::request::PeerAddress;
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What HTTP/2 begins with.
+const HTTP2_START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long to wait for the rest of so few bytes.
+const DRIP: Duration = Duration::from_millis(20);
 
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
@@ -118,49 +123,113 @@ where
         app,
         mut signal,
     } = serve;
-    let mut http = Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    http.http2()
-        .timer(TokioTimer::new())
-        .enable_connect_protocol();
-    let shutdown = GracefulShutdown::new();
+    let (connections, stop) = (TaskTracker::new(), CancellationToken::new());
     loop {
         let (stream, peer) = match select(pin!(accept(&listener)), &mut signal).await {
             Either::Left((accepted, _)) => accepted,
             Either::Right(((), _)) => break,
         };
-        let begun = Arc::new(AtomicBool::new(false));
-        let service = TowerToHyperService::new(Named {
+        let app = Named {
             app: app.clone(),
             peer: PeerAddress(peer),
-            begun: Arc::clone(&begun),
-        });
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = shutdown.watch(connection.into_owned());
-        tokio::spawn(async move {
-            match select(pin!(connection), pin!(silence(&begun))).await {
-                Either::Left((Ok(()), _)) => {}
-                // Clients that break off are no news.
-                Either::Left((Err(error), _)) => {
-                    tracing::debug!(%error, "an HTTP connection broke");
-                }
-                Either::Right(((), _)) => tracing::debug!("an HTTP connection brought no request"),
-            }
-        });
+        };
+        connections.spawn(converse(stream, app, stop.clone()));
     }
     drop(listener);
-    shutdown.shutdown().await;
+    stop.cancel();
+    connections.close();
+    connections.wait().await;
     Ok(())
 }
 
-/// Is done when there was no request for as long as its head may take: before the first byte, and while it is open which version
-/// of HTTP the client speaks, hyper has no time limit of its own.
-async fn silence(begun: &AtomicBool) {
-    tokio::time::sleep(HEAD_TIMEOUT).await;
-    if begun.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
+/// Serves one connection until its end, or until the request under way is answered once the server stops.
+async fn converse<S, B>(stream: TcpStream, app: S, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let known = tokio::time::timeout(HEAD_TIMEOUT, is_http2(&stream));
+    let http2 = match select(pin!(known), pin!(stop.cancelled())).await {
+        Either::Left((Ok(Ok(http2)), _)) => http2,
+        Either::Left((Ok(Err(error)), _)) => return broke(&error),
+        Either::Left((Err(_), _)) => {
+            return tracing::debug!("an HTTP connection brought no request");
+        }
+        Either::Right(((), _)) => return,
+    };
+    let (stream, app) = (TokioIo::new(stream), TowerToHyperService::new(app));
+    let ended = if http2 {
+        // Rare, and large: it shall not take room in the task of the others.
+        Box::pin(converse_in_http2(stream, app, stop)).await
+    } else {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
+        let mut connection = pin!(http.serve_connection(stream, app).with_upgrades());
+        match select(connection.as_mut(), pin!(stop.cancelled())).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), _)) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    if let Err(error) = ended {
+        broke(&error);
+    }
+}
+
+async fn converse_in_http2<S, B>(
+    stream: TokioIo<TcpStream>,
+    app: TowerToHyperService<S>,
+    stop: CancellationToken,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIMEOUT / 2)
+        .keep_alive_timeout(HEAD_TIMEOUT / 2)
+        .enable_connect_protocol();
+    let mut connection = pin!(http.serve_connection(stream, app));
+    match select(connection.as_mut(), pin!(stop.cancelled())).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(((), _)) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+/// Clients that break off are no news.
+fn broke(error: &dyn std::error::Error) {
+    tracing::debug!(%error, "an HTTP connection broke");
+}
+
+/// Whether the client begins as HTTP/2 does; no method of HTTP/1 begins so. Its bytes stay where they are: hyper would put those
+/// that it has looked at into a buffer of their own and then needs twice the room to read.
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; HTTP2_START.len()];
+    loop {
+        let length = stream.peek(&mut start).await?;
+        let begun = start.get(..length).unwrap_or_default();
+        if length == 0 || length == start.len() || !HTTP2_START.starts_with(begun) {
+            return Ok(begun == HTTP2_START);
+        }
+        // Nothing tells of the next byte while the first ones have not been read.
+        tokio::time::sleep(DRIP).await;
     }
 }
 
@@ -169,8 +238,6 @@ async fn silence(begun: &AtomicBool) {
 struct Named<S> {
     app: S,
     peer: PeerAddress,
-    /// There was a request.
-    begun: Arc<AtomicBool>,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Named<S> {
@@ -183,7 +250,6 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Named<S> {
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
-        self.begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.peer);
         self.app.call(request)
     }

@@ -174,8 +174,11 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
         },
     };
     let routed = route(shared, &asked, user.as_ref());
-    // While it waits, a request keeps nothing that its connection does not need.
-    let Asked { incoming, .. } = asked;
+    // While a request waits nothing may be left of its head: that is part of the buffer which the web server reads into.
+    let Asked {
+        incoming, request, ..
+    } = asked;
+    drop(request);
     match routed {
         Routed::Respond(response) => response.map(HubBody::whole),
         Routed::To(connection, arrival) => {

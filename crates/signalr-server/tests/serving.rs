@@ -273,6 +273,32 @@ async fn a_client_that_might_want_http_2_is_ended_after_thirty_seconds() {
     assert!((29..=31).contains(&patience.as_secs()), "{patience:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_begins_as_http_2_does_and_falls_silent_is_ended() {
+    let mut socket = TcpStream::connect(served().await).await.unwrap();
+    let begun = Instant::now();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    socket.write_all(preface).await.unwrap();
+    let mut said = Vec::new();
+    let _ = socket.read_to_end(&mut said).await;
+    // A frame of settings: three bytes of length, and type 4.
+    assert_eq!(said.get(3), Some(&4), "it is spoken to in HTTP/2");
+    assert!((29..=31).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_begin_with_the_letter_of_http_2() {
+    let mut socket = TcpStream::connect(served().await).await.unwrap();
+    socket.write_all(b"P").await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    let rest =
+        b"OST /chat/negotiate?negotiateVersion=1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    socket.write_all(rest).await.unwrap();
+    let mut said = String::new();
+    socket.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
 /// A WebSocket without a client library in between, so that nothing but the server can be slow.
 async fn web_socket(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();
