@@ -14,7 +14,8 @@
 use core::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use bytes::Bytes;
 
@@ -96,7 +97,7 @@ impl TransportKind {
 }
 
 /// A transport as a server offers it; names unknown here are kept, so that they can be reported.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct TransportOffer {
@@ -201,23 +202,81 @@ pub enum NegotiateResponse {
     },
 }
 
-/// The members as they stand on the wire. Unknown ones are skipped at any depth (`TR-7`).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Members {
-    error: Option<Box<str>>,
-    url: Option<Box<str>>,
-    access_token: Option<Box<str>>,
-    negotiate_version: Option<i64>,
-    connection_id: Option<Box<str>>,
-    connection_token: Option<Box<str>>,
-    available_transports: Option<Vec<TransportOffer>>,
-    use_stateful_reconnect: Option<bool>,
-    token_lifetime_seconds: Option<i64>,
-    /// Only servers that are not ASP.NET Core say this; gateways that write all names alike spell it in the other way.
-    #[serde(rename = "ProtocolVersion")]
-    classic_version: Option<serde::de::IgnoredAny>,
-    protocol_version: Option<serde::de::IgnoredAny>,
+/// Makes a struct of optional members that is read from a JSON object. Unknown members are skipped at any depth (`TR-7`), and
+/// of one that is there twice the last counts, as everywhere in this protocol; what serde derives refuses that.
+macro_rules! members {
+    ($(#[$meta:meta])* struct $name:ident { $($(#[$about:meta])* $member:ident: $kind:ty = $key:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        struct $name {
+            $($(#[$about])* $member: Option<$kind>,)*
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Reader;
+
+                impl<'de> Visitor<'de> for Reader {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        let mut all = $name::default();
+                        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                            match &*key {
+                                $($key => all.$member = map.next_value()?,)*
+                                _ => drop(map.next_value::<IgnoredAny>()?),
+                            }
+                        }
+                        Ok(all)
+                    }
+                }
+
+                deserializer.deserialize_map(Reader)
+            }
+        }
+    };
+}
+
+members! {
+    /// The members as they stand on the wire.
+    struct Members {
+        error: Box<str> = "error",
+        url: Box<str> = "url",
+        access_token: Box<str> = "accessToken",
+        negotiate_version: i64 = "negotiateVersion",
+        connection_id: Box<str> = "connectionId",
+        connection_token: Box<str> = "connectionToken",
+        available_transports: Vec<TransportOffer> = "availableTransports",
+        use_stateful_reconnect: bool = "useStatefulReconnect",
+        token_lifetime_seconds: i64 = "tokenLifetimeSeconds",
+        /// Only servers that are not ASP.NET Core say this; gateways that write all names alike spell it in the other way.
+        classic_version: IgnoredAny = "ProtocolVersion",
+        protocol_version: IgnoredAny = "protocolVersion",
+    }
+}
+
+members! {
+    struct OfferMembers {
+        transport: String = "transport",
+        transfer_formats: Vec<String> = "transferFormats",
+    }
+}
+
+impl<'de> Deserialize<'de> for TransportOffer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = OfferMembers::deserialize(deserializer)?;
+        let missing = D::Error::missing_field;
+        Ok(Self {
+            transport: members.transport.ok_or_else(|| missing("transport"))?,
+            transfer_formats: members
+                .transfer_formats
+                .ok_or_else(|| missing("transferFormats"))?,
+        })
+    }
 }
 
 impl NegotiateResponse {
@@ -225,11 +284,13 @@ impl NegotiateResponse {
     ///
     /// # Errors
     /// [`NegotiateError::AspNet`] for a server that is not ASP.NET *Core* SignalR, [`NegotiateError::Invalid`] for a body that
-    /// is not a JSON object or lacks `connectionId`, `availableTransports` or (from version 1) `connectionToken`.
+    /// is not a JSON object, lacks `connectionId`, `availableTransports` or (from version 1) `connectionToken`, or has an empty
+    /// id or token.
     pub fn decode(body: &[u8]) -> Result<Self, NegotiateError> {
         let members: Members = serde_json::from_slice(body)
             .map_err(|error| NegotiateError::Invalid(json_error(&error, body)))?;
-        if let Some(error) = members.error {
+        // Servers that write every member write an empty one when there is no error, and the official clients connect.
+        if let Some(error) = members.error.filter(|error| !error.is_empty()) {
             return Ok(Self::Refused { error });
         }
         if members.classic_version.is_some() || members.protocol_version.is_some() {
@@ -243,15 +304,14 @@ impl NegotiateResponse {
         }
         let version =
             u32::try_from(members.negotiate_version.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
-        let connection_token = members.connection_token.filter(|_| version > 0);
-        if version > 0 && connection_token.is_none() {
-            return Err(missing("connectionToken"));
-        }
+        let connection_token = if version > 0 {
+            Some(id("connectionToken", members.connection_token)?)
+        } else {
+            None
+        };
         Ok(Self::Connect(Offer {
             version,
-            connection_id: members
-                .connection_id
-                .ok_or_else(|| missing("connectionId"))?,
+            connection_id: id("connectionId", members.connection_id)?,
             connection_token,
             transports: members
                 .available_transports
@@ -329,12 +389,12 @@ pub(crate) struct RefreshResponse {
     pub(crate) error: Option<Box<str>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RefreshMembers {
-    token_lifetime_seconds: Option<i64>,
-    access_token: Option<Box<str>>,
-    error: Option<Box<str>>,
+members! {
+    struct RefreshMembers {
+        token_lifetime_seconds: i64 = "tokenLifetimeSeconds",
+        access_token: Box<str> = "accessToken",
+        error: Box<str> = "error",
+    }
 }
 
 impl RefreshResponse {
@@ -347,6 +407,21 @@ impl RefreshResponse {
             error: members.error.filter(|error| !error.is_empty()),
         })
     }
+}
+
+/// A name for a connection, which cannot be empty: the server would not know which one a request is about.
+fn id(member: &'static str, value: Option<Box<str>>) -> Result<Box<str>, NegotiateError> {
+    let value = value.ok_or_else(|| missing(member))?;
+    if value.is_empty() {
+        return Err(NegotiateError::Invalid(DecodeError {
+            kind: DecodeErrorKind::Invalid {
+                member,
+                expected: "a text that is not empty",
+            },
+            position: 0,
+        }));
+    }
+    Ok(value)
 }
 
 const fn missing(member: &'static str) -> NegotiateError {
@@ -450,6 +525,35 @@ mod tests {
             let body = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#;
             assert_eq!(decode(&body.replace(member, "x")), Err(missing(member)));
         }
+    }
+
+    #[test]
+    fn an_empty_error_is_none_and_an_empty_name_is_invalid() {
+        let body = r#"{"error":"","negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[]}"#;
+        assert_eq!(offer(body).token(), "t");
+        for (member, value) in [("connectionId", "\"i\""), ("connectionToken", "\"t\"")] {
+            let error = decode(&body.replace(value, "\"\"")).unwrap_err();
+            let text = format!(
+                "invalid negotiation response received: expected '{member}' to be a text that is not empty at byte 0"
+            );
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn of_members_that_are_there_twice_the_last_counts() {
+        let twice = offer(concat!(
+            r#"{"connectionId":"a","negotiateVersion":0,"error":"no","url":"http://x","connectionId":"i","negotiateVersion":1,"#,
+            r#""error":null,"url":"","connectionToken":"t","useStatefulReconnect":true,"useStatefulReconnect":false,"#,
+            r#""availableTransports":[],"availableTransports":[{"transport":"x","transferFormats":[],"transport":"WebSockets","transferFormats":["Text"]}]}"#
+        ));
+        assert_eq!((&*twice.connection_id, twice.token()), ("i", "t"));
+        assert!(!twice.stateful_reconnect);
+        let names: Vec<_> = twice.transports.iter().map(|one| &*one.transport).collect();
+        assert_eq!(names, ["WebSockets"]);
+        let refresh =
+            RefreshResponse::decode(br#"{"tokenLifetimeSeconds":1,"tokenLifetimeSeconds":7}"#);
+        assert_eq!(refresh.unwrap().lifetime, Some(Duration::from_secs(7)));
     }
 
     #[test]
