@@ -31,6 +31,7 @@ impl ClientConnection {
         let course = Course {
             outage,
             route,
+            offered: Vec::new(),
             failures: Vec::new(),
         };
         self.outbox.clear();
@@ -179,11 +180,9 @@ impl ClientConnection {
             course.route.token = Some(token);
             course.route.cached = None;
         }
-        let format = self.config.protocol.transfer_format();
-        let wanted = &self.config.transports;
-        let offered = core::mem::take(&mut offer.transports);
+        course.offered = core::mem::take(&mut offer.transports);
         let grant = Some(Box::new(offer));
-        match choice::choose(&offered, wanted, format, &course.failures) {
+        match self.next_transport(&course) {
             Ok(TransportKind::WebSockets) => self.prepare_socket(course, grant),
             Ok(TransportKind::ServerSentEvents) => {
                 let events = EventStream::new(self.config.limits.max_batch_size());
@@ -197,7 +196,14 @@ impl ClientConnection {
         }
     }
 
-    /// A transport did not start: the next one gets its chance, with a connection of its own (`TR-30`).
+    fn next_transport(&self, course: &Course) -> Result<TransportKind, Vec<TransportFailure>> {
+        let format = self.config.protocol.transfer_format();
+        let wanted = &self.config.transports;
+        choice::choose(&course.offered, wanted, format, &course.failures)
+    }
+
+    /// A transport did not start: the next one gets its chance, with a connection of its own (`TR-30`). Without a next one
+    /// there is no other connection to ask for, which would be left unused on the server (`TR-31`).
     pub(super) fn transport_failed(
         &mut self,
         mut course: Course,
@@ -208,6 +214,10 @@ impl ClientConnection {
             return self.attempt_failed(course.outage, reason);
         }
         course.failures.push(TransportFailure::failed(kind, reason));
+        if let Err(failures) = self.next_transport(&course) {
+            let error = NegotiateError::NoTransport { failures };
+            return self.attempt_failed(course.outage, error.into());
+        }
         course.route.requests = 0;
         self.prepare_negotiate(course);
     }

@@ -26,7 +26,7 @@ use crate::codec::handshake::HandshakeDecoder;
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::timers::TimerName;
-use crate::transport::negotiate::{AccessToken, Offer, TransportKind};
+use crate::transport::negotiate::{AccessToken, Offer, TransportKind, TransportOffer};
 use crate::transport::{HubUrl, OpId, TransportFailure};
 
 /// Where a connection stands.
@@ -59,6 +59,8 @@ pub(super) struct Course {
     /// Set when this is a repetition: of the first start, or of a connection that was lost.
     pub(super) outage: Option<Outage>,
     pub(super) route: Route,
+    /// What the server offered last.
+    pub(super) offered: Vec<TransportOffer>,
     /// Transports that did not start.
     pub(super) failures: Vec<TransportFailure>,
 }
