@@ -112,13 +112,12 @@ impl Invocations {
         }
     }
 
-    /// Whether the server must be told, and the call forgotten but for its tombstone (`CB-32`, `CB-33`, `CB-44`).
-    pub(super) fn cancel(&mut self, id: InvocationId) -> bool {
-        let known = self.remove(id.0).is_some();
-        if known {
-            self.bury(id.0);
-        }
-        known
+    /// The uploads that were still open, if the server must be told, and the call forgotten but for its tombstone (`CB-32`,
+    /// `CB-33`, `CB-44`).
+    pub(super) fn cancel(&mut self, id: InvocationId) -> Option<Vec<InvocationId>> {
+        let (_, uploads) = self.remove(id.0)?;
+        self.bury(id.0);
+        Some(uploads)
     }
 
     pub(super) fn complete(
@@ -130,13 +129,17 @@ impl Invocations {
             return Match::Unknown;
         };
         match self.remove(number) {
-            Some(kind) => Match::For(InvocationId(number), kind.outcome(outcome)),
+            // The server has done with its uploads, too.
+            Some((kind, _)) => Match::For(InvocationId(number), kind.outcome(outcome)),
             None => self.match_cancelled(number, true),
         }
     }
 
-    /// An item came: for its stream, or as an error for a call that is not one.
-    pub(super) fn item(&mut self, id: &ByteString) -> Match<Result<(), CallError>> {
+    /// An item came: for its stream, or as an error for a call that is not one, with the uploads that are over thereby.
+    pub(super) fn item(
+        &mut self,
+        id: &ByteString,
+    ) -> Match<Result<(), (CallError, Vec<InvocationId>)>> {
         let Some(number) = parse_id(id) else {
             return Match::Unknown;
         };
@@ -147,9 +150,9 @@ impl Invocations {
             Some(Entry::Pending {
                 kind: Kind::Call, ..
             }) => {
-                self.remove(number);
-                self.bury(number);
-                Match::For(InvocationId(number), Err(CallError::UnexpectedItem))
+                let uploads = self.cancel(InvocationId(number)).unwrap_or_default();
+                let error = (CallError::UnexpectedItem, uploads);
+                Match::For(InvocationId(number), Err(error))
             }
             Some(Entry::Cancelled | Entry::Upload) | None => self.match_cancelled(number, false),
         }
@@ -188,16 +191,16 @@ impl Invocations {
             .collect()
     }
 
-    /// Takes a pending call out, with its uploads: nobody reads them any more (`CB-42`).
-    fn remove(&mut self, number: u64) -> Option<Kind> {
+    /// Takes a pending call out, and tells which of its uploads are over thereby (`CB-42`).
+    fn remove(&mut self, number: u64) -> Option<(Kind, Vec<InvocationId>)> {
         let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else {
             return None;
         };
-        for id in first_stream..=number {
-            self.entries.remove(&id);
-        }
+        self.entries.remove(&number);
+        let open = (first_stream..number).filter(|id| self.entries.remove(id).is_some());
+        let uploads = open.map(InvocationId).collect();
         self.pending -= 1;
-        Some(kind)
+        Some((kind, uploads))
     }
 
     fn bury(&mut self, number: u64) {
@@ -324,7 +327,7 @@ mod tests {
         for _ in 0..3000 {
             let call = table.next(Some(Kind::Stream), 0, 10).unwrap();
             table.begin(&call, Some(Kind::Stream));
-            assert!(table.cancel(call.id()));
+            assert_eq!(table.cancel(call.id()), Some(vec![]));
         }
         assert_eq!(
             (table.cancelled, table.entries.len()),

@@ -48,6 +48,9 @@ use parked::Parked;
 use state::{State, Timer};
 use stats::Counters;
 
+/// What the server is told of an upload whose call was cancelled, in the official client's words.
+const UPLOAD_CANCELLED: &str = "Stream canceled by client.";
+
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {
     /// Shared with every other connection made from it.
@@ -388,17 +391,39 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Gives up a call or stream: no event for it follows, its uploads are over, and the server is told if it can be.
+    /// Gives up a call or stream: no event for it follows, its uploads are over, and the server is told of both if it can be.
     pub fn cancel(&mut self, now: Instant, id: InvocationId) {
         self.advance(now);
         self.outputs.retain(|output| !output.is_about(id));
         self.unpark(id);
-        if self.invocations.cancel(id) && matches!(self.state, State::Connected(_)) {
+        let Some(uploads) = self.invocations.cancel(id) else {
+            return;
+        };
+        if matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
             self.outbox.write_always(|out| {
                 protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
             });
             self.spoke();
+        }
+        self.cancel_uploads(&uploads);
+    }
+
+    /// Nobody feeds these streams any more, and a method that reads from one would wait for ever (`CB-41`).
+    fn cancel_uploads(&mut self, uploads: &[InvocationId]) {
+        if !matches!(self.state, State::Connected(_)) {
+            return;
+        }
+        let protocol = self.config.protocol;
+        for upload in uploads {
+            let outcome = CompletionOutcome::<()>::Error(UPLOAD_CANCELLED);
+            // A text can always be written.
+            let written = self.outbox.write_regardless(|out| {
+                protocol.encode_completion(out, &[], IdText::new(*upload).as_str(), outcome)
+            });
+            if written.is_ok() {
+                self.spoke();
+            }
         }
     }
 

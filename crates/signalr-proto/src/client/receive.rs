@@ -139,8 +139,9 @@ impl ClientConnection {
                     invocation_id,
                     item,
                 }),
-                Match::For(invocation_id, Err(error)) => {
+                Match::For(invocation_id, Err((error, uploads))) => {
                     self.unpark(invocation_id);
+                    self.cancel_uploads(&uploads);
                     Some(Event::Completion {
                         invocation_id,
                         outcome: Err(error),
