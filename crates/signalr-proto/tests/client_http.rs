@@ -383,12 +383,12 @@ fn the_end_of_an_event_stream_is_the_end_of_the_connection() {
 }
 
 #[test]
-fn an_event_stream_has_pings_and_a_server_timeout_that_any_byte_restarts() {
+fn an_event_stream_has_pings_and_a_server_timeout_that_any_byte_of_data_restarts() {
     let mut script = streaming();
     script.advance(seconds(15));
     assert_eq!(script.take_post(), PING);
     script.advance(seconds(14));
-    script.chunk(Wish::Events, b":\r\n");
+    script.chunk(Wish::Events, b"data: {\"ty");
     script.advance(seconds(29));
     script.take_posts();
     assert_eq!(script.events, []);
@@ -403,6 +403,59 @@ fn an_event_stream_has_pings_and_a_server_timeout_that_any_byte_restarts() {
 }
 
 #[test]
+fn what_brings_no_byte_of_a_message_is_no_sign_of_life() {
+    let nothings: [&[u8]; 8] = [
+        b"",
+        b":\r\n",
+        b": still here\n\n",
+        b"\n\n",
+        b"id: 7\nretry: 5\n\n",
+        b"data:\n\n",
+        b"event: ping\ndata: now\n\n",
+        b"event: ping\n",
+    ];
+    for nothing in nothings {
+        let mut script = streaming();
+        script.advance(seconds(29));
+        script.take_posts();
+        script.chunk(Wish::Events, nothing);
+        script.advance(seconds(1));
+        let timeout = seconds(30);
+        let silent = CloseReason::ServerTimeout { timeout };
+        assert_eq!(script.closed(), &silent, "{nothing:?}");
+    }
+    let mut socket = Script::connected(never);
+    socket.advance(seconds(29));
+    socket.receive(b"");
+    socket.advance(seconds(1));
+    assert!(matches!(socket.closed(), CloseReason::ServerTimeout { .. }));
+}
+
+#[test]
+fn a_poll_whose_body_comes_in_empty_pieces_is_given_up() {
+    let mut script = polling();
+    script.head(Wish::Poll, 200);
+    script.advance(seconds(99));
+    script.chunk(Wish::Poll, b"");
+    script.advance(seconds(1));
+    assert!(matches!(
+        script.closed(),
+        CloseReason::RequestTimeout {
+            request: HttpRequest::Poll,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn an_event_with_a_type_of_its_own_is_no_message() {
+    let mut script = streaming();
+    script.chunk(Wish::Events, b"event: ping\ndata: 2026-11-29 10:00:00\n\n");
+    script.receive_json(r#"{"type":1,"target":"a","arguments":[]}"#);
+    assert!(matches!(script.events[..], [Event::Invocation { .. }]));
+}
+
+#[test]
 fn streams_and_polls_cut_anywhere_give_the_same_messages() {
     let messages = concat!(
         "{\"type\":1,\"target\":\"a\",\"arguments\":[\"é\"]}\u{1e}{\"type\":6}\u{1e}",
@@ -412,7 +465,7 @@ fn streams_and_polls_cut_anywhere_give_the_same_messages() {
     whole.answer_poll(messages.as_bytes());
     assert_eq!(whole.events.len(), 2);
     let mut events = BytesMut::new();
-    events.extend_from_slice(b": hello\r\nevent: x\r\nid: 7\r\n");
+    events.extend_from_slice(b": hello\r\nevent: message\r\nid: 7\r\n");
     event_stream::encode(&mut events, messages.as_bytes());
     for size in 1..20 {
         let mut polls = polling();

@@ -111,7 +111,22 @@ const TABLE: &[Case] = &[
     ),
     (
         "other fields",
-        b"event: e\nid: 1\nretry: 5\nnonsense\ndata: a\nid\n\nevent: x\n\n",
+        b"id: 1\nretry: 5\nnonsense\ndata: a\nid\n\nid: x\n\n",
+        &[b"a"],
+    ),
+    (
+        "types",
+        b"event: ping\ndata: a\n\ndata: b\nevent:x\r\n\r\ndata: c\n\nevent: message\ndata: d\n\nevent:messages\ndata: e\n\nevent: Message\ndata: f\n\nevent: mess\ndata: g\n\n",
+        &[b"c", b"d"],
+    ),
+    (
+        "the last type counts, and an empty one is none",
+        b"event: a\nevent: message\ndata: a\n\nevent: message\nevent: b\ndata: b\n\nevent: c\nevent\ndata: c\n\nevent: d\nevent:\ndata: d\n\nevent: e\nevent: \ndata: e\n\nevent:  message\ndata: f\n\nevent\ndata: g\n\n",
+        &[b"a", b"c", b"d", b"e", b"g"],
+    ),
+    (
+        "fields whose names resemble that of the type",
+        b"events: a\nevent : b\neven: c\nEvent: d\ndata: a\n\n",
         &[b"a"],
     ),
     (

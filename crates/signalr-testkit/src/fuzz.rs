@@ -151,13 +151,19 @@ fn simple_events(limit: usize, stream: &[u8]) -> (Vec<Bytes>, bool) {
     let unfinished = lines.pop().unwrap_or_default();
     let mut events = Vec::new();
     let mut data: Vec<&[u8]> = Vec::new();
+    let mut kind: &[u8] = b"";
     for line in lines {
         if line.is_empty() {
             let event = data.join(&b'\n');
-            if !event.is_empty() {
+            if !event.is_empty() && matches!(kind, b"" | b"message") {
                 events.push(Bytes::from(event));
             }
             data.clear();
+            kind = b"";
+        } else if line == b"event" {
+            kind = b"";
+        } else if let Some(value) = line.strip_prefix(b"event:") {
+            kind = value.strip_prefix(b" ").unwrap_or(value);
         } else if line == b"data" {
             data.push(b"");
         } else if let Some(value) = line.strip_prefix(b"data:") {

@@ -209,7 +209,8 @@ impl ClientConnection {
 
     /// The next piece of an event stream or of a poll's answer. What belongs to a refused request is not looked at.
     pub(super) fn handle_chunk(&mut self, op: OpId, mut bytes: Bytes) {
-        loop {
+        // A piece without a byte is none.
+        while !bytes.is_empty() {
             if self.state.part(op) != Some(Part::Receiving) {
                 return;
             }
@@ -221,11 +222,17 @@ impl ClientConnection {
                     self.bytes_of_poll_come();
                     return self.handle_bytes(bytes);
                 }
-                Down::Events(events) => events.decode(&mut bytes),
+                Down::Events(events) => {
+                    let before = events.data_bytes();
+                    let event = events.decode(&mut bytes);
+                    event.map(|event| event.ok_or_else(|| events.data_bytes() > before))
+                }
             };
             match data {
-                Ok(Some(data)) => self.handle_bytes(data),
-                Ok(None) => return self.listen(),
+                Ok(Ok(data)) => self.handle_bytes(data),
+                // A part of a message is a sign of life (`CB-10`). A comment may come from whoever stands between.
+                Ok(Err(true)) => self.listen(),
+                Ok(Err(false)) => {}
                 Err(error) => return self.link_failed(CloseReason::Protocol(error)),
             }
         }

@@ -1,6 +1,7 @@
 //! Server-sent events: the body of an endless answer, cut into the payloads it carries (`transports`, sections 6.1 and 6.3).
 //!
-//! Only the field `data` means anything to SignalR. Comments and all other fields are passed over as they come and never kept.
+//! Only the field `data` means anything to SignalR, and `event` in so far as an event with a type of its own is no message.
+//! Comments and all other fields are passed over as they come and never kept.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -9,8 +10,8 @@ use crate::error::{DecodeError, DecodeErrorKind};
 /// The comment a server writes first, so that the other side sees at once that the stream is open (`TR-50`).
 pub const OPENING: &[u8] = b":\r\n";
 
-/// The only field that is read.
-const FIELD: &[u8] = b"data";
+/// The type of an event that has none, or none of its own.
+const MESSAGE: &[u8] = b"message";
 
 /// UTF-8 for U+FEFF, allowed as the first thing in a stream.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -69,8 +70,9 @@ fn line_end(text: &[u8]) -> Option<usize> {
 ///
 /// It reads what the HTML standard calls an event stream: lines end with CR LF, LF or CR, a byte order mark may come first,
 /// one space after the colon is dropped, several `data` lines make one payload with LF between them, and a blank line ends
-/// the event. An event whose data is empty is not given, because it adds nothing to a stream of hub messages. Bytes that are
-/// not UTF-8 are passed on as they are.
+/// the event. An event whose data is empty is not given, because it adds nothing to a stream of hub messages, nor is one with
+/// a type other than `message`, which browsers do not give to the readers of messages either. Bytes that are not UTF-8 are
+/// passed on as they are.
 ///
 /// An event with one `data` line that lies whole in one input leaves as a slice of it. Otherwise only its data is copied.
 /// Each byte is looked at once, however the stream is cut.
@@ -79,6 +81,10 @@ pub struct EventStream {
     limit: usize,
     line: Line,
     data: Data,
+    /// Whether the unfinished event has a type that makes it no message.
+    is_typed: bool,
+    /// Bytes of data read so far, without those of events known to be no messages.
+    data_bytes: u64,
     /// Stream offset of the next input byte.
     offset: u64,
     /// Where the unfinished event began, if it did.
@@ -95,13 +101,31 @@ enum Line {
     /// No byte of it yet; an LF still belongs to the line before if that ended with CR.
     Start { after_cr: bool },
     /// So many bytes of the field's name, and nothing else.
-    Name(usize),
-    /// After `data:`, where one space may follow.
-    Space,
+    Name(Field, usize),
+    /// After the colon, where one space may follow.
+    Space(Field),
     /// Within the value of `data`.
     Value,
+    /// Within the value of `event`: so many bytes of [`MESSAGE`] and nothing else, or something else.
+    Type(Option<usize>),
     /// A comment or another field.
     Other,
+}
+
+/// The fields that are read.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Data,
+    Event,
+}
+
+impl Field {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Data => b"data",
+            Self::Event => b"event",
+        }
+    }
 }
 
 /// The data of the unfinished event.
@@ -124,6 +148,8 @@ impl EventStream {
             limit,
             line: Line::Mark(0),
             data: Data::Absent,
+            is_typed: false,
+            data_bytes: 0,
             offset: 0,
             begun: None,
             event_start: 0,
@@ -152,8 +178,13 @@ impl EventStream {
     #[must_use]
     pub const fn is_mid_event(&self) -> bool {
         match self.line {
-            Line::Mark(_) | Line::Start { .. } | Line::Other => !matches!(self.data, Data::Absent),
-            Line::Name(_) | Line::Space | Line::Value => true,
+            Line::Mark(_)
+            | Line::Start { .. }
+            | Line::Other
+            | Line::Name(Field::Event, _)
+            | Line::Space(Field::Event)
+            | Line::Type(_) => !matches!(self.data, Data::Absent),
+            Line::Name(Field::Data, _) | Line::Space(Field::Data) | Line::Value => true,
         }
     }
 
@@ -165,6 +196,11 @@ impl EventStream {
             Data::Slice(data) => data.len(),
             Data::Copied(data) => data.len(),
         }
+    }
+
+    /// How many bytes of data have come so far, which tells a message that is on its way from comments and the like.
+    pub(crate) const fn data_bytes(&self) -> u64 {
+        self.data_bytes
     }
 
     /// How many bytes of the stream belong to the unfinished event; none unless [`is_mid_event`](Self::is_mid_event).
@@ -189,12 +225,16 @@ impl EventStream {
                         return Ok(Some(event));
                     }
                 }
-                Line::Name(matched) => self.read_name(input, matched, byte)?,
-                Line::Space => {
-                    self.line = Line::Value;
+                Line::Name(field, matched) => self.read_name(input, field, matched, byte)?,
+                Line::Space(field) => {
+                    self.line = match field {
+                        Field::Data => Line::Value,
+                        Field::Event => Line::Type(Some(0)),
+                    };
                     self.advance(input, usize::from(byte == b' '));
                 }
                 Line::Value => self.read_value(input)?,
+                Line::Type(matched) => self.read_type(input, matched),
                 Line::Other => self.skip(input),
             }
         }
@@ -227,7 +267,9 @@ impl EventStream {
             }
             _ => {
                 self.begun.get_or_insert(self.offset);
-                self.line = Line::Name(0);
+                let is_event = Field::Event.name().first() == Some(&byte);
+                let field = if is_event { Field::Event } else { Field::Data };
+                self.line = Line::Name(field, 0);
                 None
             }
         }
@@ -236,14 +278,15 @@ impl EventStream {
     fn read_name(
         &mut self,
         input: &mut Bytes,
+        field: Field,
         matched: usize,
         byte: u8,
     ) -> Result<(), DecodeError> {
-        let Some(expected) = FIELD.get(matched) else {
-            return self.read_name_end(input, byte);
+        let Some(expected) = field.name().get(matched) else {
+            return self.read_name_end(input, field, byte);
         };
         if *expected == byte {
-            self.line = Line::Name(matched + 1);
+            self.line = Line::Name(field, matched + 1);
             self.advance(input, 1);
         } else {
             self.line = Line::Other;
@@ -251,21 +294,45 @@ impl EventStream {
         Ok(())
     }
 
-    /// The byte after `data`: a line without a colon has an empty value.
-    fn read_name_end(&mut self, input: &mut Bytes, byte: u8) -> Result<(), DecodeError> {
-        match byte {
-            b':' => {
-                self.begin_value()?;
-                self.line = Line::Space;
-                self.advance(input, 1);
-            }
-            b'\r' | b'\n' => {
-                self.begin_value()?;
-                self.end_line(input, byte);
-            }
-            _ => self.line = Line::Other,
+    /// The byte after a field's name: a line without a colon has an empty value.
+    fn read_name_end(
+        &mut self,
+        input: &mut Bytes,
+        field: Field,
+        byte: u8,
+    ) -> Result<(), DecodeError> {
+        if !matches!(byte, b':' | b'\r' | b'\n') {
+            self.line = Line::Other;
+            return Ok(());
+        }
+        match field {
+            Field::Data => self.begin_value()?,
+            Field::Event => self.is_typed = false,
+        }
+        if byte == b':' {
+            self.line = Line::Space(field);
+            self.advance(input, 1);
+        } else {
+            self.end_line(input, byte);
         }
         Ok(())
+    }
+
+    /// The event's type, of which the last one counts, and an empty one is none.
+    fn read_type(&mut self, input: &mut Bytes, matched: Option<usize>) {
+        let length = line_end(input).unwrap_or(input.len());
+        let piece = input.get(..length).unwrap_or_default();
+        let rest = matched.and_then(|matched| MESSAGE.get(matched..));
+        let matched = rest
+            .filter(|rest| rest.starts_with(piece))
+            .map(|rest| MESSAGE.len() - rest.len() + length);
+        self.line = Line::Type(matched);
+        self.advance(input, length);
+        if let Some(end) = input.first().copied() {
+            let is_message = matched.is_some_and(|length| [0, MESSAGE.len()].contains(&length));
+            self.is_typed = !is_message;
+            self.end_line(input, end);
+        }
     }
 
     fn read_value(&mut self, input: &mut Bytes) -> Result<(), DecodeError> {
@@ -318,6 +385,9 @@ impl EventStream {
 
     /// Adds to the last value.
     fn add(&mut self, piece: Bytes, whole: bool) {
+        if !self.is_typed {
+            self.data_bytes = self.data_bytes.saturating_add(piece.len() as u64);
+        }
         match &mut self.data {
             // Nothing was read of the first value yet.
             Data::Slice(value) if whole && value.is_empty() => *value = piece,
@@ -337,12 +407,13 @@ impl EventStream {
 
     fn finish(&mut self) -> Option<Bytes> {
         self.event_start = self.begun.take().unwrap_or(self.offset);
+        let is_typed = core::mem::take(&mut self.is_typed);
         let data = match core::mem::take(&mut self.data) {
             Data::Absent => return None,
             Data::Slice(value) => value,
             Data::Copied(data) => data.freeze(),
         };
-        (!data.is_empty()).then_some(data)
+        (!data.is_empty() && !is_typed).then_some(data)
     }
 
     fn take(&mut self, input: &mut Bytes, length: usize) -> Bytes {
