@@ -353,6 +353,14 @@ const fn status_hint(status: u16) -> &'static str {
     }
 }
 
+/// Negotiation has succeeded before any of these, so the place is right.
+const fn request_hint(status: u16) -> &'static str {
+    match status {
+        404 => ": it does not know this connection, which it has ended or another server holds",
+        _ => status_hint(status),
+    }
+}
+
 /// Why a connection ended, could not be made, or is being made again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -392,7 +400,7 @@ pub enum CloseReason {
         status: u16,
     },
     /// The server answered a request of an HTTP transport with a status that ends the connection (`TR-60`, `TR-72`).
-    #[error("the server answered {request} with status {status}{}", status_hint(*.status))]
+    #[error("the server answered {request} with status {status}{}", request_hint(*.status))]
     RequestRefused {
         /// The request.
         request: HttpRequest,

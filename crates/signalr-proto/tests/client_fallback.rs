@@ -166,7 +166,7 @@ fn when_every_transport_fails_the_reasons_of_all_are_told() {
             "unable to connect to the server with any of the available transports: ",
             "WebSockets failed: the server refused the WebSocket with status 403: the server forbids this; ",
             "ServerSentEvents failed: the server answered the request for the event stream with status 404: ",
-            "either this is not a SignalR endpoint or there is a proxy blocking the connection; ",
+            "it does not know this connection, which it has ended or another server holds; ",
             "LongPolling failed: the server answered a poll with status 500"
         )
     );
