@@ -47,7 +47,7 @@ impl Link {
     fn write(&mut self, message: &WsMessage) -> io::Result<()> {
         match message {
             WsMessage::Text(bytes) | WsMessage::Binary(bytes) => self.stream.write_all(bytes),
-            WsMessage::Close(_) => self.stream.shutdown(Shutdown::Both),
+            WsMessage::Close(_) => self.stream.shutdown(Shutdown::Write),
         }
     }
 

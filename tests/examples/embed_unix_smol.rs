@@ -53,7 +53,7 @@ async fn hear(stream: &mut UnixStream, time: Option<Duration>) -> io::Result<Opt
 async fn write(stream: &mut UnixStream, message: WsMessage) -> io::Result<()> {
     match message {
         WsMessage::Text(bytes) | WsMessage::Binary(bytes) => stream.write_all(&bytes).await,
-        WsMessage::Close(_) => stream.shutdown(Shutdown::Both),
+        WsMessage::Close(_) => stream.shutdown(Shutdown::Write),
     }
 }
 

@@ -141,13 +141,6 @@ fn posts_name_their_format_and_every_request_carries_the_headers() {
         script.stop();
         script.answer(Wish::Post, 200, "");
         script.answer(Wish::Post, 200, "");
-        script.head(Wish::Poll, 200);
-        let close: &[u8] = if protocol == Protocol::Json {
-            b"{\"type\":7}\x1e"
-        } else {
-            b"\x02\x91\x07"
-        };
-        script.chunk(Wish::Poll, close);
         for action in &script.actions {
             if let Action::Request { request, .. } = action {
                 assert_eq!(request.headers()["x-mine"], "yes");

@@ -24,6 +24,11 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+fn is_close_frame(action: &Action) -> bool {
+    let message = WsMessage::Close(1000);
+    matches!(action, Action::Send { message: sent, .. } if *sent == message)
+}
+
 fn never(_: &mut ClientConfig) {}
 
 fn standard(config: &mut ClientConfig) {
@@ -55,7 +60,7 @@ fn the_server_timeout_fires_thirty_seconds_after_the_last_bytes() {
             }
         }]
     );
-    assert!(matches!(script.actions.as_slice(), [Action::Abort { .. }]));
+    assert!(matches!(&script.actions[..], [action] if is_close_frame(action)));
 }
 
 #[test]
@@ -443,20 +448,57 @@ fn stop_sends_what_waits_then_close_and_waits_for_the_server() {
     assert_eq!(script.client.state(), ConnectionState::Disconnecting);
     script.take_sends();
     assert!(script.take_sent().ends_with("{\"type\":7}\u{1e}"));
+    // The close frame follows at once, whether or not the server acts on the message.
+    assert!(script.actions.last().is_some_and(is_close_frame));
+    assert_eq!(script.events, []);
+    script.clear();
     script.receive_json(r#"{"type":7}"#);
-    assert_eq!(
-        script.events,
-        [Event::Closed {
-            reason: CloseReason::Stopped
-        }]
-    );
-    assert!(matches!(
-        script.actions.last(),
-        Some(Action::Send {
-            message: WsMessage::Close(1000),
-            ..
-        })
-    ));
+    assert_eq!(script.closed(), &CloseReason::Stopped);
+    // There is one close frame only, and the socket is left to the driver.
+    assert_eq!(script.actions.len(), 0);
+}
+
+#[test]
+fn a_stop_is_over_when_the_server_closes_its_side_of_the_web_socket() {
+    let ends: [fn(&mut Script); 3] = [
+        |script| script.receive_close(1000),
+        Script::cut,
+        |script| script.end(EndCause::Clean),
+    ];
+    for end in ends {
+        let mut script = Script::connected(standard);
+        script.stop();
+        assert_eq!(script.events, []);
+        script.clear();
+        end(&mut script);
+        assert_eq!(script.closed(), &CloseReason::Stopped);
+        assert_eq!(script.actions.len(), 0);
+    }
+}
+
+#[test]
+fn every_end_of_ours_closes_the_web_socket_with_a_frame() {
+    let ends: [fn(&mut Script); 6] = [
+        |script| script.advance(seconds(30)),
+        |script| script.receive(b"nonsense\x1e"),
+        |script| script.receive_json(r#"{"type":7}"#),
+        |script| script.receive_json(r#"{"type":7,"allowReconnect":true}"#),
+        Script::stop,
+        |script| script.receive(&[b'{'; 20_000_000]),
+    ];
+    for takes_sends in [true, false] {
+        for (case, end) in ends.into_iter().enumerate() {
+            let mut script = Script::connected(never);
+            script.takes_sends = takes_sends;
+            script.send("A");
+            script.clear();
+            end(&mut script);
+            script.advance(seconds(5));
+            let frames = script.count(is_close_frame);
+            assert_eq!(frames, 1, "{case}, sends are taken: {takes_sends}");
+            assert_eq!(script.client.state(), ConnectionState::Disconnected);
+        }
+    }
 }
 
 #[test]

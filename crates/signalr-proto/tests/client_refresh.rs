@@ -88,7 +88,6 @@ fn http_transports_go_on_with_the_token_of_negotiation() {
         script.take_posts();
         script.stop();
         script.take_posts();
-        script.receive(b"{\"type\":7}\x1e");
         for action in &script.actions {
             if let Action::Request { request, .. } = action {
                 assert_eq!(request.headers()["authorization"], "Bearer one");
@@ -120,7 +119,6 @@ fn a_refused_poll_is_repeated_once_with_a_new_token_which_then_counts_for_all() 
     script.take_posts();
     script.stop();
     script.take_posts();
-    script.receive(b"{\"type\":7}\x1e");
     assert_eq!(bearer(&script, Wish::Delete), Some("Bearer two"));
 }
 

@@ -235,6 +235,11 @@ where
         self.shared.is_orphaned() && self.closing.is_none() && self.is_disconnected()
     }
 
+    /// Whether the end of a socket that got its close frame is waited for.
+    fn is_stopping(&self) -> bool {
+        self.shared.lock().machine.state() == ConnectionState::Disconnecting
+    }
+
     fn is_disconnected(&self) -> bool {
         self.shared.lock().machine.state() == ConnectionState::Disconnected
     }
@@ -348,6 +353,12 @@ where
             }
             self.consult(|_| {});
         }
+        if self.closing.is_some() && !self.is_stopping() {
+            let now = self.now;
+            self.closing
+                .iter_mut()
+                .for_each(|closing| closing.linger(now));
+        }
         if !self.stopping.is_empty() && self.is_disconnected() {
             for answer in self.stopping.drain(..) {
                 // Nobody listens when the future of `stop` was dropped.
@@ -418,10 +429,9 @@ where
         };
         match message {
             WsMessage::Close(code) => {
-                let now = self.now;
-                let mut closing = Closing::new(socket, code, now);
+                self.closing = Some(Closing::new(socket, code));
                 // At once: the program may end as soon as it hears that the connection is closed.
-                self.closing = closing.poll(cx, now).is_pending().then_some(closing);
+                self.unpolled |= self.poll_closing(cx);
             }
             WsMessage::Text(_) | WsMessage::Binary(_) => {
                 socket.send(message);
@@ -435,6 +445,7 @@ where
         self.tokens.retain(|(other, _)| *other != op);
         self.bodies.retain(|(other, _)| *other != op);
         self.socket.take_if(|socket| socket.op == op);
+        self.closing.take_if(|closing| closing.op() == op);
     }
 
     fn report(&mut self, cx: &mut Context<'_>, event: Event) {

@@ -97,33 +97,41 @@ impl<T: Transport> Socket<T> {
     }
 }
 
-/// A socket that got its close frame. The machine has forgotten it; it is kept only until both sides have said goodbye.
+/// A socket that got its close frame, kept until both sides have said goodbye. A machine that stops waits for that; any other
+/// has forgotten it.
 pub(super) struct Closing<T: Transport> {
     socket: Socket<T>,
-    pub(super) deadline: Instant,
+    /// When it is dropped, unless the machine decides that.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<T: Transport> Closing<T> {
-    pub(super) fn new(mut socket: Socket<T>, code: u16, now: Instant) -> Self {
+    pub(super) fn new(mut socket: Socket<T>, code: u16) -> Self {
         socket.send(WsMessage::Close(code));
         Self {
             socket,
-            deadline: now.after(LINGER),
+            deadline: None,
         }
     }
 
-    /// Ready when the socket can be dropped.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        if self.deadline <= now {
-            return Poll::Ready(());
-        }
-        if let Poll::Ready(Err(_)) = self.socket.poll_write(cx) {
-            return Poll::Ready(());
-        }
-        loop {
-            if let News::Ended(_) = ready!(self.socket.poll_read(cx)) {
-                return Poll::Ready(());
-            }
+    pub(super) const fn op(&self) -> OpId {
+        self.socket.op
+    }
+
+    /// The machine does not wait for it, or not any more.
+    pub(super) fn linger(&mut self, now: Instant) {
+        self.deadline.get_or_insert_with(|| now.after(LINGER));
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Writes the close frame, and tells what comes in.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        match self.socket.poll_write(cx) {
+            Poll::Ready(Err(cause)) => Poll::Ready(News::Ended(cause)),
+            Poll::Ready(Ok(())) | Poll::Pending => self.socket.poll_read(cx),
         }
     }
 }

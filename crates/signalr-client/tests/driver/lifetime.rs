@@ -45,14 +45,35 @@ fn dropping_the_last_handle_says_goodbye_and_ends_the_driver() {
     bench.net.heard();
     drop(call);
     bench.settle();
-    assert!(bench.net.heard().concat().ends_with("{\"type\":7}\u{1e}"));
+    // The close frame follows the Close message at once, and is the last.
+    let goodbye = "{\"type\":7}\u{1e}close 1000";
+    assert!(bench.net.heard().concat().ends_with(goodbye));
     assert!(bench.driver.is_some(), "the server was not waited for");
     bench.net.say(r#"{"type":7}"#);
     bench.settle();
-    assert_eq!(bench.net.heard(), ["close 1000"]);
+    assert!(bench.net.heard().is_empty());
     bench.net.advance(Duration::from_secs(2));
     bench.settle();
     assert!(bench.driver.is_none());
+}
+
+#[test]
+fn a_stop_waits_for_the_servers_side_of_the_web_socket_but_not_for_ever() {
+    for answers in [true, false] {
+        let mut bench = Bench::started(|builder| builder);
+        let connection = bench.connection().clone();
+        let mut stopping = Box::pin(connection.stop());
+        assert_eq!(bench.poll(&mut stopping), None);
+        assert!(bench.net.heard().concat().ends_with("close 1000"));
+        bench.net.advance(Duration::from_millis(4999));
+        assert_eq!(bench.poll(&mut stopping), None);
+        if answers {
+            bench.net.change(|world| world.cut = true);
+        } else {
+            bench.net.advance(Duration::from_millis(1));
+        }
+        assert_eq!(bench.poll(&mut stopping), Some(()));
+    }
 }
 
 #[test]

@@ -206,7 +206,11 @@ pub enum Action {
         /// The address (`ws` or `wss`) and the headers, without those of the WebSocket handshake itself.
         request: Box<http::Request<()>>,
     },
-    /// Send a message on the socket `op`. Answered by `Sent`. Never two at a time. A `Close` message closes the socket.
+    /// Send a message on the socket `op`. Answered by `Sent`. Never two at a time.
+    ///
+    /// A `Close` message closes the socket, and alone may follow a message that was not taken yet: it goes behind what has
+    /// begun. It needs no answer. The driver then waits a moment for the peer to close, too, and drops the socket; what it
+    /// hears meanwhile, the end most of all, it still tells, for a machine that is stopping waits for it.
     Send {
         /// The socket.
         op: OpId,

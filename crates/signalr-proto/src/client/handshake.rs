@@ -65,7 +65,7 @@ impl ClientConnection {
             },
             Err(error) => CloseReason::Protocol(error),
         };
-        self.abandon(link);
+        self.leave(link);
         self.attempt_failed(course.outage, reason);
     }
 

@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::Action;
-use super::link::{Down, Exchange, Link, Part, Remedy, Stage};
+use super::link::{Down, Exchange, HttpLink, Part, Remedy, Stage};
 use super::state::{State, Step, Timer};
 use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
 use crate::transport::{BodyMode, EndCause, OpId};
 
-/// After a send was refused, the server may still say why on the other way.
+/// After a send was refused, the server may still say why on the other way; and so long a stop believes in a send.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl ClientConnection {
@@ -41,6 +41,20 @@ impl ClientConnection {
     pub(super) fn arm_post(&mut self) {
         let deadline = self.now.after(self.config.request_timeout);
         self.timers.set(Timer::Post, Some(deadline));
+        self.hurry_post();
+    }
+
+    /// A stop does not wait long for a send that hangs: the `DELETE` of long polling must have its time as well.
+    pub(super) fn hurry_post(&mut self) {
+        let State::Stopping(session) = &mut self.state else {
+            return;
+        };
+        let patience = LAST_WORDS.min(self.config.close_timeout / 2);
+        let link = session.link.http_mut().filter(|link| link.is_polling());
+        if let Some(post) = link.and_then(|link| link.post.as_ref()) {
+            let deadline = post.since.after(patience);
+            self.timers.set(Timer::Post, Some(deadline));
+        }
     }
 
     fn request(&mut self, op: OpId, request: Result<Request<Bytes>, http::Error>, body: BodyMode) {
@@ -59,7 +73,7 @@ impl ClientConnection {
         let op = self.ops.next();
         let batch = self.outbox.next_batch(op)?;
         let size = batch.len();
-        let request = link.post(op, batch).ok()?;
+        let request = link.post(op, batch, self.now).ok()?;
         self.handing_over(size);
         self.arm_post();
         Some(Action::request(op, request, self.whole_body()))
@@ -168,6 +182,11 @@ impl ClientConnection {
     }
 
     pub(super) fn post_timed_out(&mut self) {
+        if matches!(self.state, State::Stopping(_)) {
+            // It may still arrive, but is waited for no longer.
+            self.outbox.clear();
+            return self.finish_stopping(false);
+        }
         let doomed = self.state.http_mut().is_some_and(|link| link.doomed);
         self.link_failed(if doomed {
             CloseReason::RequestRefused {
@@ -355,19 +374,22 @@ impl ClientConnection {
         }
     }
 
-    /// Tells the server that long polling is over. The answer matters to nobody but `stop`.
-    pub(super) fn delete(&mut self, link: &Link) -> Option<OpId> {
-        let Link::Http(link) = link else {
-            return None;
-        };
+    /// Tells the server that long polling is over, unless it knows. The poll under way ends before, as with the official
+    /// clients. The answer matters to nobody but `stop`.
+    pub(super) fn delete(&mut self, link: &mut HttpLink) {
         if !link.is_polling() || link.ended || link.delete.is_some() {
-            return None;
+            return;
         }
-        let request = link.requests.delete().ok()?;
+        let Ok(request) = link.requests.delete() else {
+            return;
+        };
+        if let Some(op) = link.receiving.take().and_then(Exchange::under_way) {
+            self.abort(op);
+        }
         let op = self.ops.next();
+        link.delete = Some(op);
         let body = self.whole_body();
         self.act(Action::request(op, request, body));
-        Some(op)
     }
 
     /// The transport failed by a decision of ours.

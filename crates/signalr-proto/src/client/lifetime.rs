@@ -15,8 +15,9 @@ impl ClientConnection {
     /// Ends the connection, in any state. Ends in [`Event::Closed`], or in [`Event::StartFailed`] while the first start is
     /// under way; in `Disconnected` nothing happens, and a second stop joins the first (`CB-100`).
     ///
-    /// When connected, what was written before is still sent, then `{"type":7}`, and the server has
-    /// [`close_timeout`](super::ClientConfig::close_timeout) to close its side.
+    /// When connected, what was written before is still sent, then `{"type":7}`, then what ends the transport: a close frame
+    /// on a WebSocket, a `DELETE` on long polling. All of that, and the server's side of it, has
+    /// [`close_timeout`](super::ClientConfig::close_timeout).
     pub fn stop(&mut self, now: Instant) {
         self.advance(now);
         self.drain_incoming();
@@ -26,7 +27,7 @@ impl ClientConnection {
             State::Connecting(attempt) => {
                 let Attempt { step, course } = *attempt;
                 match step {
-                    Step::Handshaking(link, ..) => self.abandon(link),
+                    Step::Handshaking(link, ..) => self.leave(link),
                     step @ (Step::NegotiateToken(_)
                     | Step::Negotiate(_)
                     | Step::SocketToken(..)
@@ -62,12 +63,32 @@ impl ClientConnection {
             Some(self.now.after(self.config.close_timeout)),
         );
         self.state = State::Stopping(session);
+        self.hurry_post();
         if self.state.http_mut().is_some_and(|link| link.doomed) {
             // The server has forgotten the connection: there is nobody to say goodbye to.
             self.outbox.clear();
             return self.finish_stopping(false);
         }
         self.poll_again();
+    }
+
+    /// Our Close message was taken. The transport is ended at once, as the official clients do, and not only when the server
+    /// acts on the message: hand-written ones do not.
+    pub(super) fn end_transport(&mut self) {
+        let State::Stopping(session) = &mut self.state else {
+            return;
+        };
+        match &mut session.link {
+            Link::WebSocket(socket) => {
+                let (op, is_first) = (socket.op, !core::mem::replace(&mut socket.closed, true));
+                if is_first {
+                    self.close_socket(op);
+                }
+            }
+            Link::Http(link) if link.is_polling() => self.finish_stopping(false),
+            // The server ends its stream itself: who breaks it off looks like one who was lost.
+            Link::Http(_) | Link::Lost(_) => {}
+        }
     }
 
     /// The server has said its last word, or takes too long to. Long polling is then taken down by a request of its own, which
@@ -77,16 +98,23 @@ impl ClientConnection {
         else {
             return;
         };
-        let under_way = session.link.http_mut().and_then(|link| link.delete);
-        let deleting = under_way
-            .or_else(|| self.delete(&session.link))
-            .filter(|_| !late);
-        if let (Some(link), Some(op)) = (session.link.http_mut(), deleting) {
-            link.delete = Some(op);
+        let deleting = session
+            .link
+            .http_mut()
+            .filter(|_| !late)
+            .is_some_and(|link| {
+                self.delete(link);
+                link.delete.is_some()
+            });
+        if deleting {
             self.state = State::Stopping(session);
             return;
         }
-        self.leave(session.link, late);
+        match session.link {
+            // Its close frame had its time.
+            Link::WebSocket(socket) if late && socket.closed => self.abort(socket.op),
+            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => self.leave(link),
+        }
         self.end(true, CloseReason::Stopped);
     }
 
@@ -99,25 +127,30 @@ impl ClientConnection {
         self.finish_stopping(false);
     }
 
-    /// Closes a socket in an orderly way when nothing is in its way, and drops everything else.
-    fn leave(&mut self, link: Link, late: bool) {
+    /// Gives up a transport that stands, and lets the server know: by a close frame, even behind a message that is still on its
+    /// way, or by the `DELETE` of long polling, when nothing else of it is under way any more.
+    pub(super) fn leave(&mut self, link: Link) {
         match link {
-            Link::WebSocket(socket) if self.outbox.is_idle() && !late => {
-                self.act(Action::Send {
-                    op: socket.op,
-                    message: WsMessage::Close(1000),
-                });
-            }
-            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => {
-                link.ops().for_each(|op| self.abort(op))
+            // It got its close frame.
+            Link::WebSocket(socket) if socket.closed => {}
+            Link::WebSocket(socket) => self.close_socket(socket.op),
+            Link::Lost(lost) => self.abort(lost.op),
+            Link::Http(mut link) => {
+                link.ops().for_each(|op| self.abort(op));
+                link.receiving = None;
+                // A request to delete that was given up with the others was the only one.
+                if link.delete.is_none() {
+                    self.delete(&mut link);
+                }
             }
         }
     }
 
-    /// Drops a transport that the server may still believe in.
-    pub(super) fn abandon(&mut self, link: Link) {
-        self.delete(&link);
-        link.ops().for_each(|op| self.abort(op));
+    fn close_socket(&mut self, op: OpId) {
+        self.act(Action::Send {
+            op,
+            message: WsMessage::Close(1000),
+        });
     }
 
     fn abort_refresh(&mut self, session: &mut Session) {
@@ -158,11 +191,8 @@ impl ClientConnection {
             return;
         };
         self.abort_refresh(&mut session);
-        match session.link {
-            // The server waits for one more poll otherwise, and the official clients delete, too.
-            link @ Link::Http(_) => self.abandon(link),
-            link @ (Link::WebSocket(_) | Link::Lost(_)) => self.leave(link, false),
-        }
+        // On long polling the server waits for one more poll otherwise, and the official clients delete, too.
+        self.leave(session.link);
         self.fail_pending(&reason);
         if allow_reconnect {
             self.reconnect_or_end(reason)
@@ -195,7 +225,7 @@ impl ClientConnection {
     pub(super) fn drop_link(&mut self, link: Link, abort: bool) {
         match link {
             Link::WebSocket(_) | Link::Lost(_) if !abort => {}
-            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => self.abandon(link),
+            link @ (Link::WebSocket(_) | Link::Http(_) | Link::Lost(_)) => self.leave(link),
         }
     }
 

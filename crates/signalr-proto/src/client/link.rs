@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::Request;
 
 use crate::error::{CloseReason, HttpRequest};
+use crate::time::Instant;
 use crate::transport::OpId;
 use crate::transport::event_stream::EventStream;
 use crate::transport::http::Requests;
@@ -82,6 +83,8 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Post {
     pub(super) exchange: Exchange,
+    /// When it was first asked for.
+    pub(super) since: Instant,
     /// The name of the batch: the first request that carried it.
     pub(super) batch: OpId,
     pub(super) body: Bytes,
@@ -108,7 +111,7 @@ impl Exchange {
     }
 
     /// Its name, unless the token was refused: then it has had its answer.
-    fn under_way(self) -> Option<OpId> {
+    pub(super) fn under_way(self) -> Option<OpId> {
         (self.stage != Stage::Refused).then_some(self.op)
     }
 
@@ -164,19 +167,12 @@ impl Link {
 
     /// Everything that is under way on it.
     pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
-        let ops = match self {
-            Self::WebSocket(socket) => [Some(socket.op), None, None, None],
-            Self::Lost(lost) => [Some(lost.op), None, None, None],
-            Self::Http(link) => [
-                link.receiving.and_then(Exchange::under_way),
-                link.post
-                    .as_ref()
-                    .and_then(|post| post.exchange.under_way()),
-                link.question,
-                link.delete,
-            ],
+        let (one, several) = match self {
+            Self::WebSocket(socket) => (Some(socket.op), None),
+            Self::Lost(lost) => (Some(lost.op), None),
+            Self::Http(link) => (None, Some(link.ops())),
         };
-        ops.into_iter().flatten()
+        one.into_iter().chain(several.into_iter().flatten())
     }
 }
 
@@ -194,6 +190,16 @@ impl HttpLink {
             ended: false,
             doomed: false,
         }
+    }
+
+    /// Everything that is under way.
+    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
+        let post = self.post.as_ref().map(|post| post.exchange);
+        let exchanges = [self.receiving, post].map(|exchange| exchange?.under_way());
+        exchanges
+            .into_iter()
+            .chain([self.question, self.delete])
+            .flatten()
     }
 
     const fn kind(&self) -> TransportKind {
@@ -257,9 +263,15 @@ impl HttpLink {
     }
 
     /// The request that sends this batch, and its exchange is begun.
-    pub(super) fn post(&mut self, op: OpId, body: Bytes) -> Result<Request<Bytes>, http::Error> {
+    pub(super) fn post(
+        &mut self,
+        op: OpId,
+        body: Bytes,
+        now: Instant,
+    ) -> Result<Request<Bytes>, http::Error> {
         self.post = Some(Post {
             exchange: Exchange::new(op, self.generation),
+            since: now,
             batch: op,
             body: body.clone(),
         });

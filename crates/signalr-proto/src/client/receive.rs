@@ -208,6 +208,9 @@ impl ClientConnection {
         if self.outbox.sent(op) {
             self.tell(Event::Writable);
         }
+        if self.outbox.is_idle() {
+            self.end_transport();
+        }
     }
 
     /// A request, a question or a socket is over.

@@ -53,7 +53,14 @@ impl Requests {
     /// `GET` for what the server has to say next.
     pub(crate) fn poll(&mut self) -> Result<Request<Bytes>, http::Error> {
         self.polls += 1;
-        self.request(Method::GET, Some(self.polls), Bytes::new())
+        let mut request = self.request(Method::GET, Some(self.polls), Bytes::new())?;
+        // As the official clients: some servers in between refuse what says nothing.
+        let accept = HeaderValue::from_static("*/*");
+        request
+            .headers_mut()
+            .entry(header::ACCEPT)
+            .or_insert(accept);
+        Ok(request)
     }
 
     /// `POST` of what waits to be sent (`TR-72`).
@@ -177,6 +184,8 @@ mod tests {
         }
         let events = requests(TransferFormat::Text).events().unwrap();
         assert_eq!(events.headers()["accept"], "text/event-stream");
+        let poll = requests(TransferFormat::Text).poll().unwrap();
+        assert_eq!(poll.headers()["accept"], "*/*");
     }
 
     #[test]

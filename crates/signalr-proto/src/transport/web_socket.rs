@@ -14,11 +14,17 @@ use crate::outbox::web_socket_message;
 pub(crate) struct WebSocket {
     pub(crate) op: OpId,
     pub(crate) protocol: Protocol,
+    /// Our close frame is on its way.
+    pub(crate) closed: bool,
 }
 
 impl WebSocket {
     pub(crate) const fn new(op: OpId, protocol: Protocol) -> Self {
-        Self { op, protocol }
+        Self {
+            op,
+            protocol,
+            closed: false,
+        }
     }
 
     /// A batch as one message.

@@ -65,6 +65,10 @@ impl Run {
                 self.greet(how);
                 self.finish_body(op);
             }
+            Kind::Closing => {
+                let cause = EndCause::Clean;
+                self.input(Input::Ended { op, cause });
+            }
             Kind::Reading(_) => self.finish_body(op),
             Kind::Asked(Wish::Events | Wish::Post | Wish::Delete) => self.answer(one, ""),
         }

@@ -48,7 +48,11 @@ impl Wish {
             Self::Post
         } else if request.method() == Method::DELETE {
             Self::Delete
-        } else if request.headers().contains_key(header::ACCEPT) {
+        } else if request
+            .headers()
+            .get(header::ACCEPT)
+            .is_some_and(|accept| accept == "text/event-stream")
+        {
             Self::Events
         } else {
             Self::Poll
