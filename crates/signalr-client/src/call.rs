@@ -56,6 +56,8 @@ struct Backlog {
     target: Box<str>,
     arguments: Kept,
     uploads: Vec<Upload>,
+    /// The connections that had ended when it began to wait.
+    losses: u64,
 }
 
 impl Request {
@@ -72,8 +74,9 @@ impl Request {
             }
             Err(SendError::Full { .. }) => {
                 let protocol = inner.machine.config().protocol;
+                let losses = inner.losses();
                 drop(inner);
-                keep(protocol, target, arguments)
+                keep(protocol, target, arguments, losses)
             }
             Err(error) => {
                 drop(inner);
@@ -124,6 +127,10 @@ impl Backlog {
             Err(SendError::Full { .. }) => {
                 inner.wait_for_room(cx);
                 Poll::Pending
+            }
+            Err(SendError::NotConnected) => {
+                let loss = inner.loss_since(self.losses);
+                Poll::Ready(Err(loss.unwrap_or(Error::NotConnected)))
             }
             Err(error) => Poll::Ready(Err(error.into())),
         }
@@ -190,13 +197,14 @@ fn take_uploads(arguments: impl CallArguments) -> Vec<Upload> {
 }
 
 /// Encodes a call for later.
-fn keep(protocol: Protocol, target: &str, arguments: impl CallArguments) -> State {
+fn keep(protocol: Protocol, target: &str, arguments: impl CallArguments, losses: u64) -> State {
     let streams = arguments.stream_count();
     match encode(protocol, &arguments) {
         Ok(values) => State::Backlog(Box::new(Backlog {
             target: target.into(),
             arguments: Kept { values, streams },
             uploads: take_uploads(arguments),
+            losses,
         })),
         Err(error) => State::Over(Some(error)),
     }

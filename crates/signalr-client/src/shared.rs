@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     /// Stops the pumps of a call; under 0 those of calls without an id.
     pub(crate) pumps: HashMap<u64, Vec<AbortHandle>, BuildHasherDefault<IdHasher>>,
     room: Vec<Waker>,
+    /// Ends of connections and failed starts so far, and why the last one came.
+    losses: (u64, Option<CloseReason>),
     pub(crate) watch: Watch,
     pub(crate) alarms: Alarms,
 }
@@ -316,6 +318,7 @@ impl Inner {
             new_uploads: Vec::new(),
             pumps: HashMap::default(),
             room: Vec::new(),
+            losses: (0, None),
             watch: Watch::default(),
             alarms: Alarms::default(),
         }
@@ -438,6 +441,7 @@ impl Inner {
 
     /// The connection is gone: calls were completed by the machine; the rest is told here.
     pub(crate) fn lose(&mut self, reason: &CloseReason, wakers: &mut Vec<Waker>) {
+        self.losses = (self.losses.0 + 1, Some(reason.clone()));
         self.sends
             .fail(&Error::ConnectionLost(reason.clone()), wakers);
         self.wake_for_room(wakers);
@@ -458,6 +462,20 @@ impl Inner {
         }
         self.sends.fail(&Error::DriverGone, wakers);
         self.wake_for_room(wakers);
+    }
+
+    /// How many connections have ended, for those who wait: see [`loss_since`](Self::loss_since).
+    pub(crate) const fn losses(&self) -> u64 {
+        self.losses.0
+    }
+
+    /// Why nobody can send what has waited since then, if that is why.
+    pub(crate) fn loss_since(&self, losses: u64) -> Option<Error> {
+        if matches!(self.driver, DriverState::Gone) {
+            return Some(Error::DriverGone);
+        }
+        let reason = self.losses.1.clone().filter(|_| self.losses.0 > losses);
+        reason.map(Error::ConnectionLost)
     }
 
     /// Refuses calls without a driver, which the machine knows nothing of.

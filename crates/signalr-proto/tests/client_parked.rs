@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use signalr_proto::client::{
-    CallError, CallOptions, ClientConfig, ConnectionState, Event, OfflineQueue, ReconnectPolicy,
-    WhileReconnecting,
+    CallError, CallOptions, ClientConfig, ConnectionState, Event, InvocationId, OfflineQueue,
+    ReconnectPolicy, WhileReconnecting,
 };
 use signalr_proto::{CloseReason, SendError};
 use signalr_testkit::script::Script;
@@ -302,4 +302,31 @@ fn a_repeatable_call_that_failed_is_not_made_again() {
     script.clear();
     come_back(&mut script);
     assert!(!text(&script).contains("\"A\""));
+}
+
+#[test]
+fn who_found_no_room_among_what_waits_hears_of_it_when_there_is_some() {
+    let room: [fn(&mut Script, InvocationId); 2] = [
+        |script, _| come_back(script),
+        |script, id| {
+            script.client.cancel(script.now, id);
+            script.poll();
+        },
+    ];
+    for make in room {
+        let mut script = lost(|config| {
+            reconnecting(config);
+            config.limits.max_outgoing_bytes = 100;
+        });
+        let now = script.now;
+        let large = "x".repeat(80);
+        let first = script.client.invoke_with(now, "A", &(&large,), waiting());
+        let full = script.client.invoke_with(now, "B", &(&large,), waiting());
+        assert!(matches!(full, Err(SendError::Full { .. })), "{full:?}");
+        script.clear();
+        make(&mut script, first.unwrap().id());
+        let told = script.take_events();
+        let rooms = told.iter().filter(|event| **event == Event::Writable);
+        assert_eq!(rooms.count(), 1, "{told:?}");
+    }
 }

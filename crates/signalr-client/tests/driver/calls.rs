@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use signalr_client::{ConnectionState, Error, Limits, Upload};
+use signalr_client::{CloseReason, ConnectionState, Error, Limits, ReconnectPolicy, Upload};
 
 use crate::bench::{Bench, answer};
 
@@ -247,4 +247,118 @@ fn a_panic_while_values_are_serialized_is_an_error_of_that_value_alone() {
     bench.settle();
     let told = "{\"type\":3,\"invocationId\":\"s1\",\"error\":\"The client's result could not be serialized.\"}\u{1e}";
     assert_eq!(bench.net.heard().concat(), told);
+}
+
+#[test]
+fn a_call_that_waits_for_room_is_told_why_its_connection_ended() {
+    let mut small = Limits::CLIENT;
+    small.max_outgoing_bytes = 100;
+    for end in [0, 1, 2] {
+        let mut bench = Bench::started(|builder| builder.limits(small));
+        bench.net.change(|world| world.jammed = true);
+        let mut sent = bench.connection().send("Big", ("x".repeat(200),));
+        assert_eq!(bench.poll(&mut sent), None);
+        let mut waiting = bench.connection().invoke::<u32>("Next", ());
+        let mut sending = bench.connection().send("Last", ());
+        assert_eq!(bench.poll(&mut waiting), None);
+        assert_eq!(bench.poll(&mut sending), None);
+        let connection = bench.connection().clone();
+        match end {
+            0 => bench.net.change(|world| world.cut = true),
+            1 => bench.driver = None,
+            _ => {
+                let mut stopping = Box::pin(connection.stop());
+                assert_eq!(bench.poll(&mut stopping), None);
+                bench.net.advance(Duration::from_secs(5));
+                assert_eq!(bench.poll(&mut stopping), Some(()));
+            }
+        }
+        let Some(Err(reason)) = bench.poll(&mut sent) else {
+            panic!("the message cannot have been sent")
+        };
+        let expected = match end {
+            1 => matches!(reason, Error::DriverGone),
+            _ => matches!(reason, Error::ConnectionLost(_)),
+        };
+        assert!(expected, "{reason}");
+        assert_eq!(bench.poll(&mut waiting), Some(Err(reason.clone())));
+        assert_eq!(bench.poll(&mut sending), Some(Err(reason)));
+        // Who comes later is told what to do.
+        if end != 1 {
+            let late = bench.finish(connection.send("Late", ()));
+            assert_eq!(late, Err(Error::NotConnected));
+        }
+    }
+}
+
+#[test]
+fn a_message_for_which_the_offline_queue_had_no_room_goes_out_when_there_is_a_connection() {
+    let seconds = Duration::from_secs;
+    let mut bench = Bench::started(|builder| {
+        builder
+            .automatic_reconnect(ReconnectPolicy::Delays([seconds(5)].into()))
+            .offline_queue(100, seconds(60))
+    });
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    let mut first = bench.connection().send("First", ("x".repeat(80),));
+    assert_eq!(bench.poll(&mut first), Some(Ok(())));
+    let mut second = bench.connection().send("Second", ("y".repeat(80),));
+    assert_eq!(bench.poll(&mut second), None);
+    bench.net.heard();
+    bench.net.advance(seconds(5));
+    assert_eq!(bench.poll(&mut second), Some(Ok(())));
+    let heard = bench.net.heard().concat();
+    assert!(
+        heard.contains("First") && heard.contains("Second"),
+        "{heard}"
+    );
+}
+
+#[test]
+fn a_message_for_which_the_offline_queue_had_no_room_is_told_why_there_is_no_connection() {
+    let seconds = Duration::from_secs;
+    let mut bench = Bench::started(|builder| {
+        builder
+            .automatic_reconnect(ReconnectPolicy::Delays([seconds(5)].into()))
+            .offline_queue(100, seconds(60))
+    });
+    bench.net.change(|world| world.cut = true);
+    bench.settle();
+    let mut first = bench.connection().send("First", ("x".repeat(80),));
+    assert_eq!(bench.poll(&mut first), Some(Ok(())));
+    let mut second = bench.connection().send("Second", ("y".repeat(80),));
+    assert_eq!(bench.poll(&mut second), None);
+    let connection = bench.connection().clone();
+    bench.finish(connection.stop());
+    let stopped = Error::ConnectionLost(CloseReason::Stopped);
+    assert_eq!(bench.poll(&mut second), Some(Err(stopped)));
+}
+
+#[test]
+fn a_call_that_is_given_up_ends_its_uploads() {
+    for timeout in [false, true] {
+        let mut bench = Bench::started(|builder| builder);
+        let upload = Upload::new(stream::pending::<u32>());
+        let mut call = bench.connection().invoke::<u32>("Sum", (upload,));
+        if timeout {
+            call = call.timeout(Duration::from_secs(1));
+        }
+        assert_eq!(bench.poll(&mut call), None);
+        bench.net.heard();
+        if timeout {
+            bench.net.advance(Duration::from_secs(1));
+            assert!(bench.poll(&mut call).is_some());
+        } else {
+            drop(call);
+        }
+        bench.settle();
+        assert_eq!(
+            bench.net.heard().concat(),
+            concat!(
+                "{\"type\":5,\"invocationId\":\"2\"}\u{1e}",
+                "{\"type\":3,\"invocationId\":\"1\",\"error\":\"Stream canceled by client.\"}\u{1e}"
+            )
+        );
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Parked {
     kept: BTreeMap<u64, Bytes>,
     /// The size of all of them.
     bytes: usize,
+    /// Somebody was turned away with `Full` and wants to hear of room.
+    turned_away: bool,
 }
 
 struct Message {
@@ -211,6 +213,9 @@ impl ClientConnection {
         self.expire_parked();
         let waiting = self.parked.as_ref().map_or(0, |parked| parked.bytes);
         if waiting > 0 && waiting.saturating_add(size) > limit {
+            if let Some(parked) = &mut self.parked {
+                parked.turned_away = true;
+            }
             Err(SendError::Full { waiting, limit })
         } else {
             Ok(())
@@ -246,7 +251,19 @@ impl ClientConnection {
     /// The call is answered or given up.
     pub(super) fn unpark(&mut self, id: InvocationId) {
         if let Some(parked) = &mut self.parked {
+            let before = parked.bytes;
             parked.forget(id.number());
+            if parked.bytes < before {
+                self.invite_parked();
+            }
+        }
+    }
+
+    /// There is room again among what waits.
+    fn invite_parked(&mut self) {
+        let parked = self.parked.as_mut();
+        if parked.is_some_and(|parked| core::mem::take(&mut parked.turned_away)) {
+            self.tell(Event::Writable);
         }
     }
 
@@ -307,7 +324,12 @@ impl ClientConnection {
                 parked.keep(id, message.bytes);
             }
         }
-        if parked.kept.is_empty() {
+        self.invite_parked();
+        if self
+            .parked
+            .as_ref()
+            .is_some_and(|parked| parked.kept.is_empty())
+        {
             self.parked = None;
         }
         self.spoke();
