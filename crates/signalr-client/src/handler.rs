@@ -4,6 +4,7 @@ use core::any::TypeId;
 use core::future::Future;
 use core::pin::Pin;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signalr_proto::{Arguments, Encode, FromArguments, PayloadError};
@@ -228,6 +229,8 @@ impl Subscription {
 pub(crate) struct Entry {
     id: u64,
     handler: ErasedHandler,
+    /// It has given a value that nobody wanted.
+    unwanted: AtomicBool,
 }
 
 impl Entry {
@@ -237,6 +240,11 @@ impl Entry {
 
     pub(crate) const fn has_value(&self) -> bool {
         self.handler.has_value
+    }
+
+    /// Whether this is the first value of it that nobody wants.
+    pub(crate) fn is_first_unwanted_value(&self) -> bool {
+        !self.unwanted.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -319,7 +327,11 @@ impl Registry {
                 target: target.into(),
             });
         }
-        Arc::make_mut(entries).push(Arc::new(Entry { id, handler }));
+        Arc::make_mut(entries).push(Arc::new(Entry {
+            id,
+            handler,
+            unwanted: AtomicBool::new(false),
+        }));
         Ok(Subscription {
             target: target.into(),
             id: Some(id),

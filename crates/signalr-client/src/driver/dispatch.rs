@@ -43,6 +43,8 @@ struct Job {
     target: ByteString,
     arguments: Arguments,
     handlers: Option<Entries>,
+    /// Whether the server wants an answer.
+    asked: bool,
     next: usize,
     /// The handler that runs, and whether its answer counts.
     current: Option<(AnswerFuture, bool)>,
@@ -96,8 +98,23 @@ impl Job {
         if let Answer::Failed(text) = &answer {
             tracing::error!(target = &*self.target, "a handler failed: {text}");
         }
+        if counts && !self.asked && matches!(answer, Answer::Value(_)) {
+            self.warn_of_unwanted_value();
+        }
         if counts {
             self.answer = Some(answer);
+        }
+    }
+
+    /// The server has called by `send` what the application takes for a question.
+    fn warn_of_unwanted_value(&self) {
+        let entry = self.next.checked_sub(1);
+        let entry = entry.and_then(|index| self.handlers.as_ref()?.get(index));
+        if entry.is_some_and(|entry| entry.is_first_unwanted_value()) {
+            tracing::warn!(
+                target = &*self.target,
+                "a handler gave a value for a call that wants none; it is dropped, now and in future"
+            );
         }
     }
 
@@ -184,6 +201,7 @@ impl Dispatcher {
             target,
             arguments,
             handlers,
+            asked: reply_to.is_some(),
             next: 0,
             current: None,
             answer: None,

@@ -499,7 +499,11 @@ where
                 self.tell(&LifecycleEvent::AuthenticationRefreshFailed { error });
             }
             Event::Closed { reason } => {
-                tracing::info!(%reason, "connection closed");
+                if self.was_dropped(&reason) {
+                    tracing::info!("connection closed: its last handle was dropped");
+                } else {
+                    tracing::info!(%reason, "connection closed");
+                }
                 self.lose(&reason);
                 self.tell(&LifecycleEvent::Closed { reason });
             }
@@ -514,6 +518,11 @@ where
             Event::Completion { .. } | Event::StreamItem { .. } => {}
             _ => tracing::debug!("an event this driver does not know"),
         }
+    }
+
+    /// Whether nobody stopped the connection but its handles are gone.
+    fn was_dropped(&self, reason: &CloseReason) -> bool {
+        *reason == CloseReason::Stopped && self.stopping.is_empty() && self.shared.is_orphaned()
     }
 
     fn connected(&mut self, connection_id: Option<Box<str>>) {
@@ -537,7 +546,11 @@ where
     }
 
     fn start_failed(&mut self, reason: CloseReason) {
-        tracing::info!(%reason, "could not connect");
+        if self.was_dropped(&reason) {
+            tracing::info!("gave up connecting: the last handle was dropped");
+        } else {
+            tracing::info!(%reason, "could not connect");
+        }
         self.lose(&reason);
         if let Some(answer) = self.starting.take() {
             let _ = answer.send(Err(Error::Start(reason)));

@@ -6,3 +6,4 @@ mod bench;
 mod calls;
 mod handlers;
 mod lifetime;
+mod told;
