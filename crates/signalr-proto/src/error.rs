@@ -387,9 +387,15 @@ pub enum CloseReason {
         /// The peer's words.
         reason: Box<str>,
     },
-    /// The network, TLS or HTTP failed.
+    /// The network, TLS or HTTP failed before there was a connection.
     #[error("{detail}")]
     TransportFailed {
+        /// What failed.
+        detail: Box<str>,
+    },
+    /// The network, TLS or HTTP failed under an established connection: whatever is written about it, the server is a hub.
+    #[error("the connection broke: {detail}")]
+    ConnectionBroken {
         /// What failed.
         detail: Box<str>,
     },
@@ -524,6 +530,14 @@ impl core::fmt::Display for ServerError<'_> {
 }
 
 impl CloseReason {
+    /// The same reason for the end of a connection that was established.
+    pub(crate) fn of_established(self) -> Self {
+        let Self::TransportFailed { detail } = self else {
+            return self;
+        };
+        Self::ConnectionBroken { detail }
+    }
+
     /// Whether this is an orderly end rather than a failure.
     #[must_use]
     pub const fn is_clean(&self) -> bool {

@@ -62,7 +62,7 @@ fn refused(request: HttpRequest, status: u16) -> CloseReason {
 }
 
 fn broken() -> CloseReason {
-    CloseReason::TransportFailed {
+    CloseReason::ConnectionBroken {
         detail: "broken".into(),
     }
 }

@@ -47,6 +47,13 @@ fn broken() -> CloseReason {
     }
 }
 
+/// As [`broken`], of a connection that was established.
+fn broke() -> CloseReason {
+    CloseReason::ConnectionBroken {
+        detail: "broken".into(),
+    }
+}
+
 #[test]
 fn what_is_written_during_a_post_goes_into_the_next_one_in_order() {
     for kind in BOTH {
@@ -223,7 +230,7 @@ fn a_post_that_is_refused_or_breaks_ends_the_connection() {
                 |script| script.answer(Wish::Post, 401, ""),
                 refused(HttpRequest::Send, 401),
             ),
-            (|script| script.break_request(Wish::Post), broken()),
+            (|script| script.break_request(Wish::Post), broke()),
             (
                 |script| {
                     // The stream lives meanwhile.

@@ -201,7 +201,7 @@ fn broken(error: &WsError) -> NetError {
         WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             NetError::closed(1006, Box::default())
         }
-        WsError::Io(error) => NetError::because("the connection broke", error),
+        WsError::Io(error) => NetError::failed(error.to_string()),
         WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
             NetError::failed(format!(
                 "a WebSocket message of {size} bytes or more exceeds the limit of {max_size}: raise Limits::max_message_size or max_incoming_bytes"
@@ -215,7 +215,7 @@ fn broken(error: &WsError) -> NetError {
         | WsError::AttackAttempt
         | WsError::Url(_)
         | WsError::Http(_)
-        | WsError::HttpFormat(_) => NetError::because("the WebSocket broke", error),
+        | WsError::HttpFormat(_) => NetError::failed(error.to_string()),
     }
 }
 

@@ -205,6 +205,7 @@ impl ClientConnection {
     pub(super) fn connection_lost(&mut self, reason: CloseReason, abort: bool) {
         match core::mem::replace(&mut self.state, State::Disconnected) {
             State::Connected(mut session) => {
+                let reason = reason.of_established();
                 self.abort_refresh(&mut session);
                 self.drop_link(session.link, abort);
                 self.fail_pending(&reason);

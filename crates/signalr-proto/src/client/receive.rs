@@ -284,7 +284,7 @@ impl ClientConnection {
     /// What was received before the end still counts, a Close message most of all.
     fn socket_ended(&mut self, cause: EndCause) {
         self.drain_incoming();
-        let mut reason = CloseReason::from(cause);
+        let mut reason = CloseReason::from(cause).of_established();
         if self.begin_resume(&reason) {
             return;
         }
