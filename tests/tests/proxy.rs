@@ -407,9 +407,9 @@ async fn a_proxy_that_is_silent_or_not_there_is_named() {
             silent.address,
             "did not answer within 400ms",
         ),
-        ("http", false, gone, "could not connect to the proxy"),
-        ("http", true, gone, "could not connect to the proxy"),
-        ("socks5", false, gone, "could not connect to the proxy"),
+        ("http", false, gone, "cannot be reached"),
+        ("http", true, gone, "cannot be reached"),
+        ("socks5", false, gone, "cannot be reached"),
     ] {
         let url = format!("{scheme}://me:canary@{address}");
         let builder = builder(Proxy::url(&url).unwrap())

@@ -248,8 +248,11 @@ async fn everything_that_can_happen() -> Shown {
         "https://me:canarypassword@127.0.0.1:1/hub".to_owned(),
         front.replace("http:", "https:"),
         format!("{hub}/loop"),
-        "http://canary host/".to_owned(),
-        "canary://host/".to_owned(),
+        // A wrong address is shown, but for what may be a secret.
+        "http://me:canary@two words/".to_owned(),
+        "me:can/ary?canary@host".to_owned(),
+        "http://two words/?access_token=canary".to_owned(),
+        "ftp://host/#canary".to_owned(),
     ] {
         refused(&mut shown, builder(&url)).await;
     }

@@ -195,7 +195,7 @@ pub enum SendError {
 }
 
 /// A command that does not fit the state or the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsageError {
     /// `start` outside of `Disconnected` (`CB-1`).
@@ -203,9 +203,12 @@ pub enum UsageError {
     NotDisconnected,
     /// The address is not an absolute http, https, ws or wss URL, or its port is none.
     #[error(
-        "the address must be an absolute URL that begins with http:// or https://, its port at most 65535"
+        "'{url}' is not the address of a hub: it must be absolute, begin with http://, https://, ws:// or wss://, and have a port of at most 65535, if any"
     )]
-    InvalidUrl,
+    InvalidUrl {
+        /// The address, without what may be a secret: its query, and everything behind the scheme when there is an `@`.
+        url: Box<str>,
+    },
     /// A header that HTTP does not allow.
     #[error("a header's name or value is not valid in HTTP")]
     InvalidHeader,

@@ -208,7 +208,7 @@ pub(super) async fn a_start_that_cannot_connect_says_so<R: Launch>(_: Session<R>
     ensure!(
         error
             .to_string()
-            .starts_with("could not connect: could not connect to 127.0.0.1:1: "),
+            .starts_with("could not connect: 127.0.0.1:1 cannot be reached: "),
         "{error}"
     );
     ensure!(!format!("{error:?}").contains("canary"), "the query shows");

@@ -150,7 +150,7 @@ mod tests {
     fn common_failures_come_with_advice() {
         let transport = |detail: &str| EXPLAIN.transport(detail);
         assert!(
-            transport("could not connect to localhost:1: Connection refused (os error 111)")
+            transport("localhost:1 cannot be reached: Connection refused (os error 111)")
                 .contains("is the server running")
         );
         assert!(

@@ -50,7 +50,7 @@ impl NetError {
 
     /// `who` is a server's host and port, or a proxy.
     pub(super) fn connect(who: &str, error: &std::io::Error) -> Self {
-        Self::failed(format!("could not connect to {who}: {error}"))
+        Self::failed(format!("{who} cannot be reached: {error}"))
     }
 
     pub(super) fn tls(detail: &str) -> Self {

@@ -7,6 +7,9 @@ use http::uri::{Authority, Scheme};
 
 use crate::error::UsageError;
 
+/// Letters of a wrong address that are shown.
+const MAX_SHOWN: usize = 200;
+
 /// The absolute address of a hub: `http`, `https`, `ws` or `wss`, host, path and query. A fragment is dropped, and characters
 /// of the path and the query that must be percent-encoded are.
 ///
@@ -28,19 +31,20 @@ impl HubUrl {
     /// # Errors
     /// [`UsageError::InvalidUrl`] when it is not an absolute URL of one of the four schemes, or its port is beyond 65535.
     pub fn parse(text: &str) -> Result<Self, UsageError> {
-        let uri: Uri = percent_encoded(text.trim())
-            .parse()
-            .map_err(|_| UsageError::InvalidUrl)?;
+        Self::read(text).ok_or_else(|| UsageError::InvalidUrl { url: shown(text) })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let uri: Uri = percent_encoded(text.trim()).parse().ok()?;
         let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("http" | "ws") => false,
             Some("https" | "wss") => true,
-            Some(_) | None => return Err(UsageError::InvalidUrl),
+            Some(_) | None => return None,
         };
         let authority = uri
             .authority()
-            .filter(|authority| is_host_and_port(authority))
-            .ok_or(UsageError::InvalidUrl)?;
-        Ok(Self(Arc::new(Parts {
+            .filter(|authority| is_host_and_port(authority))?;
+        Some(Self(Arc::new(Parts {
             secure,
             authority: authority.clone(),
             path: uri.path().into(),
@@ -182,6 +186,30 @@ fn is_host_and_port(authority: &Authority) -> bool {
         && (authority.port_u16().is_some() || place.strip_suffix(':').unwrap_or(place) == host)
 }
 
+/// What may be shown of something that is no address. Where a password would end and where a query would begin is anybody's guess,
+/// so an `@` hides all that could be either.
+fn shown(text: &str) -> Box<str> {
+    let text = text.trim();
+    let public = text.split(['?', '#']).next().unwrap_or_default();
+    let (public, end) = if text.contains('@') {
+        let scheme = public.find("://").map_or(0, |at| at + 3);
+        (public.get(..scheme).unwrap_or_default(), "…")
+    } else {
+        (
+            public,
+            if public.chars().count() > MAX_SHOWN {
+                "…"
+            } else {
+                ""
+            },
+        )
+    };
+    let printable = public.chars().filter(|letter| !letter.is_control());
+    let mut shown: String = printable.take(MAX_SHOWN).collect();
+    shown.push_str(end);
+    shown.into()
+}
+
 /// The address with what browsers encode in paths and queries, too: everything beyond ASCII, and what has no place there. The
 /// host is left alone.
 fn percent_encoded(text: &str) -> String {
@@ -258,7 +286,7 @@ mod tests {
         ] {
             assert_eq!(
                 HubUrl::parse(url).err(),
-                Some(UsageError::InvalidUrl),
+                Some(UsageError::InvalidUrl { url: shown(url) }),
                 "{url}"
             );
         }
@@ -366,8 +394,41 @@ mod tests {
             "http://ex ample/",
             "http://höst/",
         ] {
-            assert_eq!(HubUrl::parse(text), Err(UsageError::InvalidUrl), "{text}");
+            let url = shown(text);
+            assert_eq!(
+                HubUrl::parse(text),
+                Err(UsageError::InvalidUrl { url }),
+                "{text}"
+            );
         }
+    }
+
+    #[test]
+    fn a_wrong_address_is_shown_without_its_secrets() {
+        for (text, wanted) in [
+            (" localhost:5000/hub ", "localhost:5000/hub"),
+            (
+                "http://h:port/?access_token=canary#canary",
+                "http://h:port/",
+            ),
+            ("ftp://user:canary@h/", "ftp://…"),
+            ("http://user:can/ary?ca@nary:x/", "http://…"),
+            ("user:canary@h/", "…"),
+            ("http://ex\u{1b}ample ample/", "http://example ample/"),
+        ] {
+            let error = HubUrl::parse(text).unwrap_err();
+            let UsageError::InvalidUrl { url } = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(&**url, wanted);
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+        assert_eq!(shown(&"x".repeat(300)).chars().count(), MAX_SHOWN + 1);
+        let text = HubUrl::parse("ftp://h/").unwrap_err().to_string();
+        assert!(
+            text.contains("'ftp://h/'") && text.contains("wss://"),
+            "{text}"
+        );
     }
 
     #[test]
