@@ -177,7 +177,10 @@ fn a_transport_that_was_asked_for_and_is_not_offered_is_a_failure() {
 fn addresses_that_are_none_come_with_the_advice_that_fits() {
     for (url, words) in [
         ("http://h:65536/chat", "65535"),
-        ("http://b\u{fc}cher.example/chat", "xn--"),
+        (
+            "http://b\u{fffd}cher.example/chat",
+            "letters of any language",
+        ),
         ("http://h/two words", "ASCII"),
     ] {
         doctor(url, &[]).failed_at("address", &[words]);

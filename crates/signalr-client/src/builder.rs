@@ -11,6 +11,7 @@ use signalr_proto::client::{ClientConfig, ClientConnection, OfflineQueue, WhileR
 use signalr_proto::{Limits, Protocol, TransportKind, UsageError};
 
 use crate::connection::HubConnection;
+use crate::domain::ascii_address;
 use crate::driver::Driver;
 use crate::error::BuildError;
 use crate::net::{Cookies, NetOptions, NetTransport, Proxy};
@@ -53,7 +54,10 @@ pub struct HubConnectionBuilder<R> {
 impl<R> HubConnectionBuilder<R> {
     pub(crate) fn new(url: &str) -> Self {
         Self {
-            config: ClientConfig::new(url),
+            config: ClientConfig::new(&ascii_address(url)).map(|mut config| {
+                config.ascii_address = Some(|address| ascii_address(address).into_owned());
+                config
+            }),
             retry: None,
             retry_start: None,
             token: None,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::Uri;
-use signalr::client::Proxy;
+use signalr::client::{Proxy, ascii_address};
 use signalr_proto::transport::HubUrl;
 
 use super::report::Finding;
@@ -36,7 +36,7 @@ pub(super) fn proxy(
     place: &Place,
 ) -> (Finding, Place, bool) {
     let origin = if named { "--proxy" } else { "the environment" };
-    let found = match url.parse::<Uri>() {
+    let found = match ascii_address(url).parse::<Uri>() {
         Ok(uri) => proxy.server_for(&uri).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -80,7 +80,8 @@ fn without_brackets(host: &str) -> &str {
 
 /// Reads the address and says what is odd about it.
 pub(super) fn check(url: &str, has_token: bool) -> (Finding, Option<Place>) {
-    let parsed = HubUrl::parse(url).ok().zip(url.parse::<Uri>().ok());
+    let ascii = ascii_address(url);
+    let parsed = HubUrl::parse(&ascii).ok().zip(ascii.parse::<Uri>().ok());
     let Some((hub, uri)) = parsed else {
         let finding = Finding::failed("this is not the address of a hub").advice(advice(url));
         return (finding, None);
@@ -100,7 +101,7 @@ pub(super) fn check(url: &str, has_token: bool) -> (Finding, Option<Place>) {
 
 fn advice(url: &str) -> String {
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.is_empty() {
-        return "an address is made of ASCII characters without spaces: write others in the host as xn--…, and elsewhere as % and two digits".to_owned();
+        return "an address is made of ASCII characters without spaces, but for the name of its host, which may hold the letters of any language: write others as % and two digits".to_owned();
     }
     let has_scheme = ["http://", "https://", "ws://", "wss://"]
         .iter()
@@ -186,6 +187,12 @@ mod tests {
                 Some(("localhost", 5000)),
             ),
             ("wss://[::1]/chat?x=y", true, Status::Ok, Some(("::1", 443))),
+            (
+                "https://b\u{fc}cher.example/chat",
+                true,
+                Status::Ok,
+                Some(("xn--bcher-kva.example", 443)),
+            ),
             (
                 "http://example.com/chat",
                 true,

@@ -10,7 +10,7 @@ mod report;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use signalr::client::NetTransport;
+use signalr::client::{NetTransport, ascii_address};
 use signalr::tokio::Tokio;
 use signalr_proto::client::ClientConfig;
 use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
@@ -239,8 +239,9 @@ impl Visit<'_> {
 
     fn patient(&self, place: Place, address: Option<SocketAddr>) -> Result<Patient, Failure> {
         let server = &self.options.server;
-        let mut config = ClientConfig::new(&self.options.url)
+        let mut config = ClientConfig::new(&ascii_address(&self.options.url))
             .map_err(|error| Failure::usage(error.to_string()))?;
+        config.ascii_address = Some(|address| ascii_address(address).into_owned());
         config.headers = connect::header_map(server)?;
         config.has_access_token = self.token.is_some();
         config.connect_timeout = self.bound;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use signalr::Limits;
-use signalr::client::{NetTransport, Transport};
+use signalr::client::{NetTransport, Transport, ascii_address};
 use signalr::tokio::Tokio;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Input, Output};
 use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse, Offer};
@@ -57,7 +57,7 @@ fn request(
     token: Option<AccessToken>,
 ) -> Result<http::Request<Bytes>, Failure> {
     let usage = |error: UsageError| Failure::usage(error.to_string());
-    let mut config = ClientConfig::new(&options.url).map_err(usage)?;
+    let mut config = ClientConfig::new(&ascii_address(&options.url)).map_err(usage)?;
     config.headers = connect::header_map(&options.server)?;
     config.has_access_token = token.is_some();
     let now = Instant::ZERO;

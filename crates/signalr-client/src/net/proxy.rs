@@ -1,5 +1,6 @@
 //! Which proxy a request goes through.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::uri::{Authority, Scheme};
@@ -8,6 +9,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::NetError;
 use super::address::Address;
+use crate::domain::{ascii_address, ascii_host};
 use crate::error::BuildError;
 
 /// Where a proxy is when its address names no port; curl's choice.
@@ -235,7 +237,10 @@ fn exceptions(list: &str) -> Option<Arc<Matcher>> {
         let inner = entry
             .strip_prefix('[')
             .and_then(|entry| entry.strip_suffix(']'));
-        inner.unwrap_or(entry).to_owned()
+        let entry = inner.unwrap_or(entry);
+        ascii_host(entry)
+            .unwrap_or(Cow::Borrowed(entry))
+            .into_owned()
     };
     let mut entries: Vec<String> = list
         .split(|c: char| c == ',' || c.is_whitespace())
@@ -268,7 +273,7 @@ pub(super) enum Kind {
 impl Server {
     fn parse(url: &str) -> Option<Self> {
         let anywhere = Uri::from_static("http://any/");
-        let url = url.trim();
+        let url = &*ascii_address(url.trim());
         let matcher = if url.contains("://") {
             Matcher::builder().all(url).build()
         } else {

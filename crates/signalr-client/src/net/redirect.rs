@@ -1,10 +1,13 @@
 //! HTTP redirects: not those that a negotiate answer holds, which are the protocol's business.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 
 use super::address::Address;
+use crate::domain::{ascii_address, percent_encoded};
 
 /// Followed for one request.
 pub(super) const MOST: usize = 10;
@@ -23,8 +26,9 @@ pub(super) fn next<B>(request: &Request<Bytes>, answer: &Response<B>) -> Option<
     if !is_followed(request.method(), answer.status()) {
         return None;
     }
-    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
-    let uri = resolve(request.uri(), location)?;
+    let location = answer.headers().get(header::LOCATION)?.as_bytes();
+    let location = ascii_reference(core::str::from_utf8(location).ok()?);
+    let uri = resolve(request.uri(), &location)?;
     let (from, to) = (Address::of(request.uri()).ok()?, Address::of(&uri).ok()?);
     if from.is_secure() && !to.is_secure() {
         return None;
@@ -53,6 +57,16 @@ fn harmless(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| HARMLESS.contains(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// Servers write what they should encode as it is, and browsers follow.
+fn ascii_reference(reference: &str) -> Cow<'_, str> {
+    let reference = reference.trim();
+    if reference.starts_with("//") || has_scheme(reference) {
+        ascii_address(reference)
+    } else {
+        percent_encoded(reference)
+    }
 }
 
 /// The address of a reference, as RFC 3986 section 5 has it.
@@ -123,6 +137,8 @@ fn without_dots(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -197,6 +213,25 @@ mod tests {
                 assert_eq!(next.uri(), "http://h/b");
                 assert!(next.headers().contains_key("authorization"));
             }
+        }
+    }
+
+    #[test]
+    fn names_and_paths_beyond_ascii_are_followed() {
+        for (location, wanted) in [
+            (
+                "http://bücher.example/ü?ö",
+                "http://xn--bcher-kva.example/%C3%BC?%C3%B6",
+            ),
+            ("//bücher.example:8/", "http://xn--bcher-kva.example:8/"),
+            ("/ü", "http://h/%C3%BC"),
+            ("ü?u=http://ö/", "http://h/%C3%BC?u=http://%C3%B6/"),
+        ] {
+            let request = Request::builder().uri("http://h/a").body(Bytes::new());
+            let value = HeaderValue::from_bytes(location.as_bytes()).unwrap();
+            let answer = Response::builder().status(302).header("location", value);
+            let next = next(&request.unwrap(), &answer.body(()).unwrap()).unwrap();
+            assert_eq!(next.uri(), wanted);
         }
     }
 

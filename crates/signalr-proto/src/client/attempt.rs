@@ -158,7 +158,8 @@ impl ClientConnection {
             let limit = MAX_REDIRECTS;
             return self.negotiate_failed(course, NegotiateError::RedirectLimit { limit });
         }
-        let Ok(url) = HubUrl::parse(url) else {
+        let ascii = self.config.ascii_address.map(|ascii| ascii(url));
+        let Ok(url) = HubUrl::parse(ascii.as_deref().unwrap_or(url)) else {
             return self.negotiate_failed(course, NegotiateError::RedirectUrl);
         };
         let route = &mut course.route;

@@ -61,6 +61,9 @@ pub struct ClientConfig {
     /// Asks for stateful reconnect, and keeps up to this many bytes that the server has not acknowledged. Default: none, which
     /// means that the feature is off unless the address says `useStatefulReconnect=true`.
     pub stateful_reconnect: Option<usize>,
+    /// Writes an address that a redirect leads to in ASCII: domain names beyond it need tables that this crate does without.
+    /// Default: none, which refuses such addresses.
+    pub ascii_address: Option<fn(&str) -> String>,
     /// Bounds on memory.
     pub limits: Limits,
 }
@@ -92,6 +95,7 @@ impl ClientConfig {
             while_reconnecting: WhileReconnecting::Fail,
             offline_queue: None,
             stateful_reconnect: None,
+            ascii_address: None,
             limits: Limits::CLIENT,
         })
     }
