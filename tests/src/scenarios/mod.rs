@@ -57,6 +57,7 @@ pub(crate) fn all<R: Launch>() -> Vec<Scenario<R>> {
             uploads::two_streams_of_one_call_advance_side_by_side,
             uploads::streams_run_both_ways,
             uploads::a_failing_upload_is_reported,
+            uploads::a_call_that_is_given_up_ends_its_uploads,
             uploads::dynamic_arguments_may_hold_streams,
             server_calls::calls_come_in_order,
             server_calls::slow_handlers_keep_the_order_and_do_not_block_calls,

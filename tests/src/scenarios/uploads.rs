@@ -106,6 +106,38 @@ pub(super) async fn a_failing_upload_is_reported<R: Launch>(session: Session<R>)
     Ok(())
 }
 
+/// The server answers a call that was given up when its method has ended, which one that waits for items does not by itself.
+pub(super) async fn a_call_that_is_given_up_ends_its_uploads<R: Launch>(
+    session: Session<R>,
+) -> Outcome {
+    let connection = session.connect("/hub").await?;
+    let answers = || {
+        let stats = connection.stats();
+        stats.messages_received - stats.pings_received
+    };
+    for timeout in [false, true] {
+        let upload = Upload::new(stream::pending::<i32>());
+        let mut call = connection.invoke::<i64>("Sum", (upload,));
+        ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
+        let before = answers();
+        if timeout {
+            let after = Duration::from_millis(1);
+            call = call.timeout(after);
+            ensure_eq!(call.await, Err(Error::Timeout { after }));
+        } else {
+            drop(call);
+        }
+        for _ in 0..500 {
+            if answers() > before {
+                break;
+            }
+            session.sleep(Duration::from_millis(10)).await;
+        }
+        ensure_eq!(answers(), before + 1);
+    }
+    Ok(())
+}
+
 pub(super) async fn dynamic_arguments_may_hold_streams<R: Launch>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let upload = |word| Argument::Upload(Upload::new(stream::iter([word])));
