@@ -113,6 +113,18 @@ fn a_call_that_finds_the_connection_gone_tells_why_it_went() {
 }
 
 #[test]
+fn the_connected_event_tells_id_and_transport_however_short_the_connection() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/unwelcoming");
+    for _ in 0..5 {
+        let run = run(&["listen", &url, "--output", "json"]);
+        let first: serde_json::Value = serde_json::from_str(run.lines()[0]).unwrap();
+        assert!(first["connectionId"].is_string(), "{first}");
+        assert_eq!(first["transport"], "WebSockets", "{first}");
+    }
+}
+
+#[test]
 fn what_a_server_says_does_not_steer_the_terminal() {
     let (base, _hub) = serve();
     let url = format!("{base}/open");

@@ -203,7 +203,7 @@ impl<R> HubConnection<R> {
     /// be joined again.
     pub fn on_reconnected(&self, callback: impl Fn(Option<&str>) + Send + Sync + 'static) {
         self.handle.shared.listeners.add(move |event| {
-            if let LifecycleEvent::Reconnected { connection_id } = event {
+            if let LifecycleEvent::Reconnected { connection_id, .. } = event {
                 callback(connection_id.as_deref());
             }
         });

@@ -24,6 +24,11 @@
 //! }
 //! ```
 //!
+//! The log goes through [`tracing`](https://docs.rs/tracing): `RUST_LOG=signalr=debug` shows it, with a subscriber that reads that
+//! variable. `warn` tells of connections that are given up, of calls of the server that no handler could take, and of handlers that
+//! block the connection; `info` of connections, failed attempts and fallbacks; `debug` of requests; `trace` of each message by its
+//! target and size. Tokens and payloads are never logged.
+//!
 //! | feature | default | |
 //! |---|---|---|
 //! | `tls-native-roots` | yes | https, with the certificates the system trusts |

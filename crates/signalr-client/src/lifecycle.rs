@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::mpsc;
-use signalr_proto::{CloseReason, RefreshError};
+use signalr_proto::{CloseReason, RefreshError, TransportKind};
 
 /// Something that happened to the connection as a whole; see [`HubConnection::events`](crate::HubConnection::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +15,40 @@ pub enum LifecycleEvent {
     Connected {
         /// The public id; none when negotiation was skipped.
         connection_id: Option<Box<str>>,
+        /// What it runs over.
+        transport: TransportKind,
     },
     /// The connection was lost and is being made again.
     Reconnecting {
         /// Why it was lost.
         reason: CloseReason,
     },
+    /// An attempt to have the connection back will be made. Follows [`Reconnecting`](Self::Reconnecting) at once, and every
+    /// attempt that failed and is not the last, so that a window can show "attempt 3 in 10 s: connection refused". Why the last
+    /// one failed is told by [`Closed`](Self::Closed).
+    ReconnectAttempt {
+        /// Counts from 1 with each loss.
+        attempt: u32,
+        /// The time until then, which [`retry_now`](crate::HubConnection::retry_now) ends.
+        delay: Duration,
+        /// Why the attempt before failed; before the first, why the connection was lost.
+        reason: CloseReason,
+    },
     /// The connection is back, as a new one.
     Reconnected {
         /// The new public id; none when negotiation was skipped.
         connection_id: Option<Box<str>>,
+        /// What it runs over.
+        transport: TransportKind,
+    },
+    /// A transport did not start, and the next one is tried, for the first connection or for another one.
+    Fallback {
+        /// What did not start.
+        from: TransportKind,
+        /// What is tried now.
+        to: TransportKind,
+        /// Why the first did not start.
+        reason: CloseReason,
     },
     /// `start` has failed and will be tried again, as [`retry_start`](crate::HubConnectionBuilder::retry_start) wants.
     StartRetry {
@@ -32,6 +56,8 @@ pub enum LifecycleEvent {
         reason: CloseReason,
         /// The time until the next attempt.
         delay: Duration,
+        /// Which attempt that will be; the one of `start` was the first.
+        attempt: u32,
     },
     /// The WebSocket of a stateful connection was lost and is being replaced. The connection stays Connected.
     Resuming {

@@ -17,7 +17,9 @@ use signalr_proto::client::{
 use signalr_proto::transport::negotiate::TransportKind::{
     self, LongPolling, ServerSentEvents, WebSockets,
 };
-use signalr_proto::{CloseReason, EndCause, NegotiateError, Protocol, SendError, UsageError};
+use signalr_proto::{
+    CloseReason, EndCause, HttpRequest, NegotiateError, Protocol, SendError, UsageError,
+};
 use signalr_testkit::script::{Script, Wish, offer, offer_with};
 
 const ALL: [TransportKind; 3] = TransportKind::ALL;
@@ -146,9 +148,43 @@ fn each_transport_that_does_not_start_is_followed_by_the_next_on_a_connection_of
         (script.client.state(), script.events.len()),
         (ConnectionState::Connecting, 0)
     );
+    let fallback = |from, to, reason| Event::Fallback { from, to, reason };
+    assert_eq!(
+        script.progress,
+        [
+            fallback(
+                WebSockets,
+                ServerSentEvents,
+                CloseReason::UpgradeRefused { status: 403 }
+            ),
+            fallback(
+                ServerSentEvents,
+                LongPolling,
+                CloseReason::RequestRefused {
+                    request: HttpRequest::EventStream,
+                    status: 404
+                }
+            ),
+        ]
+    );
     script.open_http();
     assert!(matches!(script.events[..], [Event::Connected { .. }]));
     assert_eq!(script.client.transport(), Some(LongPolling));
+}
+
+#[test]
+fn a_transport_after_which_none_is_left_is_no_fallback() {
+    let mut script = started(never);
+    script.offer(&[WebSockets]);
+    refuse(&mut script);
+    script.offer(&[WebSockets]);
+    assert_eq!(script.progress, []);
+    assert!(
+        script
+            .start_failed()
+            .to_string()
+            .contains("WebSockets failed")
+    );
 }
 
 #[test]
@@ -401,13 +437,14 @@ fn status(status: u16) -> CloseReason {
 #[test]
 fn a_first_start_is_repeated_on_request_and_is_connecting_all_the_while() {
     let mut script = started(retrying);
-    for (code, delay) in [(500, seconds(1)), (502, seconds(5))] {
+    for (code, delay, attempt) in [(500, seconds(1), 2), (502, seconds(5), 3)] {
         script.answer(Wish::Negotiate, code, "");
         assert_eq!(
             script.take_events(),
             [Event::StartRetry {
                 reason: status(code),
-                delay
+                delay,
+                attempt
             }]
         );
         assert_eq!(script.client.state(), ConnectionState::Connecting);
@@ -429,7 +466,8 @@ fn a_first_start_is_repeated_on_request_and_is_connecting_all_the_while() {
     assert_eq!(
         script.take_events(),
         [Event::Connected {
-            connection_id: Some("id".into())
+            connection_id: Some("id".into()),
+            transport: LongPolling
         }]
     );
     // What follows is none of that policy's business.

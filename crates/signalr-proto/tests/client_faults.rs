@@ -74,7 +74,14 @@ fn the_body_of_a_refused_poll_or_event_stream_is_not_taken_for_messages() {
         script.token("new");
         connect(&mut script, wish, hello);
         let connection_id = Some("id".into());
-        assert_eq!(script.events, [Event::Connected { connection_id }]);
+        let transport = kind;
+        assert_eq!(
+            script.events,
+            [Event::Connected {
+                connection_id,
+                transport
+            }]
+        );
     }
 }
 

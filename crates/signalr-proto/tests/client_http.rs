@@ -90,7 +90,8 @@ fn long_polling_polls_posts_the_handshake_and_is_connected_without_a_ping() {
     assert_eq!(
         script.take_events(),
         [Event::Connected {
-            connection_id: Some("id".into())
+            connection_id: Some("id".into()),
+            transport: LongPolling
         }]
     );
     assert_eq!(script.client.transport(), Some(LongPolling));
@@ -115,7 +116,8 @@ fn an_event_stream_opens_posts_the_handshake_pings_and_is_connected() {
     assert_eq!(
         script.take_events(),
         [Event::Connected {
-            connection_id: Some("id".into())
+            connection_id: Some("id".into()),
+            transport: ServerSentEvents
         }]
     );
     assert_eq!(script.client.transport(), Some(ServerSentEvents));

@@ -14,7 +14,9 @@ use std::time::Duration;
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext,
 };
-use signalr_proto::{CloseReason, DecodeErrorKind, EndCause, WsMessage};
+use signalr_proto::{
+    CloseReason, DecodeErrorKind, EndCause, NegotiateError, TransportKind, WsMessage,
+};
 use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
@@ -297,13 +299,62 @@ fn a_reconnect_negotiates_afresh_and_tells_the_new_id_and_resends_nothing() {
     assert_eq!(
         script.events,
         [Event::Reconnected {
-            connection_id: Some("new".into())
+            connection_id: Some("new".into()),
+            transport: TransportKind::WebSockets,
         }]
     );
     assert_eq!(
         script.take_sent(),
         format!("{{\"protocol\":\"json\",\"version\":1}}\u{1e}{PING}")
     );
+}
+
+#[test]
+fn every_attempt_to_reconnect_is_told_with_its_delay_and_why_the_one_before_failed() {
+    let mut script = Script::connected(standard);
+    let attempt = |attempt, delay, reason| Event::ReconnectAttempt {
+        attempt,
+        delay: seconds(delay),
+        reason,
+    };
+    for _ in 0..2 {
+        script.cut();
+        assert_eq!(script.progress, [attempt(1, 0, lost())]);
+        let refused = |status| CloseReason::Negotiate(NegotiateError::Status { status });
+        for (delay, status, next) in [
+            (0, 500, Some((2, 2))),
+            (2, 502, Some((3, 10))),
+            (10, 503, Some((4, 30))),
+        ] {
+            script.clear();
+            script.advance(seconds(delay));
+            script.respond(script.request().unwrap(), status, "");
+            let told = next.map(|(number, delay)| attempt(number, delay, refused(status)));
+            assert_eq!(script.progress, Vec::from_iter(told));
+            assert_eq!(script.events, []);
+        }
+        // The count begins again with the next loss.
+        script.clear();
+        script.advance(seconds(30));
+        script.connect();
+        assert_eq!(script.progress, []);
+    }
+}
+
+#[test]
+fn the_last_attempt_is_followed_by_the_end_and_no_other_is_told() {
+    let mut script = Script::connected(|config| {
+        config.reconnect = ReconnectPolicy::Delays([Duration::ZERO].into());
+    });
+    script.cut();
+    script.clear();
+    script.advance(Duration::ZERO);
+    script.respond(script.request().unwrap(), 503, "");
+    assert_eq!(script.progress, []);
+    assert!(matches!(
+        script.closed(),
+        CloseReason::RetriesExhausted { attempts: 1, .. }
+    ));
 }
 
 #[test]

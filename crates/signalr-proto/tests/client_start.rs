@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};
-use signalr_proto::transport::negotiate::AccessToken;
+use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
 use signalr_proto::{CloseReason, EndCause, NegotiateError, Protocol, UsageError, WsMessage};
 use signalr_testkit::script::{OFFER, Script};
 
@@ -77,7 +77,8 @@ fn start_negotiates_opens_shakes_hands_pings_and_only_then_is_connected() {
     assert_eq!(
         script.take_events(),
         [Event::Connected {
-            connection_id: Some("id".into())
+            connection_id: Some("id".into()),
+            transport: TransportKind::WebSockets,
         }]
     );
     assert_eq!(
@@ -135,7 +136,8 @@ fn skipping_negotiation_opens_the_socket_without_an_id() {
     assert_eq!(
         script.take_events(),
         [Event::Connected {
-            connection_id: None
+            connection_id: None,
+            transport: TransportKind::WebSockets,
         }]
     );
 }

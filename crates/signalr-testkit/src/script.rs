@@ -32,8 +32,10 @@ pub struct Script {
     pub now: Instant,
     /// Actions in the order they came.
     pub actions: Vec<Action>,
-    /// Events in the order they came.
+    /// Events in the order they came, but for those of [`progress`](Self::progress).
     pub events: Vec<Event>,
+    /// What was told of attempts and of fallbacks, which comes between the other events.
+    pub progress: Vec<Event>,
     /// Every byte the client sent, as one stream; of a `POST` once it was answered with success.
     pub sent: Vec<u8>,
     /// The last deadline.
@@ -58,6 +60,7 @@ impl Script {
             now: Instant(Duration::from_secs(1000)),
             actions: Vec::new(),
             events: Vec::new(),
+            progress: Vec::new(),
             sent: Vec::new(),
             deadline: None,
             socket: None,
@@ -278,6 +281,9 @@ impl Script {
         for _ in 0..100_000 {
             match self.client.poll_output() {
                 Output::Action(action) => self.carry_out(action),
+                Output::Event(
+                    event @ (Event::ReconnectAttempt { .. } | Event::Fallback { .. }),
+                ) => self.progress.push(event),
                 Output::Event(event) => self.events.push(event),
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
@@ -361,6 +367,7 @@ impl Script {
     pub fn clear(&mut self) {
         self.actions.clear();
         self.events.clear();
+        self.progress.clear();
         self.sent.clear();
     }
 }

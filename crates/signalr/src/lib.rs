@@ -31,6 +31,11 @@
 //! Features add things and change nothing that is there without them. Both encodings of messages, JSON and MessagePack, are
 //! always there; which one a connection speaks is chosen with [`Protocol`].
 //!
+//! The log goes through [`tracing`](https://docs.rs/tracing): `RUST_LOG=signalr=debug` shows it, with a subscriber that reads that
+//! variable. `warn` tells of connections that are given up, of calls of the server that no handler could take, and of handlers that
+//! block the connection; `info` of connections, failed attempts and fallbacks; `debug` of requests; `trace` of each message by its
+//! target and size. Tokens and payloads are never logged.
+//!
 //! The protocol itself, free of any network or runtime, is [`proto`].
 
 #[cfg(feature = "async-std")]

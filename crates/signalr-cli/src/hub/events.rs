@@ -43,10 +43,17 @@ pub(crate) enum Event {
         error: String,
     },
     Resumed,
-    /// The first attempt failed and is repeated.
+    /// An attempt failed, the first or one to connect again, and another will be made.
     Retrying {
         error: String,
         delay: Duration,
+        attempt: u32,
+    },
+    /// A transport did not start, and the next is tried.
+    Fallback {
+        from: &'static str,
+        to: &'static str,
+        error: String,
     },
     Reconnected {
         id: Option<String>,
@@ -174,10 +181,17 @@ impl Printer {
                 "connection lost, trying again{}",
                 because(error.as_deref())
             )),
-            Event::Retrying { error, delay } => self.note(&format!(
-                "not connected, trying again in {} seconds: {error}",
+            Event::Retrying {
+                error,
+                delay,
+                attempt,
+            } => self.note(&format!(
+                "not connected, attempt {attempt} in {} seconds: {error}",
                 delay.as_secs_f64().round()
             )),
+            Event::Fallback { from, to, error } => {
+                self.news(&format!("{from} did not start, trying {to}: {error}"))
+            }
             Event::Closed { error: None } => self.news("connection closed"),
             // The program ends with this message.
             Event::Closed { error: Some(_) } | Event::Error(_) => Ok(()),
@@ -307,7 +321,11 @@ fn json(event: &Event) -> Vec<u8> {
             "reconnecting",
             &[("error", Member::Optional(error.as_deref()))],
         ),
-        Event::Retrying { error, delay } => named(
+        Event::Retrying {
+            error,
+            delay,
+            attempt,
+        } => named(
             &mut line,
             "retrying",
             &[
@@ -316,6 +334,16 @@ fn json(event: &Event) -> Vec<u8> {
                     "delaySeconds",
                     Member::Json(&delay.as_secs_f64().to_string()),
                 ),
+                ("attempt", Member::Json(&attempt.to_string())),
+            ],
+        ),
+        Event::Fallback { from, to, error } => named(
+            &mut line,
+            "fallback",
+            &[
+                ("from", Member::Text(Some(from))),
+                ("to", Member::Text(Some(to))),
+                ("error", Member::Text(Some(error))),
             ],
         ),
         Event::Reconnected { id } => named(

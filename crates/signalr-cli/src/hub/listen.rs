@@ -89,6 +89,7 @@ async fn follow(session: &Session, count: Option<u64>) -> Result<(), Failure> {
             | Event::Resuming { .. }
             | Event::Resumed
             | Event::Retrying { .. }
+            | Event::Fallback { .. }
             | Event::Error(_)
             | Event::Reconnecting { .. }
             | Event::Reconnected { .. } => {}

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use signalr::{Error, HubConnection, LifecycleEvent};
 use signalr_proto::TransportKind;
 use tokio::sync::{mpsc, watch};
@@ -64,13 +64,11 @@ impl Session {
 
     /// Connects and says so.
     pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
-        let started = self.start().await?;
-        started.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        let connected = self.start().await?;
+        let connected =
+            connected.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
         self.stage.set("answer");
-        self.printer.print(&Event::Connected {
-            id: self.hub.connection_id(),
-            transport: self.transport(),
-        })
+        self.printer.print(&connected)
     }
 
     /// Why a call of `method` failed. One that came too late fails for what ended the connection.
@@ -93,22 +91,53 @@ impl Session {
         self.hub.transport().map(TransportKind::name)
     }
 
-    /// Connects, and says what is tried again.
-    async fn start(&self) -> Result<Result<(), Error>, Failure> {
+    /// Connects, and says what is tried again. What the connection is has to come from the event that tells of it: when that is
+    /// read the connection may be over already.
+    async fn start(&self) -> Result<Result<Event, Error>, Failure> {
         let mut events = self.hub.events();
         let mut starting = pin!(self.hub.start());
-        loop {
+        let mut connected = None;
+        let mut heed = |event| {
+            if let LifecycleEvent::Connected {
+                connection_id,
+                transport,
+            } = event
+            {
+                connected = Some(Event::Connected {
+                    id: connection_id.map(Into::into),
+                    transport: Some(transport.name()),
+                });
+            } else if let LifecycleEvent::StartRetry {
+                reason,
+                delay,
+                attempt,
+            } = event
+            {
+                self.printer.print(&Event::Retrying {
+                    error: self.explain.reason(&reason),
+                    delay,
+                    attempt,
+                })?;
+            }
+            Ok::<(), Failure>(())
+        };
+        let outcome = loop {
             tokio::select! {
                 biased;
-                Some(event) = events.next() => {
-                    if let LifecycleEvent::StartRetry { reason, delay } = event {
-                        let error = self.explain.reason(&reason);
-                        self.printer.print(&Event::Retrying { error, delay })?;
-                    }
-                }
-                outcome = &mut starting => return Ok(outcome),
+                Some(event) = events.next() => heed(event)?,
+                outcome = &mut starting => break outcome,
             }
+        };
+        // The event comes before the answer to `start`, and both may have come since the last look.
+        while let Some(Some(event)) = events.next().now_or_never() {
+            heed(event)?;
         }
+        Ok(outcome.map(|()| {
+            connected.unwrap_or(Event::Connected {
+                id: None,
+                transport: None,
+            })
+        }))
     }
 
     /// Runs `work` until it ends, the time is over or the user has enough; then stops the connection.
@@ -164,7 +193,7 @@ impl Session {
     /// The next piece of news. The session itself keeps a sender alive through the callbacks of the connection.
     pub(crate) async fn next_news(&self) -> Event {
         let next = std::future::poll_fn(|cx| match self.news.borrow_mut().poll_recv(cx) {
-            Poll::Pending => self.poll_resumption(cx),
+            Poll::Pending => self.poll_progress(cx),
             news => news,
         });
         // The driver takes in many calls in one turn. Whoever takes a fixed number of them out in the next one, as tokio has
@@ -175,8 +204,8 @@ impl Session {
         }
     }
 
-    /// What becomes of a stateful connection whose WebSocket broke.
-    fn poll_resumption(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    /// What becomes of a stateful connection whose WebSocket broke, which attempts are made, and what they fall back to.
+    fn poll_progress(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             match ready!(self.lifecycle.borrow_mut().poll_next_unpin(cx)) {
                 Some(LifecycleEvent::Resuming { reason }) => {
@@ -184,6 +213,26 @@ impl Session {
                     return Poll::Ready(Some(Event::Resuming { error }));
                 }
                 Some(LifecycleEvent::Resumed) => return Poll::Ready(Some(Event::Resumed)),
+                // That the first is made, and why, is said when the connection is lost.
+                Some(LifecycleEvent::ReconnectAttempt {
+                    attempt,
+                    delay,
+                    reason,
+                }) if attempt > 1 => {
+                    let error = self.explain.reason(&reason);
+                    return Poll::Ready(Some(Event::Retrying {
+                        error,
+                        delay,
+                        attempt,
+                    }));
+                }
+                Some(LifecycleEvent::Fallback { from, to, reason }) => {
+                    return Poll::Ready(Some(Event::Fallback {
+                        from: from.name(),
+                        to: to.name(),
+                        error: self.explain.reason(&reason),
+                    }));
+                }
                 // The callbacks and `start` see to the others.
                 Some(_) => {}
                 None => return Poll::Pending,

@@ -2,6 +2,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,11 +12,15 @@ use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use signalr_proto::client::ReplyTo;
 use signalr_proto::codec::CompletionOutcome;
-use signalr_proto::{Arguments, SendError};
+use signalr_proto::{Arguments, Instant, SendError};
 
 use crate::arguments::Guarded;
 use crate::handler::{Answer, AnswerFuture, Called, Entries, Found, Observers};
 use crate::shared::Shared;
+use crate::transport::Transport;
+
+/// Code of the application that keeps the connection from everything else for so long has to be told of.
+const BLOCKING: Duration = Duration::from_secs(1);
 
 const NO_RESULT: &str = "Client didn't provide a result.";
 const MISFIT: &str = "Client failed to parse argument(s).";
@@ -26,11 +31,15 @@ const NOT_SERIALIZED: &str = "The client's result could not be serialized.";
 const JOBS_PER_TURN: usize = 256;
 
 /// All calls of the server that are not done.
-pub(super) struct Dispatcher {
+pub(super) struct Dispatcher<T> {
     shared: Arc<Shared>,
+    transport: T,
+    /// The time when the code of the application began to run that runs now, or a little earlier: one look at the clock for
+    /// each handler has to be enough.
+    begun: Instant,
     /// Those without an answer, in order. The first one may be running.
     queue: VecDeque<Job>,
-    running: FuturesUnordered<Question>,
+    running: FuturesUnordered<Question<T>>,
     /// The size of all of these.
     queued_bytes: usize,
     max_bytes: usize,
@@ -144,33 +153,78 @@ fn tell(observers: &Observers, target: &str, arguments: &Arguments) {
 }
 
 /// A call that waits for its answer.
-struct Question {
+struct Question<T> {
     job: Option<Job>,
     reply_to: Option<ReplyTo>,
+    transport: T,
 }
 
-impl Future for Question {
+/// Nothing in it is polled in place: the future of a handler has a box of its own.
+impl<T> Unpin for Question<T> {}
+
+impl<T: Transport> Future for Question<T> {
     type Output = Option<(ReplyTo, Job)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(job) = &mut self.job else {
+        let Self { job, transport, .. } = &mut *self;
+        let Some(asked) = job else {
             return Poll::Ready(None);
         };
-        ready!(job.poll(cx));
+        let begun = transport.now();
+        let polled = asked.poll(cx);
+        warn_if_blocking(&asked.target, transport.now().since(begun));
+        ready!(polled);
         let job = self.job.take();
         Poll::Ready(self.reply_to.take().zip(job))
     }
 }
 
-impl Dispatcher {
-    pub(super) fn new(shared: Arc<Shared>, max_bytes: usize) -> Self {
+/// While a handler runs nothing is read and nothing is sent, pings included.
+fn warn_if_blocking(target: &str, took: Duration) {
+    if took >= BLOCKING {
+        tracing::warn!(
+            target,
+            ?took,
+            "a handler blocked the connection: let it be async, or hand long work to a thread"
+        );
+    }
+}
+
+impl<T: Transport> Dispatcher<T> {
+    pub(super) fn new(shared: Arc<Shared>, transport: T, max_bytes: usize) -> Self {
         Self {
             shared,
+            begun: transport.now(),
+            transport,
             queue: VecDeque::new(),
             running: FuturesUnordered::new(),
             queued_bytes: 0,
             max_bytes,
             unsent: VecDeque::new(),
+        }
+    }
+
+    /// Somebody looked at the clock: what ran before is over.
+    pub(super) const fn resume_from(&mut self, now: Instant) {
+        self.begun = now;
+    }
+
+    /// How long the code of the application ran that has just returned.
+    fn lap(&mut self) -> Duration {
+        let now = self.transport.now();
+        let took = now.since(self.begun);
+        self.begun = now;
+        took
+    }
+
+    /// Callbacks of the connection's fate have returned.
+    pub(super) fn check_callback(&mut self) {
+        let took = self.lap();
+        if took >= BLOCKING {
+            tracing::warn!(
+                ?took,
+                "a lifecycle callback blocked the connection: for long work use events()"
+            );
         }
     }
 
@@ -207,18 +261,25 @@ impl Dispatcher {
             answer: None,
             misfit: false,
         };
+        let done = match reply_to {
+            None if !self.queue.is_empty() => Poll::Pending,
+            _ => job.poll(cx),
+        };
+        let took = self.lap();
+        warn_if_blocking(&job.target, took);
         match reply_to {
-            Some(reply_to) => match job.poll(cx) {
+            Some(reply_to) => match done {
                 Poll::Ready(()) => self.answer(reply_to, job.into_answer()),
                 Poll::Pending => {
                     self.queued_bytes = self.queued_bytes.saturating_add(job.size());
                     self.running.push(Question {
                         job: Some(job),
                         reply_to: Some(reply_to),
+                        transport: self.transport.clone(),
                     });
                 }
             },
-            None if self.queue.is_empty() && job.poll(cx).is_ready() => {}
+            None if done.is_ready() => {}
             None => {
                 self.queued_bytes = self.queued_bytes.saturating_add(job.size());
                 self.queue.push_back(job);
@@ -238,11 +299,20 @@ impl Dispatcher {
                 self.answer(reply_to, job.into_answer());
             }
         }
+        if self.queue.is_empty() {
+            return false;
+        }
+        // Whatever ran since was told of by itself.
+        self.lap();
         for _ in 0..JOBS_PER_TURN {
             let Some(job) = self.queue.front_mut() else {
                 return false;
             };
-            if job.poll(cx).is_pending() {
+            let done = job.poll(cx);
+            let now = self.transport.now();
+            warn_if_blocking(&job.target, now.since(self.begun));
+            self.begun = now;
+            if done.is_pending() {
                 return false;
             }
             self.queued_bytes = self.queued_bytes.saturating_sub(job.size());

@@ -57,8 +57,9 @@ where
     }
 
     /// A request takes longer than the time is measured by, and may be answered within the turn that began it.
-    fn look_at_the_clock(&mut self) {
+    pub(super) fn look_at_the_clock(&mut self) {
         self.now = self.transport.now();
+        self.dispatcher.resume_from(self.now);
     }
 
     fn poll_bodies(&mut self, cx: &mut Context<'_>) -> bool {
@@ -219,7 +220,7 @@ where
         let mut timer = Box::pin((self.sleep)(self.transport.clone(), deadline));
         let fired = timer.poll_unpin(cx).is_ready();
         if fired {
-            self.now = self.transport.now();
+            self.look_at_the_clock();
         }
         self.timer = (!fired).then_some((deadline, timer));
         fired

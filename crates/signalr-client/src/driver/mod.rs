@@ -16,7 +16,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Abortable, abortable};
 use futures_util::stream::FuturesUnordered;
 use signalr_proto::client::{Action, ConnectionState, Event, Input, Output};
-use signalr_proto::{CloseReason, Instant, OpId, WsMessage};
+use signalr_proto::{CloseReason, Instant, OpId, TransportKind, WsMessage};
 
 use crate::error::Error;
 use crate::lifecycle::LifecycleEvent;
@@ -113,7 +113,7 @@ struct Engine<T: Transport, P, O, Z, S> {
     fed: bool,
     /// Something was begun, or may go on, that nobody would wake us for.
     unpolled: bool,
-    dispatcher: Dispatcher,
+    dispatcher: Dispatcher<T>,
     pumps: FuturesUnordered<Abortable<Pump>>,
     read_paused: bool,
     /// Other tasks had a chance to add to what is about to be sent.
@@ -137,7 +137,7 @@ where
     fn new(shared: Arc<Shared>, transport: T, perform: P, sleep: Z) -> Self {
         let max_bytes = shared.lock().machine.config().limits.max_incoming_bytes;
         Self {
-            dispatcher: Dispatcher::new(Arc::clone(&shared), max_bytes),
+            dispatcher: Dispatcher::new(Arc::clone(&shared), transport.clone(), max_bytes),
             shared,
             transport,
             perform,
@@ -167,7 +167,7 @@ where
 
     fn poll(&mut self, cx: &Context<'_>, world: &mut World) -> Poll<()> {
         world.attach(cx.waker());
-        self.now = self.transport.now();
+        self.look_at_the_clock();
         let inside = &mut Context::from_waker(world.waker());
         for _ in 0..ROUNDS_PER_TURN {
             if world.take() | core::mem::take(&mut self.unpolled) {
@@ -465,20 +465,46 @@ where
                 self.wake();
             }
             Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
-            Event::Connected { connection_id } => self.connected(connection_id),
+            Event::Connected {
+                connection_id,
+                transport,
+            } => self.connected(connection_id, transport),
             Event::StartFailed { reason } => self.start_failed(reason),
             Event::Reconnecting { reason } => {
                 tracing::info!(%reason, "connection lost, reconnecting");
                 self.lose(&reason);
                 self.tell(&LifecycleEvent::Reconnecting { reason });
             }
-            Event::Reconnected { connection_id } => {
-                tracing::info!(connection_id, "reconnected");
-                self.tell(&LifecycleEvent::Reconnected { connection_id });
+            Event::ReconnectAttempt {
+                attempt,
+                delay,
+                reason,
+            } => self.reconnect_attempt(attempt, delay, reason),
+            Event::Reconnected {
+                connection_id,
+                transport,
+            } => {
+                tracing::info!(connection_id, transport = transport.name(), "reconnected");
+                self.tell(&LifecycleEvent::Reconnected {
+                    connection_id,
+                    transport,
+                });
             }
-            Event::StartRetry { reason, delay } => {
-                tracing::info!(%reason, ?delay, "could not connect, trying again");
-                self.tell(&LifecycleEvent::StartRetry { reason, delay });
+            Event::StartRetry {
+                reason,
+                delay,
+                attempt,
+            } => {
+                tracing::info!(%reason, next_attempt = attempt, ?delay, "could not connect, trying again");
+                self.tell(&LifecycleEvent::StartRetry {
+                    reason,
+                    delay,
+                    attempt,
+                });
+            }
+            Event::Fallback { from, to, reason } => {
+                tracing::info!(from = from.name(), to = to.name(), %reason, "a transport did not start, trying the next");
+                self.tell(&LifecycleEvent::Fallback { from, to, reason });
             }
             Event::Resuming { reason } => {
                 tracing::info!(%reason, "WebSocket lost, resuming");
@@ -501,8 +527,10 @@ where
             Event::Closed { reason } => {
                 if self.was_dropped(&reason) {
                     tracing::info!("connection closed: its last handle was dropped");
-                } else {
+                } else if reason.is_clean() {
                     tracing::info!(%reason, "connection closed");
+                } else {
+                    tracing::warn!(%reason, "connection closed, giving up");
                 }
                 self.lose(&reason);
                 self.tell(&LifecycleEvent::Closed { reason });
@@ -525,17 +553,36 @@ where
         *reason == CloseReason::Stopped && self.stopping.is_empty() && self.shared.is_orphaned()
     }
 
-    fn connected(&mut self, connection_id: Option<Box<str>>) {
-        tracing::info!(connection_id, "connected");
+    fn reconnect_attempt(&mut self, attempt: u32, delay: Duration, reason: CloseReason) {
+        // Why the connection was lost is in the log already.
+        if attempt > 1 {
+            tracing::info!(%reason, next_attempt = attempt, ?delay, "could not reconnect, trying again");
+        } else {
+            tracing::info!(next_attempt = attempt, ?delay, "trying to reconnect");
+        }
+        self.tell(&LifecycleEvent::ReconnectAttempt {
+            attempt,
+            delay,
+            reason,
+        });
+    }
+
+    fn connected(&mut self, connection_id: Option<Box<str>>, transport: TransportKind) {
+        tracing::info!(connection_id, transport = transport.name(), "connected");
+        // First, so that the event is there for whoever waits for `start`: the connection may be over soon after.
+        self.tell(&LifecycleEvent::Connected {
+            connection_id,
+            transport,
+        });
         if let Some(answer) = self.starting.take() {
             // Nobody listens when the future of `start` was dropped; the connection stands all the same.
             let _ = answer.send(Ok(()));
         }
-        self.tell(&LifecycleEvent::Connected { connection_id });
     }
 
-    fn tell(&self, event: &LifecycleEvent) {
+    fn tell(&mut self, event: &LifecycleEvent) {
         self.shared.listeners.tell(event);
+        self.dispatcher.check_callback();
     }
 
     fn refreshed(&mut self, outcome: Result<Option<Duration>, Error>) {
@@ -548,8 +595,10 @@ where
     fn start_failed(&mut self, reason: CloseReason) {
         if self.was_dropped(&reason) {
             tracing::info!("gave up connecting: the last handle was dropped");
-        } else {
+        } else if reason.is_clean() {
             tracing::info!(%reason, "could not connect");
+        } else {
+            tracing::warn!(%reason, "could not connect, giving up");
         }
         self.lose(&reason);
         if let Some(answer) = self.starting.take() {

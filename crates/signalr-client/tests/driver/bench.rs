@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// What the server said and the client has not read.
     pub(crate) incoming: VecDeque<WsMessage>,
     pub(crate) cut: bool,
+    /// Negotiation is refused.
+    pub(crate) refuses: bool,
     /// What the client wrote.
     pub(crate) outgoing: Vec<String>,
     /// The network takes nothing.
@@ -134,7 +136,13 @@ impl Transport for Net {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Self::Body>, Infallible> {
-        self.world().requests.push(request.uri().to_string());
+        let mut world = self.world();
+        world.requests.push(request.uri().to_string());
+        if world.refuses {
+            let mut refusal = http::Response::new(stream::iter(vec![]));
+            *refusal.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(refusal);
+        }
         Ok(http::Response::new(stream::iter(vec![Ok(
             Bytes::from_static(OFFER.as_bytes()),
         )])))

@@ -120,7 +120,7 @@ fn a_lost_connection_comes_back_by_a_custom_policy_with_fresh_tokens() {
     assert_eq!(bench.connection().state(), ConnectionState::Connected);
     assert_eq!(*tokens.lock().unwrap() % 2, 0);
     let told: Vec<_> = core::iter::from_fn(|| events.next().now_or_never().flatten()).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod bench;
 mod calls;
 mod handlers;
 mod lifetime;
+mod logs;
 mod told;

@@ -8,7 +8,7 @@ use super::config::RetryContext;
 use crate::codec::{Arguments, Payload};
 use crate::error::{CloseReason, RefreshError};
 use crate::time::Instant;
-use crate::transport::negotiate::AccessToken;
+use crate::transport::negotiate::{AccessToken, TransportKind};
 use crate::transport::{BodyMode, EndCause, OpId, WsMessage};
 
 /// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice (`CB-27`).
@@ -283,6 +283,8 @@ pub enum Event {
     Connected {
         /// The public id; none when negotiation was skipped.
         connection_id: Option<Box<str>>,
+        /// What it runs over.
+        transport: TransportKind,
     },
     /// `start` failed. No `Closed` follows, and nothing is retried.
     StartFailed {
@@ -295,16 +297,39 @@ pub enum Event {
         reason: CloseReason,
         /// The time until the next attempt.
         delay: Duration,
+        /// Which attempt that will be; the one of `start` was the first.
+        attempt: u32,
+    },
+    /// A transport did not start, and the next one is tried.
+    Fallback {
+        /// What did not start.
+        from: TransportKind,
+        /// What is tried now.
+        to: TransportKind,
+        /// Why the first did not start.
+        reason: CloseReason,
     },
     /// The connection was lost and the policy wants it back. All pending calls have been resolved before this.
     Reconnecting {
         /// Why it was lost.
         reason: CloseReason,
     },
+    /// An attempt to have the connection back will be made; follows [`Reconnecting`](Self::Reconnecting) at once, and every
+    /// attempt that failed and is not the last. Why the last failed is told by [`Closed`](Self::Closed).
+    ReconnectAttempt {
+        /// Counts from 1 with each loss.
+        attempt: u32,
+        /// The time until then.
+        delay: Duration,
+        /// Why the attempt before failed; before the first, why the connection was lost.
+        reason: CloseReason,
+    },
     /// The connection is back, as a new one: groups and pending calls of the old one are gone.
     Reconnected {
         /// The new public id; none when negotiation was skipped.
         connection_id: Option<Box<str>>,
+        /// What it runs over.
+        transport: TransportKind,
     },
     /// The server calls a method here.
     Invocation {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::ClientConnection;
-use super::api::Action;
+use super::api::{Action, Event};
 use super::link::{Down, HttpLink, Link};
 use super::state::{Attempt, Course, Grant, Outage, Route, State, Step, Timer};
 use crate::error::{CloseReason, NegotiateError};
@@ -15,7 +15,7 @@ use crate::transport::negotiate::{
     self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
 };
 use crate::transport::web_socket::{Opening, WebSocket};
-use crate::transport::{BodyMode, HubUrl, OpId, TransportFailure};
+use crate::transport::{BodyMode, HubUrl, OpId, TransportFailure, TransportFailureReason};
 
 impl ClientConnection {
     /// Starts over at the address the user gave (`CB-77`).
@@ -183,7 +183,11 @@ impl ClientConnection {
         }
         course.offered = core::mem::take(&mut offer.transports);
         let grant = Some(Box::new(offer));
-        match self.next_transport(&course) {
+        let choice = self.next_transport(&course);
+        if let (Ok(to), Some(failure)) = (&choice, course.failures.last()) {
+            self.tell_of_fallback(failure.clone(), *to);
+        }
+        match choice {
             Ok(TransportKind::WebSockets) => self.prepare_socket(course, grant),
             Ok(TransportKind::ServerSentEvents) => {
                 let events = EventStream::new(self.config.limits.max_batch_size());
@@ -194,6 +198,15 @@ impl ClientConnection {
                 let error = NegotiateError::NoTransport { failures };
                 self.attempt_failed(course.outage, error.into())
             }
+        }
+    }
+
+    fn tell_of_fallback(&mut self, failure: TransportFailure, to: TransportKind) {
+        if let (Some(from), TransportFailureReason::Failed(reason)) =
+            (TransportKind::named(&failure.transport), failure.reason)
+        {
+            let reason = *reason;
+            self.tell(Event::Fallback { from, to, reason });
         }
     }
 

@@ -72,6 +72,7 @@ impl ClientConnection {
     /// The handshake succeeded: ping at once, so that the server knows that this client pings, and take the rest of the chunk.
     fn establish(&mut self, link: Link, grant: Grant, course: Course, rest: Bytes) {
         let connection_id = grant.as_ref().map(|offer| offer.connection_id.clone());
+        let transport = link.kind();
         let is_new = course.outage.is_none_or(|outage| outage.first);
         let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);
         let offered = course.route.offered;
@@ -95,9 +96,15 @@ impl ClientConnection {
         self.send_parked();
         self.stats.established(self.now, !is_new);
         self.tell(if is_new {
-            Event::Connected { connection_id }
+            Event::Connected {
+                connection_id,
+                transport,
+            }
         } else {
-            Event::Reconnected { connection_id }
+            Event::Reconnected {
+                connection_id,
+                transport,
+            }
         });
         self.enqueue(rest);
     }

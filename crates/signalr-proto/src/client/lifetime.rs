@@ -311,10 +311,23 @@ impl ClientConnection {
         let Some(delay) = delay else {
             return self.give_up(outage, reason);
         };
+        let next = outage.failed.saturating_add(1);
         if outage.first {
-            self.tell(Event::StartRetry { reason, delay });
-        } else if !outage.announced {
-            self.tell(Event::Reconnecting { reason });
+            self.tell(Event::StartRetry {
+                reason,
+                delay,
+                attempt: next,
+            });
+        } else {
+            if !outage.announced {
+                let reason = reason.clone();
+                self.tell(Event::Reconnecting { reason });
+            }
+            self.tell(Event::ReconnectAttempt {
+                attempt: next,
+                delay,
+                reason,
+            });
         }
         self.timers.set(Timer::Retry, Some(self.now.after(delay)));
         self.state = State::Waiting {

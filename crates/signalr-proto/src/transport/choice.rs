@@ -106,10 +106,7 @@ fn check(
     wanted: &[TransportKind],
     format: TransferFormat,
 ) -> Result<TransportKind, TransportFailureReason> {
-    let kind = TransportKind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == offer.transport)
-        .ok_or(TransportFailureReason::Unknown)?;
+    let kind = TransportKind::named(&offer.transport).ok_or(TransportFailureReason::Unknown)?;
     if !wanted.is_empty() && !wanted.contains(&kind) {
         return Err(TransportFailureReason::Disabled);
     }

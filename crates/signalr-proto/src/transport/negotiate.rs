@@ -86,6 +86,11 @@ impl TransportKind {
         }
     }
 
+    /// The transport with this name on the wire.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// What the transport can carry.
     #[must_use]
     pub const fn formats(self) -> &'static [TransferFormat] {

@@ -84,7 +84,7 @@ impl ClientSide {
 
     fn hear(&mut self, event: Event) -> Option<Wish> {
         match event {
-            Event::Connected { connection_id } | Event::Reconnected { connection_id } => {
+            Event::Connected { connection_id, .. } | Event::Reconnected { connection_id, .. } => {
                 self.begin();
                 connection_id.map(Wish::Joined)
             }

@@ -1,0 +1,235 @@
+//! What the log tells at which level, and that it tells no payloads.
+
+use core::time::Duration;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use signalr_client::{LifecycleEvent, ReconnectPolicy};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::bench::Bench;
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged at this level and above while `work` runs, line by line.
+fn logged(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let bytes = core::mem::take(&mut *log.0.lock().unwrap());
+    let text = String::from_utf8(bytes).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// The one line with these words.
+fn line<'a>(lines: &'a [String], words: &str) -> &'a str {
+    let found: Vec<_> = lines.iter().filter(|line| line.contains(words)).collect();
+    let [line] = found[..] else {
+        panic!("'{words}' is in {} of {lines:#?}", found.len());
+    };
+    line
+}
+
+#[test]
+fn the_way_to_another_connection_is_told_at_info_and_giving_up_at_warn() {
+    let lines = logged(LevelFilter::INFO, || {
+        let policy = ReconnectPolicy::Delays([0, 10].map(Duration::from_secs).into());
+        let mut bench = Bench::started(|builder| builder.automatic_reconnect(policy));
+        bench.net.change(|world| {
+            world.cut = true;
+            world.refuses = true;
+        });
+        bench.settle();
+        bench.net.advance(Duration::from_secs(10));
+        bench.settle();
+    });
+    let connected = line(&lines, "connected connection_id");
+    assert!(
+        connected.starts_with("INFO") && connected.contains("WebSockets"),
+        "{connected}"
+    );
+    assert!(line(&lines, "connection lost, reconnecting").starts_with("INFO"));
+    let first = line(&lines, "trying to reconnect");
+    assert!(
+        first.starts_with("INFO") && first.contains("next_attempt=1"),
+        "{first}"
+    );
+    let second = line(&lines, "could not reconnect, trying again");
+    assert!(
+        second.starts_with("INFO")
+            && second.contains("status 503")
+            && second.contains("next_attempt=2 delay=10s"),
+        "{second}"
+    );
+    let end = line(&lines, "giving up");
+    assert!(
+        end.starts_with("WARN") && end.contains("status 503"),
+        "{end}"
+    );
+}
+
+#[test]
+fn a_clean_end_is_no_warning() {
+    let lines = logged(LevelFilter::WARN, || {
+        let mut bench = Bench::started(|builder| builder);
+        bench.net.say(r#"{"type":7}"#);
+        bench.settle();
+    });
+    assert_eq!(lines, [] as [&str; 0]);
+}
+
+#[test]
+fn a_handler_that_cannot_be_called_is_a_warning_with_target_and_reason() {
+    let lines = logged(LevelFilter::WARN, || {
+        let mut bench = Bench::started(|builder| builder);
+        bench.connection().on("Add", |(_, _): (i32, i32)| {});
+        for target in ["Add", "Missing"] {
+            bench.net.say(&format!(
+                r#"{{"type":1,"target":"{target}","arguments":["canary"]}}"#
+            ));
+        }
+        bench.settle();
+    });
+    let misfit = line(&lines, "Add");
+    assert!(
+        misfit.starts_with("WARN")
+            && misfit.contains("provides 1 argument(s) but target expects 2"),
+        "{misfit}"
+    );
+    assert!(line(&lines, "Missing").contains("no handler"));
+    assert!(!lines.concat().contains("canary"));
+}
+
+#[test]
+fn a_handler_that_blocks_the_driver_for_a_second_is_a_warning_with_its_target() {
+    for (target, question, slow) in [
+        ("Plain", "", true),
+        ("Plain", "", false),
+        ("Ask", r#""invocationId":"1","#, true),
+        ("Async", "", true),
+        ("AsyncAsk", r#""invocationId":"1","#, true),
+    ] {
+        let lines = logged(LevelFilter::WARN, || {
+            let mut bench = Bench::started(|builder| builder);
+            let net = bench.net.clone();
+            let block = move || net.advance(Duration::from_millis(if slow { 1500 } else { 900 }));
+            if target.starts_with("Async") {
+                let (open, gate) = futures_channel::oneshot::channel::<()>();
+                let gate = Mutex::new(Some(gate));
+                bench.connection().on(target, move |()| {
+                    let (gate, block) = (gate.lock().unwrap().take(), block.clone());
+                    async move {
+                        let _ = gate.unwrap().await;
+                        block();
+                        1
+                    }
+                });
+                bench.net.say(&format!(
+                    r#"{{"type":1,{question}"target":"{target}","arguments":[]}}"#
+                ));
+                bench.settle();
+                open.send(()).unwrap();
+            } else {
+                bench.connection().on(target, move |()| {
+                    block();
+                    1
+                });
+                bench.net.say(&format!(
+                    r#"{{"type":1,{question}"target":"{target}","arguments":[]}}"#
+                ));
+            }
+            bench.settle();
+        });
+        if slow {
+            let warning = line(&lines, "blocked the connection");
+            assert!(
+                warning.starts_with("WARN")
+                    && warning.contains(&format!("target=\"{target}\" took=1.5s")),
+                "{warning}"
+            );
+        } else {
+            assert_eq!(lines, [] as [&str; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_callback_that_blocks_the_driver_is_a_warning() {
+    let lines = logged(LevelFilter::WARN, || {
+        let mut bench = Bench::started(|builder| builder);
+        let net = bench.net.clone();
+        bench
+            .connection()
+            .on_close(move |_| net.advance(Duration::from_secs(2)));
+        bench.net.say(r#"{"type":7}"#);
+        bench.settle();
+    });
+    assert!(line(&lines, "a lifecycle callback blocked").contains("took=2s"));
+}
+
+#[test]
+fn the_events_tell_id_and_transport_and_every_attempt() {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    let policy = ReconnectPolicy::Delays([0, 10].map(Duration::from_secs).into());
+    let mut bench = Bench::new(|builder| builder.automatic_reconnect(policy));
+    let mut events = bench.connection().events();
+    let connection = bench.connection().clone();
+    assert_eq!(bench.finish(connection.start()), Ok(()));
+    let mut told = || {
+        let mut told = Vec::new();
+        while let Some(Some(event)) = events.next().now_or_never() {
+            told.push(event);
+        }
+        told
+    };
+    assert!(matches!(
+        &told()[..],
+        [LifecycleEvent::Connected { connection_id: Some(id), transport, .. }]
+            if &**id == "id" && transport.name() == "WebSockets"
+    ));
+    bench.net.change(|world| {
+        world.cut = true;
+        world.refuses = true;
+    });
+    bench.settle();
+    let told = told();
+    let [
+        LifecycleEvent::Reconnecting { reason: lost },
+        LifecycleEvent::ReconnectAttempt {
+            attempt: 1,
+            delay: Duration::ZERO,
+            reason,
+        },
+        LifecycleEvent::ReconnectAttempt {
+            attempt: 2,
+            delay,
+            reason: refused,
+        },
+    ] = &told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!((lost, *delay), (reason, Duration::from_secs(10)));
+    assert!(refused.to_string().contains("503"), "{refused}");
+}
