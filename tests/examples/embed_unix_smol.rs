@@ -128,7 +128,7 @@ async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
                 for number in 1..=count {
                     machine.item(now(), call, &number)?;
                 }
-                machine.finish(now(), call, CallOutcome::<()>::Done)?;
+                machine.finish(now(), call, CallOutcome::done())?;
             }
             ServerOutput::Event(ServerEvent::Closed { reason }) => {
                 println!("server: {reason}");

@@ -436,7 +436,7 @@ fn the_server_gets_its_answers_on_the_connection_that_asked_and_on_no_other() {
     script.clear();
     let (error, _) = script
         .client
-        .complete(script.now, second, CompletionOutcome::<()>::Error("late"))
+        .complete(script.now, second, CompletionOutcome::error("late"))
         .unwrap_err();
     script.poll();
     assert_eq!(

@@ -33,7 +33,7 @@ fn write(protocol: Protocol, out: &mut BytesMut) {
         .encode_completion(out, &[], "123", CompletionOutcome::Result(&[1, 2, 3]))
         .unwrap();
     protocol
-        .encode_completion::<()>(out, &[], "123", CompletionOutcome::Error("failed"))
+        .encode_completion(out, &[], "123", CompletionOutcome::error("failed"))
         .unwrap();
     protocol.encode_cancel_invocation(out, &[], "123");
     protocol.encode_ping(out);

@@ -349,7 +349,7 @@ impl ClientConnection {
         if !self.invocations.is_upload_open(stream) {
             return Err(SendError::UnknownId);
         }
-        let outcome = error.map_or(CompletionOutcome::Void, CompletionOutcome::<()>::Error);
+        let outcome = error.map_or(CompletionOutcome::void(), CompletionOutcome::error);
         let protocol = self.config.protocol;
         self.outbox.write(|out| {
             protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome)

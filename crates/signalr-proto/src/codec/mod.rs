@@ -207,6 +207,29 @@ pub enum CompletionOutcome<'a, T: ?Sized> {
     Error(&'a str),
 }
 
+/// Outcomes without a value, for which no type has to be named.
+///
+/// ```
+/// use signalr_proto::codec::CompletionOutcome;
+/// # fn complete<T: ?Sized>(_: CompletionOutcome<'_, T>) {}
+/// complete(CompletionOutcome::void());
+/// complete(CompletionOutcome::error("not today"));
+/// complete(CompletionOutcome::Result(&42));
+/// ```
+impl<'a> CompletionOutcome<'a, ()> {
+    /// [`Void`](Self::Void).
+    #[must_use]
+    pub const fn void() -> Self {
+        Self::Void
+    }
+
+    /// [`Error`](Self::Error).
+    #[must_use]
+    pub const fn error(text: &'a str) -> Self {
+        Self::Error(text)
+    }
+}
+
 /// What an encoder needs of an invocation beside its arguments.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "built by both machines")]

@@ -283,6 +283,27 @@ pub enum CallOutcome<'a, T: ?Sized> {
     StreamFailed(Failure<'a>),
 }
 
+/// Outcomes without a value, for which no type has to be named.
+impl<'a> CallOutcome<'a, ()> {
+    /// [`Done`](Self::Done).
+    #[must_use]
+    pub const fn done() -> Self {
+        Self::Done
+    }
+
+    /// [`Failed`](Self::Failed).
+    #[must_use]
+    pub const fn failed(failure: Failure<'a>) -> Self {
+        Self::Failed(failure)
+    }
+
+    /// [`StreamFailed`](Self::StreamFailed).
+    #[must_use]
+    pub const fn stream_failed(failure: Failure<'a>) -> Self {
+        Self::StreamFailed(failure)
+    }
+}
+
 /// Why a server's connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -104,7 +104,7 @@ pub(super) fn message(protocol: Protocol, how: u8, which: u8) -> (Bytes, Option<
 }
 
 fn end(protocol: Protocol, out: &mut BytesMut, id: &str) {
-    let void = CompletionOutcome::<()>::Void;
+    let void = CompletionOutcome::void();
     let encoded = protocol.encode_completion(out, &[], id, void);
     encoded.expect("nothing can be encoded");
 }

@@ -153,7 +153,7 @@ impl Connection {
     fn end_cancelled(&mut self, now: Instant) {
         if let Some(machine) = &mut self.machine {
             for call in self.cancelled.drain(..) {
-                let ended = machine.finish(now, call, CallOutcome::<()>::Done);
+                let ended = machine.finish(now, call, CallOutcome::done());
                 ended.expect("an end without a value can be encoded");
             }
         }
@@ -218,7 +218,7 @@ impl Connection {
                 (told.map_err(SendError::from), false, true)
             }
             Some(0) => {
-                let told = machine.finish(now, open.call, CallOutcome::<()>::Done);
+                let told = machine.finish(now, open.call, CallOutcome::done());
                 (told.map_err(SendError::from), false, false)
             }
             Some(left) => {

@@ -32,15 +32,15 @@ impl ServerConnection {
                 self.conclude(call, CompletionOutcome::Result(value))
             }
             CallOutcome::Done | CallOutcome::Value(_) => {
-                self.conclude(call, CompletionOutcome::<()>::Void)
+                self.conclude(call, CompletionOutcome::void())
             }
             CallOutcome::Failed(failure) => {
                 let text = failure.of_call(&info.target, detailed);
-                self.conclude(call, CompletionOutcome::<()>::Error(&text))
+                self.conclude(call, CompletionOutcome::error(&text))
             }
             CallOutcome::StreamFailed(failure) => {
                 let text = failure.of_stream(detailed);
-                self.conclude(call, CompletionOutcome::<()>::Error(&text))
+                self.conclude(call, CompletionOutcome::error(&text))
             }
         }
     }
@@ -114,7 +114,7 @@ impl ServerConnection {
         };
         let text = refusal.text(target, self.config.enable_detailed_errors);
         let protocol = self.protocol;
-        let outcome = CompletionOutcome::<()>::Error(&text);
+        let outcome = CompletionOutcome::error(&text);
         // A completion without a value can be encoded.
         let _ = self
             .outbox

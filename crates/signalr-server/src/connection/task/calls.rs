@@ -133,7 +133,7 @@ impl Task {
             Step::ItemFailed(error) => self.fail_stream(call, &error),
             Step::Ended => {
                 // There is nothing in it that could not be encoded.
-                let _ = self.machine.finish::<()>(self.now, call, CallOutcome::Done);
+                let _ = self.machine.finish(self.now, call, CallOutcome::done());
             }
         }
         self.forget(call);
@@ -166,14 +166,14 @@ impl Task {
         if let Some(refusal) = error.refusal() {
             return self.machine.refuse(self.now, call, refusal);
         }
-        let outcome = CallOutcome::<()>::Failed(error.failure());
+        let outcome = CallOutcome::failed(error.failure());
         // Texts can always be encoded.
         let _ = self.machine.finish(self.now, call, outcome);
     }
 
     pub(super) fn fail_stream(&mut self, call: CallId, error: &HubError) {
         self.log_failure(error);
-        let outcome = CallOutcome::<()>::StreamFailed(error.failure());
+        let outcome = CallOutcome::stream_failed(error.failure());
         let _ = self.machine.finish(self.now, call, outcome);
     }
 

@@ -75,7 +75,7 @@ fn calls_that_came_together_are_answered_together() {
     loop {
         match test.machine.poll_output() {
             ServerOutput::Event(ServerEvent::Call { call, .. }) => {
-                let done = CallOutcome::<()>::Done;
+                let done = CallOutcome::done();
                 test.machine.finish(test.now, call, done).unwrap();
             }
             ServerOutput::Action(ServerAction::Send { .. }) => sends += 1,
@@ -228,7 +228,7 @@ fn nothing_is_answered_that_wants_no_answer() {
         for end in [
             (|test: &mut Test, call| test.finish(call)) as fn(&mut Test, CallId),
             |test, call| {
-                let failed = CallOutcome::<()>::Failed(HIDDEN);
+                let failed = CallOutcome::failed(HIDDEN);
                 test.machine.finish(test.now, call, failed).unwrap();
             },
             |test, call| test.machine.refuse(test.now, call, Refusal::NoSuchMethod),
@@ -455,7 +455,7 @@ fn answers_items_and_messages_are_written_in_order() {
     let (stream, call) = (test.calls()[0].0, test.calls()[1].0);
     let now = test.now;
     test.machine.item(now, stream, &7).unwrap();
-    let done = CallOutcome::<()>::Done;
+    let done = CallOutcome::done();
     test.machine.finish(now, stream, done).unwrap();
     test.machine.finish(now, call, done).unwrap();
     test.machine.ask(now, "s1", "Ask", &("why",)).unwrap();

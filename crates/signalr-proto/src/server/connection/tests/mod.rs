@@ -257,7 +257,7 @@ impl Test {
 
     fn finish(&mut self, call: CallId) {
         self.machine
-            .finish(self.now, call, CallOutcome::<()>::Done)
+            .finish(self.now, call, CallOutcome::done())
             .unwrap();
         self.poll();
     }
