@@ -209,6 +209,11 @@ pub enum UsageError {
         /// The address, without what may be a secret: its query, and everything behind the scheme when there is an `@`.
         url: Box<str>,
     },
+    /// The address holds a user name or password, which would not be sent.
+    #[error(
+        "the user name and password in the address would not be sent: take them out, and give an access token or an Authorization header instead"
+    )]
+    CredentialsInUrl,
     /// A header that HTTP does not allow.
     #[error("a header's name or value is not valid in HTTP")]
     InvalidHeader,
@@ -292,6 +297,26 @@ pub enum NegotiateError {
         /// The HTTP status.
         status: u16,
     },
+    /// A redirect that cannot be followed.
+    #[error("the server redirects negotiate to {target} (status {status}){REDIRECT_HINT}")]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// Scheme, host and path of where to, or the path alone.
+        target: Box<str>,
+    },
+    /// The body is compressed, although the request asked for one that is not.
+    #[error("the answer to negotiate is compressed ({coding}){CODING_HINT}")]
+    Compressed {
+        /// How, as the server names it.
+        coding: Box<str>,
+    },
+    /// Members of the answer are there under names with other capitals, which count (`url`, not `Url`).
+    #[error("the answer to negotiate has members with wrong capitals: {detail}")]
+    Misspelled {
+        /// Which, and how they must be spelled.
+        detail: Box<str>,
+    },
     /// The server's own words in the member `error` (`TR-5`).
     #[error("{error}")]
     Refused {
@@ -327,6 +352,9 @@ pub enum NegotiateError {
     },
 }
 
+const REDIRECT_HINT: &str = ": use the address of the hub that it leads to; if that is a page to log in, the server wants an access token";
+const CODING_HINT: &str = ", which was not asked for and cannot be read: turn the compression off for the hub, on the server or in what stands before it";
+
 struct NoTransport<'a>(&'a [TransportFailure]);
 
 impl core::fmt::Display for NoTransport<'_> {
@@ -356,10 +384,13 @@ const fn status_hint(status: u16) -> &'static str {
     }
 }
 
-/// Negotiation has succeeded before any of these, so the place is right.
-const fn request_hint(status: u16) -> &'static str {
+/// The same for requests that belong to a connection, which was negotiated before, so that the place is right: 404 means something
+/// else there.
+const fn connection_hint(status: u16) -> &'static str {
     match status {
-        404 => ": it does not know this connection, which it has ended or another server holds",
+        404 => {
+            ": it does not know this connection, which it has ended or another server holds (several servers need sticky sessions)"
+        }
         _ => status_hint(status),
     }
 }
@@ -403,18 +434,34 @@ pub enum CloseReason {
         detail: Box<str>,
     },
     /// The server refused the WebSocket with an HTTP status.
-    #[error("the server refused the WebSocket with status {status}{}", status_hint(*.status))]
+    #[error("the server refused the WebSocket with status {status}{}", connection_hint(*.status))]
     UpgradeRefused {
         /// The HTTP status.
         status: u16,
     },
     /// The server answered a request of an HTTP transport with a status that ends the connection (`TR-60`, `TR-72`).
-    #[error("the server answered {request} with status {status}{}", request_hint(*.status))]
+    #[error("the server answered {request} with status {status}{}", connection_hint(*.status))]
     RequestRefused {
         /// The request.
         request: HttpRequest,
         /// The HTTP status.
         status: u16,
+    },
+    /// The server answered the WebSocket or a request of an HTTP transport with a redirect that cannot be followed.
+    #[error("the server redirects to {target} (status {status}){REDIRECT_HINT}")]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// Scheme, host and path of where to, or the path alone.
+        target: Box<str>,
+    },
+    /// The server compressed what it sent, although the request asked for it as it is.
+    #[error("the answer to {request} is compressed ({coding}){CODING_HINT}")]
+    Compressed {
+        /// The request.
+        request: HttpRequest,
+        /// How, as the server names it.
+        coding: Box<str>,
     },
     /// The answer to the request for an event stream is something else.
     #[error(

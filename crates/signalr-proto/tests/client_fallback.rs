@@ -17,6 +17,7 @@ use signalr_proto::client::{
 use signalr_proto::transport::negotiate::TransportKind::{
     self, LongPolling, ServerSentEvents, WebSockets,
 };
+use signalr_proto::transport::{TransportFailure, TransportFailureReason};
 use signalr_proto::{
     CloseReason, EndCause, HttpRequest, NegotiateError, Protocol, SendError, UsageError,
 };
@@ -202,7 +203,7 @@ fn when_every_transport_fails_the_reasons_of_all_are_told() {
             "unable to connect to the server with any of the available transports: ",
             "WebSockets failed: the server refused the WebSocket with status 403: the server forbids this; ",
             "ServerSentEvents failed: the server answered the request for the event stream with status 404: ",
-            "it does not know this connection, which it has ended or another server holds; ",
+            "it does not know this connection, which it has ended or another server holds (several servers need sticky sessions); ",
             "LongPolling failed: the server answered a poll with status 500"
         )
     );
@@ -639,4 +640,80 @@ fn there_is_nothing_to_hurry_in_any_other_state() {
     negotiating.client.retry_now(negotiating.now);
     negotiating.poll();
     assert_eq!(negotiations(&negotiating), 1);
+}
+
+/// Where a redirect leads to and how a body is compressed is told; what may be secret is not.
+#[test]
+fn redirects_and_compressed_bodies_are_told_for_what_they_are() {
+    let redirected = |target: &str| CloseReason::Redirected {
+        status: 302,
+        target: target.into(),
+    };
+    let headers = |name: &'static str, value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "text/event-stream".parse().unwrap());
+        headers.insert(name, value.parse().unwrap());
+        headers
+    };
+    let to = headers("location", "https://u:canary@h/login?canary");
+    let zipped = headers("content-encoding", "gzip");
+    for (kind, wish, request) in [
+        (ServerSentEvents, Wish::Events, HttpRequest::EventStream),
+        (LongPolling, Wish::Poll, HttpRequest::Poll),
+    ] {
+        let one = |status, headers: &HeaderMap| {
+            let mut script = started(|config| config.transports = vec![kind]);
+            script.offer(&[kind]);
+            script.head_with(wish, status, headers.clone());
+            failures(&mut script)
+        };
+        assert_eq!(one(302, &to), [redirected("https://h/login")]);
+        let coding = "gzip".into();
+        assert_eq!(
+            one(200, &zipped),
+            [CloseReason::Compressed { request, coding }]
+        );
+        // What the official server says of its event streams.
+        let mut script = started(|config| config.transports = vec![kind]);
+        script.offer(&[kind]);
+        script.head_with(wish, 200, headers("content-encoding", "identity"));
+        assert_eq!(script.client.state(), ConnectionState::Connecting);
+        assert_eq!(failures(&mut script), []);
+    }
+    let mut script = started(never);
+    script.offer(&[WebSockets]);
+    script.end(EndCause::refusal(http::StatusCode::FOUND, &to));
+    assert_eq!(failures(&mut script), [redirected("https://h/login")]);
+    let mut script = started(never);
+    let op = script.wish(Wish::Negotiate).op;
+    let mut response = http::Response::new(bytes::Bytes::new());
+    *response.status_mut() = http::StatusCode::MOVED_PERMANENTLY;
+    *response.headers_mut() = headers("location", "/moved/negotiate?canary");
+    script.input(Input::Response { op, response });
+    let target = "/moved".into();
+    assert_eq!(
+        script.start_failed(),
+        &NegotiateError::Redirected {
+            status: 301,
+            target
+        }
+        .into()
+    );
+}
+
+/// Why the transports failed that were tried so far: what the end of the next negotiation tells.
+fn failures(script: &mut Script) -> Vec<CloseReason> {
+    if script.find(Wish::Negotiate).is_none() {
+        return Vec::new();
+    }
+    script.offer(&[]);
+    let CloseReason::Negotiate(NegotiateError::NoTransport { failures }) = script.start_failed()
+    else {
+        panic!("{:?}", script.events);
+    };
+    let reason = |failure: &TransportFailure| match &failure.reason {
+        TransportFailureReason::Failed(reason) => Some(CloseReason::clone(reason)),
+        _ => None,
+    };
+    failures.iter().filter_map(reason).collect()
 }

@@ -1,5 +1,6 @@
 //! Failures of the network in a person's words.
 
+use http::{HeaderMap, StatusCode};
 use signalr_proto::EndCause;
 
 /// Why a request or a WebSocket failed. `Display` names host and port, but no path, query or header.
@@ -17,6 +18,12 @@ impl core::fmt::Display for Words<'_> {
             EndCause::Failed { detail } => f.write_str(detail),
             EndCause::Refused { status } => {
                 write!(f, "the server refused the WebSocket with status {status}")
+            }
+            EndCause::Redirected { status, target } => {
+                write!(
+                    f,
+                    "the server redirects the WebSocket to {target} (status {status})"
+                )
             }
             EndCause::WebSocketClose { code, .. } => {
                 write!(f, "the WebSocket was closed with code {code}")
@@ -36,9 +43,10 @@ impl NetError {
         }
     }
 
-    pub(super) const fn refused(status: u16) -> Self {
+    /// A WebSocket was answered with this head.
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
-            cause: EndCause::Refused { status },
+            cause: EndCause::refusal(status, headers),
         }
     }
 

@@ -13,8 +13,9 @@ use crate::domain::{ascii_address, percent_encoded};
 pub(super) const MOST: usize = 10;
 
 /// Headers that may go to a server that was not asked for. All others may be credentials.
-const HARMLESS: [HeaderName; 4] = [
+const HARMLESS: [HeaderName; 5] = [
     header::ACCEPT,
+    header::ACCEPT_ENCODING,
     header::CONTENT_TYPE,
     header::USER_AGENT,
     HeaderName::from_static("x-requested-with"),

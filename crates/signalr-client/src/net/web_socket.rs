@@ -134,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
         limits: &Limits,
     ) -> Result<NetWebSocket<S>, NetError> {
         let Some((stream, read)) = self.upgraded else {
-            return Err(NetError::refused(self.head.status.as_u16()));
+            let head = &self.head;
+            return Err(NetError::refused(head.status, &head.headers));
         };
         if !is_accepted(&self.head.headers, &self.key) {
             return Err(NetError::failed(format!(

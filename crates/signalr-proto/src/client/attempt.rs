@@ -1,7 +1,7 @@
 //! From nothing to a transport: tokens, negotiation, redirects, the choice.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 
 use super::ClientConnection;
 use super::api::{Action, Event};
@@ -131,7 +131,7 @@ impl ClientConnection {
         let Some(Attempt { course, .. }) = self.take_step(waits) else {
             return false;
         };
-        match read_response(response) {
+        match NegotiateResponse::read(response) {
             Ok(NegotiateResponse::Connect(offer)) => self.take_offer(course, offer),
             Ok(NegotiateResponse::Redirect { url, access_token }) => {
                 self.redirect(course, &url, access_token)
@@ -294,15 +294,6 @@ impl ClientConnection {
 /// Another origin must not see the user's headers.
 pub(super) fn headers_for<'a>(headers: &'a HeaderMap, route: &Route) -> Option<&'a HeaderMap> {
     (!route.foreign).then_some(headers)
-}
-
-fn read_response(response: &Response<Bytes>) -> Result<NegotiateResponse, NegotiateError> {
-    if response.status() != StatusCode::OK {
-        return Err(NegotiateError::Status {
-            status: response.status().as_u16(),
-        });
-    }
-    NegotiateResponse::decode(response.body())
 }
 
 /// The reason, with the transports that failed before it.

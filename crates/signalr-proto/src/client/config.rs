@@ -72,10 +72,16 @@ impl ClientConfig {
     /// The defaults, for the hub at this address.
     ///
     /// # Errors
-    /// [`UsageError::InvalidUrl`] when the address is not an absolute `http`, `https`, `ws` or `wss` URL.
+    /// [`UsageError::InvalidUrl`] when the address is not an absolute `http`, `https`, `ws` or `wss` URL,
+    /// [`UsageError::CredentialsInUrl`] when it holds a user name or password: browsers refuse those, too, and to drop them
+    /// without a word would look like a wrong password.
     pub fn new(url: &str) -> Result<Self, UsageError> {
+        let url = HubUrl::parse(url)?;
+        if url.authority().as_str().contains('@') {
+            return Err(UsageError::CredentialsInUrl);
+        }
         Ok(Self {
-            url: HubUrl::parse(url)?,
+            url,
             protocol: Protocol::Json,
             headers: HeaderMap::new(),
             has_access_token: false,

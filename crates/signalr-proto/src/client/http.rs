@@ -11,7 +11,7 @@ use super::link::{Down, Exchange, HttpLink, Part, Remedy, Stage};
 use super::state::{State, Step, Timer};
 use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
-use crate::transport::{BodyMode, EndCause, OpId};
+use crate::transport::{BodyMode, EndCause, OpId, answer};
 
 /// After a send was refused, the server may still say why on the other way; and so long a stop believes in a send.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl ClientConnection {
     ) {
         match self.state.part(op) {
             Some(Part::Receiving) => self.handle_received_head(op, status, headers),
-            Some(Part::Post) => self.handle_posted(op, status),
+            Some(Part::Post) => self.handle_posted(op, status, headers),
             Some(Part::Delete) => self.handle_deleted(),
             Some(Part::Socket | Part::Question) | None => {}
         }
@@ -113,24 +113,23 @@ impl ClientConnection {
         else {
             return;
         };
-        let problem = match status {
-            StatusCode::OK if polling || is_event_stream(headers) => {
+        let compressed = answer::content_coding(headers).filter(|_| status == StatusCode::OK);
+        let problem = match (status, compressed) {
+            (StatusCode::OK, Some(coding)) => CloseReason::Compressed { request, coding },
+            (StatusCode::OK, None) if polling || is_event_stream(headers) => {
                 exchange.stage = Stage::Reading;
                 self.bytes_of_poll_come();
                 return self.link_opened();
             }
-            StatusCode::OK => CloseReason::NotAnEventStream,
+            (StatusCode::OK, None) => CloseReason::NotAnEventStream,
             // The server has ended the connection; to delete it is needless (`TR-60`).
-            StatusCode::NO_CONTENT if polling => {
+            (StatusCode::NO_CONTENT, _) if polling => {
                 link.receiving = None;
                 link.ended = true;
                 return self.link_ended(EndCause::Clean);
             }
-            StatusCode::UNAUTHORIZED if self.remedy(Part::Receiving, op) => return,
-            _ => CloseReason::RequestRefused {
-                request,
-                status: status.as_u16(),
-            },
+            (StatusCode::UNAUTHORIZED, _) if self.remedy(Part::Receiving, op) => return,
+            _ => refusal(request, status, headers),
         };
         if let Some(link) = self.state.http_mut() {
             // A server that does not know the connection has nothing to delete either.
@@ -139,7 +138,7 @@ impl ClientConnection {
         self.link_failed(problem);
     }
 
-    fn handle_posted(&mut self, op: OpId, status: StatusCode) {
+    fn handle_posted(&mut self, op: OpId, status: StatusCode, headers: &HeaderMap) {
         if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post, op) {
             return;
         }
@@ -150,10 +149,7 @@ impl ClientConnection {
         if status.is_success() {
             self.handle_sent(post.batch);
         } else {
-            self.post_failed(CloseReason::RequestRefused {
-                request: HttpRequest::Send,
-                status: status.as_u16(),
-            });
+            self.post_failed(refusal(HttpRequest::Send, status, headers));
         }
     }
 
@@ -405,6 +401,21 @@ impl ClientConnection {
             }
             State::Disconnected | State::Deciding(_) | State::Waiting { .. } => {}
         }
+    }
+}
+
+/// What a status means that ends the connection.
+fn refusal(request: HttpRequest, status: StatusCode, headers: &HeaderMap) -> CloseReason {
+    let code = status.as_u16();
+    match answer::redirect_target(status, headers) {
+        Some(target) => CloseReason::Redirected {
+            status: code,
+            target,
+        },
+        None => CloseReason::RequestRefused {
+            request,
+            status: code,
+        },
     }
 }
 

@@ -244,6 +244,7 @@ impl ClientConnection {
                     } => CloseReason::HandshakeEnded,
                     cause @ (EndCause::WebSocketClose { .. }
                     | EndCause::Refused { .. }
+                    | EndCause::Redirected { .. }
                     | EndCause::Failed { .. }) => cause.into(),
                 };
                 self.handshake_failed(reason, false)

@@ -1,5 +1,6 @@
 //! HTTP and WebSockets as values: what must be asked of the network, and what it answered.
 
+pub(crate) mod answer;
 pub(crate) mod choice;
 pub mod event_stream;
 pub(crate) mod http;
@@ -11,6 +12,7 @@ pub use choice::{TransportFailure, TransportFailureReason};
 pub use event_stream::EventStream;
 pub use url::HubUrl;
 
+use ::http as http_types;
 use bytes::Bytes;
 
 /// Names an action that will be answered. Never used twice on one machine.
@@ -89,6 +91,13 @@ pub enum EndCause {
         /// The status.
         status: u16,
     },
+    /// The peer answered the opening of a WebSocket with a redirect, which is not followed.
+    Redirected {
+        /// The status.
+        status: u16,
+        /// Where to, without query.
+        target: Box<str>,
+    },
     /// The network, TLS or HTTP failed; `detail` in a person's words, without tokens.
     Failed {
         /// What failed.
@@ -97,6 +106,19 @@ pub enum EndCause {
 }
 
 impl EndCause {
+    /// What the answer with this head is to the opening of a WebSocket, when its status is not 101.
+    #[must_use]
+    pub fn refusal(status: http_types::StatusCode, headers: &http_types::HeaderMap) -> Self {
+        let code = status.as_u16();
+        match answer::redirect_target(status, headers) {
+            Some(target) => Self::Redirected {
+                status: code,
+                target,
+            },
+            None => Self::Refused { status: code },
+        }
+    }
+
     /// In a person's words.
     pub(crate) fn words(&self) -> Box<str> {
         crate::error::CloseReason::from(self.clone())
@@ -109,7 +131,7 @@ impl EndCause {
         match self {
             Self::Clean => true,
             Self::WebSocketClose { code, .. } => *code != 1006,
-            Self::Refused { .. } | Self::Failed { .. } => false,
+            Self::Refused { .. } | Self::Redirected { .. } | Self::Failed { .. } => false,
         }
     }
 }

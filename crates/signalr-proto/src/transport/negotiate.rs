@@ -12,14 +12,15 @@
 //! ```
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use bytes::Bytes;
 
-use super::HubUrl;
+use super::{HubUrl, answer};
 use crate::codec::TransferFormat;
 use crate::error::{DecodeError, DecodeErrorKind, NegotiateError};
 
@@ -285,13 +286,46 @@ impl<'de> Deserialize<'de> for TransportOffer {
 }
 
 impl NegotiateResponse {
+    /// Reads an answer, its status and headers included.
+    ///
+    /// # Errors
+    /// [`NegotiateError::Redirected`] and [`NegotiateError::Status`] for a status other than 200, [`NegotiateError::Compressed`],
+    /// and those of [`decode`](Self::decode).
+    pub fn read(response: &Response<Bytes>) -> Result<Self, NegotiateError> {
+        let (status, headers) = (response.status(), response.headers());
+        if let Some(target) = answer::redirect_target(status, headers) {
+            // What is wanted is the address of the hub.
+            let target = target.strip_suffix("/negotiate").unwrap_or(&target).into();
+            let status = status.as_u16();
+            return Err(NegotiateError::Redirected { status, target });
+        }
+        if status != StatusCode::OK {
+            let status = status.as_u16();
+            return Err(NegotiateError::Status { status });
+        }
+        if let Some(coding) = answer::content_coding(headers) {
+            return Err(NegotiateError::Compressed { coding });
+        }
+        Self::decode(response.body())
+    }
+
     /// Reads the body of an answer with status 200.
     ///
     /// # Errors
-    /// [`NegotiateError::AspNet`] for a server that is not ASP.NET *Core* SignalR, [`NegotiateError::Invalid`] for a body that
+    /// [`NegotiateError::AspNet`] for a server that is not ASP.NET *Core* SignalR, [`NegotiateError::Misspelled`] for a body
+    /// without the right members but with ones whose names differ in their capitals, [`NegotiateError::Invalid`] for a body that
     /// is not a JSON object, lacks `connectionId`, `availableTransports` or (from version 1) `connectionToken`, or has an empty
     /// id or token.
     pub fn decode(body: &[u8]) -> Result<Self, NegotiateError> {
+        Self::decode_members(body).map_err(|error| match misspelled(body) {
+            Some(detail) if matches!(error, NegotiateError::Invalid(_)) => {
+                NegotiateError::Misspelled { detail }
+            }
+            Some(_) | None => error,
+        })
+    }
+
+    fn decode_members(body: &[u8]) -> Result<Self, NegotiateError> {
         let members: Members = serde_json::from_slice(body)
             .map_err(|error| NegotiateError::Invalid(json_error(&error, body)))?;
         // Servers that write every member write an empty one when there is no error, and the official clients connect.
@@ -429,6 +463,27 @@ fn id(member: &'static str, value: Option<Box<str>>) -> Result<Box<str>, Negotia
     Ok(value)
 }
 
+/// The members of an answer that a client acts on.
+const NAMES: [&str; 6] = [
+    "url",
+    "accessToken",
+    "connectionId",
+    "connectionToken",
+    "negotiateVersion",
+    "availableTransports",
+];
+
+/// The members that are there under a name with other capitals only, as of a serializer that begins names with one.
+fn misspelled(body: &[u8]) -> Option<Box<str>> {
+    let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
+    let mistake = |name: &str| {
+        let found = members.keys().find(|key| key.eq_ignore_ascii_case(name))?;
+        (!members.contains_key(name)).then(|| format!("'{found}' must be '{name}'"))
+    };
+    let mistakes: Vec<String> = NAMES.into_iter().filter_map(mistake).collect();
+    (!mistakes.is_empty()).then(|| mistakes.join(", ").into())
+}
+
 const fn missing(member: &'static str) -> NegotiateError {
     NegotiateError::Invalid(DecodeError {
         kind: DecodeErrorKind::Missing { member },
@@ -489,6 +544,9 @@ pub(crate) fn common_headers(
             env!("CARGO_PKG_VERSION"),
             "; Unknown OS; Rust; Unknown Runtime Version)"
         )));
+    // Nothing here can decompress, and without this a server may compress as it likes (RFC 9110, section 12.5.3).
+    all.entry(header::ACCEPT_ENCODING)
+        .or_insert(HeaderValue::from_static("identity"));
     all.insert(
         "x-requested-with",
         HeaderValue::from_static("XMLHttpRequest"),
@@ -603,6 +661,60 @@ mod tests {
             decode(r#"{"protocolVersion":"1.5","url":"/signalr"}"#),
             Err(NegotiateError::AspNet)
         );
+    }
+
+    #[test]
+    fn members_with_wrong_capitals_are_named_and_their_values_are_not() {
+        for (body, detail) in [
+            (
+                r#"{"Url":"https://canary/","AccessToken":"canary"}"#,
+                "'Url' must be 'url', 'AccessToken' must be 'accessToken'",
+            ),
+            (
+                r#"{"negotiateVersion":1,"ConnectionId":"canary","AVAILABLETRANSPORTS":[]}"#,
+                "'ConnectionId' must be 'connectionId', 'AVAILABLETRANSPORTS' must be 'availableTransports'",
+            ),
+        ] {
+            let detail = detail.into();
+            assert_eq!(decode(body), Err(NegotiateError::Misspelled { detail }));
+        }
+        // What can be read is read, whatever else is there.
+        assert!(matches!(
+            decode(r#"{"url":"https://x/","Url":"https://y/"}"#),
+            Ok(NegotiateResponse::Redirect { .. })
+        ));
+    }
+
+    #[test]
+    fn an_answer_that_is_redirected_or_compressed_says_so() {
+        let read = |status: u16, name: &str, value: &str| {
+            let response = Response::builder().status(status).header(name, value);
+            NegotiateResponse::read(&response.body(Bytes::from_static(b"canary")).unwrap())
+                .unwrap_err()
+                .to_string()
+        };
+        let redirected = read(302, "location", "https://h/hub/negotiate?k=canary");
+        assert!(
+            redirected.starts_with("the server redirects negotiate to https://h/hub (status 302)"),
+            "{redirected}"
+        );
+        let compressed = read(200, "content-encoding", "gzip");
+        assert!(compressed.contains("compressed (gzip)"), "{compressed}");
+        assert!(!format!("{redirected}{compressed}").contains("canary"));
+        assert!(read(404, "location", "/hub").contains("status 404"));
+    }
+
+    #[test]
+    fn every_request_asks_for_bodies_that_are_not_compressed_unless_the_user_knows_better() {
+        let url = HubUrl::parse("http://h/hub").unwrap();
+        let asked = |headers: Option<&HeaderMap>| {
+            let request = request(&url, headers, None, false).unwrap();
+            request.headers()["accept-encoding"].clone()
+        };
+        assert_eq!(asked(None), "identity");
+        let mut own = HeaderMap::new();
+        own.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("br"));
+        assert_eq!(asked(Some(&own)), "br");
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl From<EndCause> for CloseReason {
             EndCause::Clean | EndCause::WebSocketClose { code: 1000, .. } => Self::TransportEnded,
             EndCause::WebSocketClose { code, reason } => Self::WebSocketClosed { code, reason },
             EndCause::Refused { status } => Self::UpgradeRefused { status },
+            EndCause::Redirected { status, target } => Self::Redirected { status, target },
             EndCause::Failed { detail } => Self::TransportFailed { detail },
         }
     }

@@ -158,9 +158,11 @@ impl ServerConnection {
         });
         self.over(match (cause, cut) {
             (EndCause::Failed { detail }, _) => DisconnectReason::TransportFailed { detail },
-            (EndCause::Refused { status }, _) => DisconnectReason::TransportFailed {
-                detail: format!("refused with status {status}").into(),
-            },
+            (EndCause::Refused { status } | EndCause::Redirected { status, .. }, _) => {
+                DisconnectReason::TransportFailed {
+                    detail: format!("refused with status {status}").into(),
+                }
+            }
             (EndCause::Clean | EndCause::WebSocketClose { .. }, Some(error)) => {
                 DisconnectReason::Protocol(error)
             }
