@@ -18,9 +18,25 @@ Exit codes:
 
 Start with `signalr demo`, which needs no server.";
 
+/// The lines of each paragraph as one, so that it is broken at words however wide the terminal is. Lines that are indented stay
+/// as they are.
+pub(crate) fn paragraphs(text: &str) -> String {
+    let mut out = String::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        let is_prose = !line.is_empty() && !line.starts_with(' ');
+        if !out.is_empty() {
+            out.push(if goes_on && is_prose { ' ' } else { '\n' });
+        }
+        out.push_str(line);
+        goes_on = is_prose;
+    }
+    out
+}
+
 /// Talks to SignalR hubs: call them, listen to them, look at their bytes.
 #[derive(Parser)]
-#[command(name = "signalr", version, about, after_help = EXIT_CODES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "signalr", version, about, after_help = paragraphs(EXIT_CODES), max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -65,7 +81,7 @@ Starts a hub on a free port of this computer, connects to it, and shows what a S
 code 0 when every step worked, and names the step that did not.";
 
 #[derive(Args)]
-#[command(after_help = DEMO_HELP)]
+#[command(after_help = paragraphs(DEMO_HELP))]
 pub(crate) struct DemoArgs {
     /// One plain line per event, without colours and moving parts: for logs
     #[arg(long)]
@@ -87,7 +103,7 @@ step: step, status, detail, and where there are any advice, milliseconds, facts.
 --timeout bounds each wait, 10 seconds by default. Tokens and ids are not printed.";
 
 #[derive(Args)]
-#[command(after_help = DOCTOR_HELP)]
+#[command(after_help = paragraphs(DOCTOR_HELP))]
 pub(crate) struct DoctorArgs {
     /// Address of the hub, such as http://localhost:5000/chat
     pub(crate) url: String,
@@ -108,7 +124,7 @@ connectionToken and accessToken are secrets: the pretty output masks them unless
 shows them.";
 
 #[derive(Args)]
-#[command(after_help = NEGOTIATE_HELP)]
+#[command(after_help = paragraphs(NEGOTIATE_HELP))]
 pub(crate) struct NegotiateArgs {
     /// Address of the hub, such as http://localhost:5000/chat
     pub(crate) url: String,
@@ -131,7 +147,7 @@ something else is written as JSON: '"42"', '"@home"'. With --protocol messagepac
 {"$timestamp":"2020-01-02T03:04:05Z"}, {"$ext":[5,"00"]}, {"$f32":1.5} and {"$map":[[1,"a"]]}."#;
 
 #[derive(Args)]
-#[command(after_help = CALL_HELP)]
+#[command(after_help = paragraphs(CALL_HELP))]
 pub(crate) struct CallArgs {
     /// Address of the hub, such as http://localhost:5000/chat
     pub(crate) url: String,
@@ -155,7 +171,7 @@ Examples:
 Ends with exit code 130 after Ctrl-C, 0 after --count calls, and 1 when the connection is lost. --timeout bounds connecting.";
 
 #[derive(Args)]
-#[command(after_help = LISTEN_HELP)]
+#[command(after_help = paragraphs(LISTEN_HELP))]
 pub(crate) struct ListenArgs {
     /// Address of the hub, such as http://localhost:5000/chat
     pub(crate) url: String,
@@ -178,13 +194,14 @@ Commands, one per line:
   invoke METHOD [ARGUMENT...]   call a method and print its result
   send METHOD [ARGUMENT...]     call a method without waiting for an answer
   stream METHOD [ARGUMENT...]   call a streaming method and print its items as they come
-  on [METHOD...]                print what the server calls: these methods, or all (as at the beginning)
+  on [METHOD...]                print what the server calls: these methods, or all
   off [METHOD...]               do not print calls of these methods, or of any
   state                         print the state of the connection
   stop, start                   close the connection, make a new one
   wait SECONDS                  do nothing but print what the server calls
   help, quit
-Arguments are as in `signalr invoke`, but JSON may hold spaces without quotation marks, and - is not among them. Words with
+
+In the beginning, all that the server calls is printed. Arguments are as in `signalr invoke`, but JSON may hold spaces without quotation marks, and - is not among them. Words with
 spaces stand in single quotes: 'two words'. Lines that begin with # are comments.
 
 At a terminal, what the server calls appears above the prompt; the tab key completes commands and the methods seen so far;
@@ -195,7 +212,7 @@ From a pipe, commands run one after the other to the end of the input, and the e
 connecting and each command."#;
 
 #[derive(Args)]
-#[command(after_help = CONNECT_HELP)]
+#[command(after_help = paragraphs(CONNECT_HELP))]
 pub(crate) struct ConnectArgs {
     /// Address of the hub, such as http://localhost:5000/chat
     pub(crate) url: String,
@@ -214,7 +231,8 @@ pub(crate) struct ServerOptions {
     /// Access token; better kept in the variable SIGNALR_TOKEN or a file, because others can see command lines
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     pub(crate) token: Option<String>,
-    /// Read the access token from this file
+    /// Read the access token from this file, again for each new connection and once more when it is refused, so that it may be
+    /// renewed meanwhile
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Give up after so many seconds, connecting and calling taken together
@@ -224,7 +242,8 @@ pub(crate) struct ServerOptions {
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Go through this proxy: http://host:port, https://host:port or socks5://host:port, with user:password@ if need be; or `none`.
-    /// Without it, the variables https_proxy, http_proxy, all_proxy and no_proxy count
+    /// Without it, the variables https_proxy, http_proxy, all_proxy and no_proxy count, those in capitals too; but not HTTP_PROXY,
+    /// which in a CGI program is a header that any client can send (Proxy:)
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// How to print
@@ -246,6 +265,16 @@ pub(crate) struct ConnectionOptions {
     /// Connect again when the first attempt fails, with the same waits; for servers that are just starting
     #[arg(long)]
     pub(crate) retry_start: bool,
+    /// Open the WebSocket at once instead of negotiating first, as servers without sticky sessions may need it; no other
+    /// transport can do so
+    #[arg(long)]
+    pub(crate) skip_negotiation: bool,
+    /// Send a ping after so many seconds without anything else, 15 by default
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) keep_alive: Option<String>,
+    /// Give the connection up after so many seconds of silence, 30 by default; at least twice the server's keep-alive interval
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) server_timeout: Option<String>,
     /// Ask for stateful reconnect: a WebSocket that breaks is replaced within moments, and nothing is lost
     #[arg(long)]
     pub(crate) stateful: bool,
@@ -364,7 +393,7 @@ UTF-8, half surrogate pairs, wrong lengths, nesting deeper than 64 in JSON or 25
 though a client would only fail the one call."#;
 
 #[derive(Args)]
-#[command(after_help = DECODE_HELP)]
+#[command(after_help = paragraphs(DECODE_HELP))]
 pub(crate) struct DecodeArgs {
     /// What the bytes are
     #[arg(long, value_enum)]
@@ -424,7 +453,7 @@ Numbers without point and exponent are integers, of at most 64 bits in MessagePa
 message becomes as many meaningless bytes. Errors name the line."#;
 
 #[derive(Args)]
-#[command(after_help = ENCODE_HELP)]
+#[command(after_help = paragraphs(ENCODE_HELP))]
 pub(crate) struct EncodeArgs {
     /// Encoding to write
     #[arg(long, value_enum)]
@@ -441,7 +470,7 @@ Example:
   signalr completions bash > ~/.local/share/bash-completion/completions/signalr";
 
 #[derive(Args)]
-#[command(after_help = COMPLETIONS_HELP)]
+#[command(after_help = paragraphs(COMPLETIONS_HELP))]
 pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
@@ -454,8 +483,56 @@ Examples:
   signalr man invoke | man -l -";
 
 #[derive(Args)]
-#[command(after_help = MAN_HELP)]
+#[command(after_help = paragraphs(MAN_HELP))]
 pub(crate) struct ManArgs {
     /// The command to describe; all of the program without one
     pub(crate) command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn paragraphs_are_one_line_and_lists_are_not() {
+        let text = "Examples:\n  a\n  b\n\nfirst\nsecond\n  indented\nthird\nfourth";
+        assert_eq!(
+            paragraphs(text),
+            "Examples:\n  a\n  b\n\nfirst second\n  indented\nthird fourth"
+        );
+    }
+
+    /// A line that is broken where the source breaks it leaves a few words alone on the next.
+    #[test]
+    fn help_is_broken_at_the_width_and_nowhere_else() {
+        let mut cli = Cli::command();
+        for command in cli.get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            let lines: Vec<&str> = help.lines().collect();
+            for pair in lines.windows(2) {
+                let [line, next] = pair else { continue };
+                let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                let word = next.split(' ').next().unwrap_or_default();
+                let fits = line.chars().count() + 1 + word.chars().count() <= 100;
+                assert!(
+                    !(is_prose(line) && is_prose(next) && fits),
+                    "{name}: {line}\n{next}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_says_why_the_proxy_variable_in_capitals_does_not_count() {
+        let mut cli = Cli::command();
+        let invoke = cli.find_subcommand_mut("invoke").unwrap();
+        let help = invoke.render_long_help().to_string();
+        assert!(
+            help.contains("HTTP_PROXY") && help.contains("CGI"),
+            "{help}"
+        );
+    }
 }

@@ -508,3 +508,9 @@ fn data_that_is_no_text_is_an_error_with_its_place() {
         "signalr: protocol error at byte 9: the event that begins here has data that is not UTF-8\n"
     );
 }
+
+#[test]
+fn a_byte_order_mark_before_digits_is_no_digit() {
+    let marked = decode_hex("messagepack", "\u{feff}02 91 06");
+    assert_eq!(marked.ok_text(), "{\"type\":\"ping\"}\n");
+}

@@ -353,3 +353,9 @@ proptest! {
         prop_assert!(encode("json", &String::from_utf8_lossy(&bytes)).code <= 1);
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_the_first_line_is_passed_over() {
+    let text = encode("json", "\u{feff}{\"type\":\"ping\"}\n").ok_text();
+    assert_eq!(text, "{\"type\":6}\u{1e}");
+}

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::hub::{closed_port, serve, serve_bytes};
+use common::hub::{closed_port, serve, serve_answers, serve_bytes};
 use common::process::Running;
 use common::{Run, program, run, run_with};
 use signalr_tests::wire::Wire;
@@ -82,6 +82,8 @@ fn arguments_come_from_files_and_standard_input() {
     let at = format!("@{}", file.display());
     for (content, expected) in [
         ("{\"a\": 1}\n", "{\"a\":1}\n"),
+        ("\u{feff}{\"a\": 1}\r\n", "{\"a\":1}\n"),
+        ("\u{feff}some text\r\n", "\"some text\"\n"),
         ("some text\n", "\"some text\"\n"),
         ("two\nlines", "\"two\\nlines\"\n"),
     ] {
@@ -92,6 +94,13 @@ fn arguments_come_from_files_and_standard_input() {
             expected
         );
     }
+    std::fs::write(&file, b"\xff\xfe1\0").unwrap();
+    let utf_16 = run(&["invoke", &url, "Echo", &at]);
+    assert!(
+        utf_16.code == 2 && utf_16.err.contains("UTF-16"),
+        "{}",
+        utf_16.err
+    );
     std::fs::remove_file(&file).unwrap();
     assert_eq!(run(&["invoke", &url, "Echo", &at]).code, 2);
 }
@@ -160,10 +169,32 @@ fn mistakes_on_the_command_line_are_told_before_connecting() {
             "there is no token in the file",
         ),
         (&["http://127.0.0.1:1/hub", ""], "a method needs a name"),
+        (
+            &["http://user:canary@127.0.0.1:1/hub"],
+            "the user name and password in the address would not be sent",
+        ),
+        (
+            &["http://127.0.0.1:1/hub", "--keep-alive", "0"],
+            "--keep-alive must be a number of seconds",
+        ),
+        (
+            &["http://127.0.0.1:1/hub", "--server-timeout", "soon"],
+            "--server-timeout must be a number of seconds",
+        ),
+        (
+            &[
+                "http://127.0.0.1:1/hub",
+                "--skip-negotiation",
+                "--transport",
+                "lp",
+            ],
+            "negotiation can only be skipped",
+        ),
     ] {
         let run = run(&[&["invoke"], arguments, &["Method"]].concat());
         assert_eq!(run.code, 2, "{}", run.err);
         assert!(run.err.contains(words), "{}", run.err);
+        assert!(!run.err.contains("canary"), "{}", run.err);
     }
     std::fs::remove_file(&empty).unwrap();
 }
@@ -325,6 +356,197 @@ fn tokens_come_from_the_option_a_file_or_the_environment() {
             "{}",
             refused.err
         );
+    }
+}
+
+#[test]
+fn a_token_file_is_read_once_more_when_its_token_was_refused_and_renewed_meanwhile() {
+    let (base, _hub) = serve();
+    let file = std::env::temp_dir().join(format!("signalr-cli-late-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    for (command, answer) in [("invoke", "\"ann\"\n"), ("negotiate", "WebSockets")] {
+        std::fs::write(&file, "expired").unwrap();
+        let renewed = file.clone();
+        let front = serve_answers(&base, move |number, _| {
+            (number == 0).then(|| {
+                std::fs::write(&renewed, "\u{feff}secret\n").unwrap();
+                "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_owned()
+            })
+        });
+        let url = format!("{front}/guarded");
+        let method: &[&str] = if command == "invoke" { &["User"] } else { &[] };
+        let arguments = [&[command, &url], method, &["--token-file", path]].concat();
+        let text = run(&arguments).ok_text();
+        assert!(text.contains(answer), "{text}");
+        // The same token again would be refused again, so it is not tried.
+        std::fs::write(&file, "expired").unwrap();
+        let refused = run(&[
+            &[command, &format!("{base}/guarded")],
+            method,
+            &["--token-file", path],
+        ]
+        .concat());
+        assert_eq!(refused.code, 1);
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_token_file_is_read_again_for_each_new_connection() {
+    let (base, _hub) = serve();
+    let (front, streams) = relay(&base);
+    let file = std::env::temp_dir().join(format!("signalr-cli-renewed-{}", std::process::id()));
+    std::fs::write(&file, "secret").unwrap();
+    let (running, mut lines) = listening(&[
+        "listen",
+        &format!("{front}/guarded"),
+        "Nothing",
+        "--reconnect",
+        "--output",
+        "json",
+        "--token-file",
+        file.to_str().unwrap(),
+    ]);
+    next_connection_id(&mut lines);
+    let mut next = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line
+    };
+    std::fs::write(&file, "canary").unwrap();
+    for stream in streams.lock().unwrap().drain(..) {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    assert!(next().contains("\"reconnecting\""));
+    let refused = next();
+    assert!(
+        refused.contains("\"retrying\"")
+            && refused.contains("the server refused the token")
+            && refused.contains("\"attempt\":2"),
+        "{refused}"
+    );
+    std::fs::write(&file, "secret").unwrap();
+    assert!(next().contains("\"reconnected\""));
+    std::fs::remove_file(&file).unwrap();
+    drop(running);
+}
+
+#[test]
+fn negotiation_can_be_skipped() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let run = run(&[
+        "invoke",
+        &url,
+        "Add",
+        "1",
+        "2",
+        "--skip-negotiation",
+        "--output",
+        "json",
+    ]);
+    assert_eq!(
+        run.lines()[..2],
+        [
+            r#"{"event":"connected","connectionId":null,"transport":"WebSockets"}"#,
+            r#"{"event":"result","result":3}"#
+        ]
+    );
+}
+
+#[test]
+fn pings_and_the_patience_with_silence_can_be_set() {
+    let (base, _hub) = serve();
+    let url = format!("{base}/open");
+    let silent = run(&["listen", &url, "Nothing", "--server-timeout", "0.3"]);
+    assert_eq!(silent.code, 1);
+    assert!(
+        silent.err.contains("server timeout (300ms)"),
+        "{}",
+        silent.err
+    );
+    let pinging = run_with(
+        &["connect", &url, "--keep-alive", "0.05", "-vv"],
+        b"wait 0.5\n",
+    );
+    let pings = pinging.err.matches("action=Send(").count();
+    assert!(pings >= 5, "{pings} messages: {}", pinging.err);
+}
+
+/// What is wrong can be seen, so it is said; what may be secret is not.
+#[test]
+fn advice_follows_the_evidence() {
+    let answer = |status: &str, headers: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+    };
+    let offer = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text"]}]}"#;
+    let moved = "Location: https://hub.example:8443/hub/negotiate?k=canary\r\n";
+    let cases = [
+        (
+            answer("301 Moved", moved, ""),
+            String::new(),
+            "redirects negotiate to https://hub.example:8443/hub (status 301)",
+        ),
+        (
+            answer("307 Moved", "Location: ftp://h/x?canary\r\n", ""),
+            String::new(),
+            "ftp://h/x (status 307)",
+        ),
+        (
+            answer(
+                "200 OK",
+                "",
+                r#"{"Url":"http://canary/","AccessToken":"canary"}"#,
+            ),
+            String::new(),
+            "'Url' must be 'url', 'AccessToken' must be 'accessToken'",
+        ),
+        (
+            answer("200 OK", "Content-Encoding: br\r\n", "canary"),
+            String::new(),
+            "compressed (br)",
+        ),
+        (
+            answer("404 Not Found", "", ""),
+            String::new(),
+            "not a SignalR hub",
+        ),
+        (
+            answer("200 OK", "", offer),
+            answer("404 Not Found", "", "No Connection with that ID"),
+            "sticky sessions",
+        ),
+        (
+            answer("200 OK", "", offer),
+            answer("302 Found", "Location: /login?canary\r\n", ""),
+            "redirects to /login (status 302)",
+        ),
+    ];
+    for (negotiated, other, words) in cases {
+        let url = serve_answers("", move |_, first| {
+            Some(if first.contains("/negotiate") {
+                negotiated.clone()
+            } else {
+                other.clone()
+            })
+        });
+        let url = format!("{url}/hub");
+        for command in [
+            &["invoke", &url, "X"][..],
+            &["doctor", &url],
+            &["negotiate", &url],
+        ] {
+            let run = run(command);
+            let said = format!("{}{}", run.text(), run.err);
+            if command[0] == "negotiate" && run.code == 0 {
+                continue;
+            }
+            // Lines may be broken anywhere between words.
+            let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.contains(words), "{command:?}: {said}");
+            assert!(!said.contains("canary"), "{command:?}: {said}");
+        }
     }
 }
 

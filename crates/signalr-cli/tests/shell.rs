@@ -71,7 +71,7 @@ fn json_output_has_an_event_for_everything() {
         "{\"event\":\"item\",\"item\":0}",
         "{\"event\":\"item\",\"item\":1}",
         "{\"event\":\"streamEnded\",\"items\":2}",
-        "{\"event\":\"error\",\"message\":\"command 4: there is no command 'nonsense'; help lists those there are\"}",
+        "{\"event\":\"error\",\"message\":\"command 4: there is no command 'nonsense': to call a method of the hub, type invoke nonsense …; help lists the commands\"}",
         "{\"event\":\"error\",\"message\":\"command 5: An unexpected error occurred invoking 'Fail' on the server. HubException: no such luck\"}",
         "{\"event\":\"closed\"}",
         "{\"event\":\"error\",\"message\":\"command 7: the connection is not active; start makes a new one\"}",
@@ -322,5 +322,27 @@ mod terminal {
         terminal.press("\u{3}");
         assert_eq!(terminal.exit_code(), 0);
         std::fs::remove_dir_all(&state).unwrap();
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_the_first_command_is_passed_over() {
+    let (run, lines) = session("/open", &[], "\u{feff}invoke Add 1 2\n");
+    assert_eq!((run.code, lines), (0, vec!["3".to_owned()]), "{}", run.err);
+}
+
+#[test]
+fn whoever_types_a_method_is_told_to_invoke_it() {
+    let (run, _) = session("/open", &[], "Add 1 2\n");
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("type invoke Add …"), "{}", run.err);
+}
+
+#[test]
+fn the_help_of_a_session_fits_a_usual_terminal() {
+    let (_, lines) = session("/open", &[], "help\n");
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        assert!(line.chars().count() <= 80, "{line}");
     }
 }

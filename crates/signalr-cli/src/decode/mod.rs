@@ -28,7 +28,8 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
     let mut input = input::open(options.file.as_deref())?;
     if options.hex {
-        input = Box::new(input::HexReader::new(input));
+        let digits = input::skip_mark(input).map_err(|error| input::unreadable(&error))?;
+        input = Box::new(input::HexReader::new(digits));
     }
     let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let result = match options.protocol {

@@ -19,7 +19,10 @@ type Step = Result<String, String>;
 const BEAT: Duration = Duration::from_millis(700);
 /// Items of the stream.
 const ITEMS: u32 = 40;
-const EXPLAIN: Explain = Explain { has_token: true };
+const EXPLAIN: Explain = Explain {
+    has_token: true,
+    negotiates: true,
+};
 
 /// The client.
 pub(super) struct Demo<'a> {

@@ -130,10 +130,10 @@ fn finding(uri: &Uri, place: &Place, has_token: bool) -> Finding {
         .authority()
         .is_some_and(|authority| authority.as_str().contains('@'));
     let finding = if has_credentials {
-        Finding::warning(format!(
-            "{detail}; the user name and password in it are not sent"
+        Finding::failed(format!(
+            "{detail}; the user name and password in it would not be sent"
         ))
-        .advice("give a token with --token-file, or a header with --header")
+        .advice("take them out, and give a token with --token-file, or a header with --header 'Authorization: …'")
     } else if has_token && !place.secure && !place.is_local() {
         Finding::warning(format!(
             "{detail}; the token goes over the network unencrypted"
@@ -202,7 +202,7 @@ mod tests {
             (
                 "http://u:p@localhost/chat",
                 false,
-                Status::Warning,
+                Status::Failed,
                 Some(("localhost", 80)),
             ),
             (

@@ -11,6 +11,7 @@ use signalr_proto::{NegotiateError, Payload, Protocol, TransferFormat};
 use super::Patient;
 use super::probe::{Negotiation, Probe, Seen};
 use super::report::{Finding, milliseconds, number};
+use crate::hub::explain::STICKY;
 
 /// Called to measure a round trip: no hub has it, and the answer that says so takes as long as any other.
 const NO_METHOD: &str = "SignalRDoctorRoundTrip";
@@ -311,6 +312,14 @@ fn transport_advice(
     seen: &Seen,
 ) -> &'static str {
     match (kind, reason) {
+        (
+            _,
+            CloseReason::UpgradeRefused { status: 404 }
+            | CloseReason::RequestRefused { status: 404, .. },
+        ) => STICKY,
+        (_, CloseReason::Redirected { .. }) => {
+            "not every request can follow: write the address that it leads to, if that is the hub"
+        }
         (TransportKind::WebSockets, CloseReason::TransportFailed { .. })
             if patient.address.is_none() =>
         {
@@ -319,16 +328,13 @@ fn transport_advice(
         (
             TransportKind::WebSockets,
             CloseReason::UpgradeRefused {
-                status: 200..=399 | 404 | 426,
+                status: 200..=399 | 426,
             },
         ) => {
             "a proxy may not pass WebSockets on: it must forward the headers Upgrade and Connection (nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade)"
         }
         (TransportKind::WebSockets, CloseReason::UpgradeRefused { .. }) => {
             "negotiation worked, so it is the WebSocket that something objects to; the other transports may still work"
-        }
-        (_, CloseReason::UpgradeRefused { status: 404 }) => {
-            "the connection is not known where this request came: several servers behind a load balancer need sticky sessions"
         }
         (
             TransportKind::ServerSentEvents,

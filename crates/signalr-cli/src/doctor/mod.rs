@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use signalr::client::{NetTransport, ascii_address};
 use signalr::tokio::Tokio;
+use signalr_proto::TransportKind;
 use signalr_proto::client::ClientConfig;
-use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
 
 use self::address::Place;
 use self::hub::Offered;
@@ -22,6 +22,7 @@ use self::report::{Finding, Report, Status};
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
 use crate::hub::explain::Explain;
+use crate::hub::token::TokenSource;
 use crate::hub::{connect, session};
 
 /// On each wait, without --timeout.
@@ -31,7 +32,7 @@ const WAITS: u32 = 5;
 
 /// Runs the command.
 pub(crate) fn run(options: &DoctorArgs) -> Result<(), Failure> {
-    let token = connect::token(&options.server)?;
+    let token = TokenSource::of(&options.server)?;
     let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
     // Mistakes on the command line are not the server's.
     connect::header_map(&options.server)?;
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &DoctorArgs) -> Result<(), Failure> {
 struct Patient {
     config: ClientConfig,
     net: NetTransport<Tokio>,
-    token: Option<AccessToken>,
+    token: TokenSource,
     place: Place,
     /// Where it answers, unless others connect for us.
     address: Option<SocketAddr>,
@@ -90,7 +91,7 @@ struct Visit<'a> {
     options: &'a DoctorArgs,
     /// The transports to look at; all without any.
     wanted: Vec<TransportKind>,
-    token: Option<String>,
+    token: TokenSource,
     bound: Duration,
     report: &'a mut Report,
     /// The step that failed and without which there are no others.
@@ -249,11 +250,12 @@ impl Visit<'_> {
         Ok(Patient {
             config,
             net: connect::transport(server)?,
-            token: self.token.clone().and_then(AccessToken::new),
+            token: self.token.clone(),
             place,
             address,
             explain: Explain {
                 has_token: self.token.is_some(),
+                negotiates: true,
             },
             bound: self.bound,
         })

@@ -17,6 +17,8 @@ use signalr_proto::transport::TransportFailureReason;
 use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse};
 use signalr_proto::{BodyMode, EndCause, HubArguments, NegotiateError, OpId, Payload, WsMessage};
 
+use crate::hub::token::TokenSource;
+
 type Net = NetTransport<Tokio>;
 type Socket = <Net as Transport>::WebSocket;
 type Body = <Net as Transport>::Body;
@@ -66,7 +68,7 @@ enum Then {
 pub(super) struct Probe {
     machine: ClientConnection,
     net: Net,
-    token: Option<AccessToken>,
+    token: TokenSource,
     tasks: FuturesUnordered<LocalBoxFuture<'static, Option<Told>>>,
     aborts: HashMap<OpId, Vec<AbortHandle>>,
     sink: Option<SplitSink<Socket, WsMessage>>,
@@ -84,7 +86,7 @@ enum Progress {
 }
 
 impl Probe {
-    pub(super) fn new(net: Net, config: ClientConfig, token: Option<AccessToken>) -> Self {
+    pub(super) fn new(net: Net, config: ClientConfig, token: TokenSource) -> Self {
         Self {
             machine: ClientConnection::new(config, 0),
             net,
@@ -267,7 +269,10 @@ impl Probe {
                 }
             }
             Action::GetAccessToken { op } => {
-                let token = Ok(self.token.clone());
+                let token = self.token.now();
+                let token = token
+                    .map(|token| token.and_then(AccessToken::new))
+                    .map_err(Into::into);
                 self.machine
                     .handle_input(self.net.now(), Input::AccessToken { op, token });
             }

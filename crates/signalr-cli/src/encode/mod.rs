@@ -27,6 +27,7 @@ enum Line {
 /// Runs the command.
 pub(crate) fn run(options: &EncodeArgs) -> Result<(), Failure> {
     let input = input::open(options.file.as_deref())?;
+    let input = input::skip_mark(input).map_err(|error| input::unreadable(&error))?;
     let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let result = Encoder {
         protocol: options.protocol.into(),
@@ -50,7 +51,7 @@ struct Encoder {
 impl Encoder {
     fn run(
         mut self,
-        mut input: BufReader<Box<dyn io::Read>>,
+        mut input: BufReader<impl io::Read>,
         out: &mut impl Write,
     ) -> Result<(), Failure> {
         let mut line = Vec::new();

@@ -8,6 +8,7 @@ use signalr_proto::{Arguments, Protocol};
 
 use crate::decode::{JSON_DEPTH, MSGPACK_DEPTH};
 use crate::failure::Failure;
+use crate::input;
 use crate::value::Fault;
 use crate::value::interpret::{MAX_TEXT_DEPTH, interpret};
 use crate::value::json_sink::JsonSink;
@@ -104,8 +105,11 @@ fn quoted(text: &str) -> String {
 
 /// JSON as it is, other text as a string, without the line end that editors and `echo` add.
 fn content_as_json(content: Vec<u8>, number: usize) -> Result<String, Failure> {
-    let text = String::from_utf8(content)
-        .map_err(|_| Failure::usage(format!("argument {number}: the content is not UTF-8 text")))?;
+    let text = input::text(content).map_err(|what| {
+        Failure::usage(format!(
+            "argument {number}: cannot read the content: {what}"
+        ))
+    })?;
     if is_json(&text) {
         return Ok(text);
     }

@@ -7,6 +7,7 @@ use super::events::{Event, Printer};
 use super::explain::Explain;
 use super::session::{self, Session};
 use super::shown::{Shown, or_null};
+use super::token::TokenSource;
 use super::{arguments, connect};
 use crate::cli::CallArgs;
 use crate::failure::Failure;
@@ -54,20 +55,19 @@ fn run(
     options: &CallArgs,
     call: impl AsyncFnOnce(&Session, Arguments) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let builder = connect::builder(&options.url, &options.server, &options.connection)?;
+    let token = TokenSource::of(&options.server)?;
+    let builder = connect::builder(&options.url, &options.server, &options.connection, &token)?;
     let bound = connect::timeout(&options.server)?;
     if options.method.is_empty() {
         return Err(Failure::usage("a method needs a name"));
     }
-    let explain = Explain {
-        has_token: connect::token(&options.server)?.is_some(),
-    };
     let arguments = arguments::read(&options.args, options.connection.protocol.into())?;
     let hub = builder.build().map_err(connect::build_failure)?;
     session::block_on(async {
         let (sender, news) = session::channel();
         let printer = Printer::new(options.server.output, false);
-        let session = Session::new(hub, printer, explain, (&sender, news));
+        let explain = Explain::of(&options.connection, &token);
+        let session = Session::new(hub, printer, explain, token, (&sender, news));
         let work = async {
             session.connect(&options.method).await?;
             call(&session, arguments).await

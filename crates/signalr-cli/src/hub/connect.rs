@@ -9,20 +9,21 @@ use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, Reconnect
 
 use signalr_proto::UsageError;
 
+use super::token::TokenSource;
 use crate::cli::{ConnectionOptions, ServerOptions};
 use crate::failure::Failure;
-
-const TOKEN_VARIABLE: &str = "SIGNALR_TOKEN";
 
 /// A builder with everything that the options say.
 pub(crate) fn builder(
     url: &str,
     server: &ServerOptions,
     connection: &ConnectionOptions,
+    token: &TokenSource,
 ) -> Result<HubConnectionBuilder, Failure> {
     let mut builder = HubConnection::builder(url)
         .protocol(connection.protocol.into())
         .transports(connection.transports.kinds()?)
+        .skip_negotiation(connection.skip_negotiation)
         .stateful_reconnect(connection.stateful)
         .danger_accept_invalid_certificates(server.insecure)
         .proxy(proxy(server)?)
@@ -30,8 +31,15 @@ pub(crate) fn builder(
     for (name, value) in headers(server)? {
         builder = builder.header(name, value);
     }
-    if let Some(token) = token(server)? {
-        builder = builder.token(token);
+    if token.is_some() {
+        let token = token.clone();
+        builder = builder.access_token(move || std::future::ready(token.now()));
+    }
+    if let Some(interval) = seconds("--keep-alive", connection.keep_alive.as_deref())? {
+        builder = builder.keep_alive_interval(interval);
+    }
+    if let Some(timeout) = seconds("--server-timeout", connection.server_timeout.as_deref())? {
+        builder = builder.server_timeout(timeout);
     }
     if connection.reconnect {
         builder = builder.automatic_reconnect(ReconnectPolicy::standard());
@@ -69,40 +77,6 @@ pub(crate) fn build_failure(error: BuildError) -> Failure {
     Failure::failed(error.to_string())
 }
 
-/// The access token from wherever it is, the nearest to the command line first.
-pub(crate) fn token(server: &ServerOptions) -> Result<Option<String>, Failure> {
-    let token = match (&server.token, &server.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(file)) => {
-            let read = std::fs::read_to_string(file);
-            let content = read.map_err(|error| {
-                Failure::usage(format!(
-                    "cannot read the token file {}: {error}",
-                    file.display()
-                ))
-            })?;
-            if content.trim().is_empty() {
-                return Err(Failure::usage(format!(
-                    "there is no token in the file {}",
-                    file.display()
-                )));
-            }
-            content
-        }
-        (None, None) => std::env::var(TOKEN_VARIABLE).unwrap_or_default(),
-    };
-    let token = token.trim();
-    if token
-        .chars()
-        .any(|character| character.is_ascii_control() || !character.is_ascii())
-    {
-        return Err(Failure::usage(
-            "the token holds characters that HTTP does not allow in a header",
-        ));
-    }
-    Ok((!token.is_empty()).then(|| token.to_owned()))
-}
-
 /// Names and values. A value may be a secret, so no message repeats it.
 pub(crate) fn headers(server: &ServerOptions) -> Result<Vec<(&str, &str)>, Failure> {
     let split = |header: &str| {
@@ -138,7 +112,12 @@ pub(crate) fn header_map(server: &ServerOptions) -> Result<HeaderMap, Failure> {
 
 /// The bound on connecting and calling.
 pub(crate) fn timeout(server: &ServerOptions) -> Result<Option<Duration>, Failure> {
-    let Some(text) = &server.timeout else {
+    seconds("--timeout", server.timeout.as_deref())
+}
+
+/// The time that this option gives.
+fn seconds(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = text else {
         return Ok(None);
     };
     let seconds = text
@@ -147,7 +126,9 @@ pub(crate) fn timeout(server: &ServerOptions) -> Result<Option<Duration>, Failur
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let bound = seconds.filter(|bound| !bound.is_zero());
     bound.map(Some).ok_or_else(|| {
-        Failure::usage("--timeout must be a number of seconds greater than 0, such as 5 or 0.5")
+        Failure::usage(format!(
+            "{option} must be a number of seconds greater than 0, such as 5 or 0.5"
+        ))
     })
 }
 

@@ -2,18 +2,35 @@
 
 use signalr::{CloseReason, Error};
 use signalr_proto::NegotiateError;
+use signalr_proto::transport::{TransportFailure, TransportFailureReason};
+
+use super::token::TokenSource;
+use crate::cli::ConnectionOptions;
 
 /// What the explanations depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Explain {
     pub(crate) has_token: bool,
+    /// Whether connections begin with negotiation, so that a WebSocket is opened for one that the server knows.
+    pub(crate) negotiates: bool,
 }
+
+/// A load balancer without sticky sessions, which is what most people have who are told that their connection is not known.
+pub(crate) const STICKY: &str = "are there several servers behind one address? Then they need sticky sessions (affinity), so that all requests of a connection reach the same one";
 
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "errors without advice speak for themselves"
 )]
 impl Explain {
+    /// What there is to know of a connection with these options.
+    pub(crate) fn of(connection: &ConnectionOptions, token: &TokenSource) -> Self {
+        Self {
+            has_token: token.is_some(),
+            negotiates: !connection.skip_negotiation,
+        }
+    }
+
     /// Why a call or stream of `method` failed.
     pub(crate) fn error(self, error: &Error, method: &str) -> String {
         match error {
@@ -39,6 +56,13 @@ impl Explain {
     pub(crate) fn reason(self, reason: &CloseReason) -> String {
         match reason {
             CloseReason::Negotiate(error) => self.negotiate(error),
+            CloseReason::UpgradeRefused { status: 404 } if self.negotiates => {
+                unknown("the WebSocket")
+            }
+            CloseReason::RequestRefused {
+                request,
+                status: 404,
+            } => unknown(&request.to_string()),
             CloseReason::UpgradeRefused { status } => self.status(*status, "the WebSocket"),
             CloseReason::TransportFailed { detail } => self.transport(detail),
             CloseReason::ConnectTimeout { .. } | CloseReason::HandshakeTimeout { .. } => {
@@ -58,6 +82,9 @@ impl Explain {
             NegotiateError::Refused { error } => {
                 format!("the server refused the connection: {error}")
             }
+            NegotiateError::NoTransport { failures } if are_unknown(failures) => {
+                unknown("every transport")
+            }
             NegotiateError::Invalid(_) => format!(
                 "{error}; this is not a SignalR hub, or something in between answers in its place"
             ),
@@ -65,7 +92,22 @@ impl Explain {
         }
     }
 
-    pub(crate) fn status(self, status: u16, what: &str) -> String {
+    /// Whether it was the token that the server did not take.
+    pub(crate) fn is_refused_token(reason: &CloseReason) -> bool {
+        match reason {
+            CloseReason::UpgradeRefused { status: 401 }
+            | CloseReason::RequestRefused { status: 401, .. }
+            | CloseReason::Negotiate(NegotiateError::Status { status: 401 }) => true,
+            CloseReason::Negotiate(NegotiateError::NoTransport { failures }) => failures
+                .iter()
+                .filter_map(tried)
+                .any(Self::is_refused_token),
+            CloseReason::RetriesExhausted { last, .. } => Self::is_refused_token(last),
+            _ => false,
+        }
+    }
+
+    fn status(self, status: u16, what: &str) -> String {
         match status {
             401 if self.has_token => "the server refused the token (HTTP 401): it may have expired, or be for another server".to_owned(),
             401 => "the server refused the token (HTTP 401): there was none; give one with --token, --token-file or the variable SIGNALR_TOKEN".to_owned(),
@@ -106,6 +148,34 @@ impl Explain {
     }
 }
 
+/// Negotiation went well, and then the server did not know the connection that it had given.
+fn unknown(what: &str) -> String {
+    format!(
+        "negotiation worked, but the server answered {what} with HTTP 404, as one does that does not know the connection: {STICKY}"
+    )
+}
+
+/// Why a transport failed, if it was tried.
+fn tried(failure: &TransportFailure) -> Option<&CloseReason> {
+    if let TransportFailureReason::Failed(reason) = &failure.reason {
+        return Some(reason);
+    }
+    None
+}
+
+/// Whether all that was tried failed because the server did not know the connection.
+fn are_unknown(failures: &[TransportFailure]) -> bool {
+    let is_unknown = |reason: &CloseReason| {
+        matches!(
+            reason,
+            CloseReason::UpgradeRefused { status: 404 }
+                | CloseReason::RequestRefused { status: 404, .. }
+        )
+    };
+    let mut tried = failures.iter().filter_map(tried).peekable();
+    tried.peek().is_some() && tried.all(is_unknown)
+}
+
 /// What is wrong with the server's certificate, where the TLS library's words are meant for programmers.
 fn certificate(fault: &str) -> String {
     let begins = |words: &str| fault.starts_with(words);
@@ -144,7 +214,10 @@ fn certificate(fault: &str) -> String {
 mod tests {
     use super::*;
 
-    const EXPLAIN: Explain = Explain { has_token: true };
+    const EXPLAIN: Explain = Explain {
+        has_token: true,
+        negotiates: true,
+    };
 
     #[test]
     fn common_failures_come_with_advice() {
@@ -168,7 +241,28 @@ mod tests {
                 .status(401, "negotiate")
                 .starts_with("the server refused the token")
         );
-        let none = Explain { has_token: false };
+        let none = Explain {
+            has_token: false,
+            negotiates: true,
+        };
         assert!(none.status(401, "negotiate").contains("--token"));
+    }
+
+    #[test]
+    fn a_connection_that_is_not_known_after_a_good_negotiation_means_several_servers() {
+        let refused = CloseReason::UpgradeRefused { status: 404 };
+        assert!(EXPLAIN.reason(&refused).contains("sticky sessions"));
+        let skipped = Explain {
+            negotiates: false,
+            ..EXPLAIN
+        };
+        assert!(skipped.reason(&refused).contains("not a SignalR hub"));
+        let poll = CloseReason::RequestRefused {
+            request: signalr_proto::HttpRequest::Poll,
+            status: 404,
+        };
+        assert!(EXPLAIN.reason(&poll).contains("sticky sessions"));
+        let negotiate = CloseReason::Negotiate(NegotiateError::Status { status: 404 });
+        assert!(EXPLAIN.reason(&negotiate).contains("not a SignalR hub"));
     }
 }

@@ -7,20 +7,20 @@ use super::events::{Event, Printer};
 use super::explain::Explain;
 use super::session::{self, CLOSED_BY_SERVER, News, Session, tell};
 use super::shown::arguments_text;
+use super::token::TokenSource;
 use crate::cli::ListenArgs;
 use crate::failure::Failure;
 
 /// Runs the command.
 pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
     let bound = connect::timeout(&options.server)?;
-    let explain = Explain {
-        has_token: connect::token(&options.server)?.is_some(),
-    };
+    let token = TokenSource::of(&options.server)?;
+    let explain = Explain::of(&options.connection, &token);
     session::block_on(async {
         let (sender, news) = session::channel();
-        let hub = hub(options, &sender)?;
+        let hub = hub(options, &sender, &token)?;
         let printer = Printer::new(options.server.output, true);
-        let session = Session::new(hub, printer, explain, (&sender, news));
+        let session = Session::new(hub, printer, explain, token, (&sender, news));
         session
             .run(None, async {
                 match bound {
@@ -35,8 +35,8 @@ pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
     })
 }
 
-fn hub(options: &ListenArgs, news: &News) -> Result<HubConnection, Failure> {
-    let builder = connect::builder(&options.url, &options.server, &options.connection)?;
+fn hub(options: &ListenArgs, news: &News, token: &TokenSource) -> Result<HubConnection, Failure> {
+    let builder = connect::builder(&options.url, &options.server, &options.connection, token)?;
     let hub = builder.build().map_err(connect::build_failure)?;
     if options.methods.is_empty() {
         let news = news.clone();

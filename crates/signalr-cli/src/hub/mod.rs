@@ -10,3 +10,4 @@ pub(crate) mod negotiate;
 pub(crate) mod pretty;
 pub(crate) mod session;
 pub(crate) mod shown;
+pub(crate) mod token;

@@ -13,6 +13,7 @@ use signalr_proto::{Instant, NegotiateError, UsageError};
 
 use super::events::{Event, Printer, print_members};
 use super::explain::Explain;
+use super::token::TokenSource;
 use super::{connect, session};
 use crate::cli::{self, NegotiateArgs};
 use crate::decode::put_negotiate_members;
@@ -24,17 +25,22 @@ const DEFAULT_BOUND: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
-    let token = connect::token(&options.server)?.and_then(AccessToken::new);
+    let token = TokenSource::of(&options.server)?;
     let explain = Explain {
         has_token: token.is_some(),
+        negotiates: true,
     };
     let bound = connect::timeout(&options.server)?.unwrap_or(DEFAULT_BOUND);
-    let request = request(options, token)?;
+    let first = request(options, &token)?;
     let transport = connect::transport(&options.server)?;
     let outcome = session::block_on(async {
         let exchange = async {
-            let body = exchange(&transport, request, explain).await?;
-            show(options, &body, explain)
+            let mut response = exchange(&transport, first, explain).await?;
+            // Somebody may have renewed the token just when the old one was read.
+            if response.status() == http::StatusCode::UNAUTHORIZED && token.is_renewed() {
+                response = exchange(&transport, request(options, &token)?, explain).await?;
+            }
+            show(options, &response, explain)
         };
         tokio::select! {
             biased;
@@ -52,11 +58,10 @@ pub(crate) fn run(options: &NegotiateArgs) -> Result<(), Failure> {
 }
 
 /// The very request that a connection would begin with.
-fn request(
-    options: &NegotiateArgs,
-    token: Option<AccessToken>,
-) -> Result<http::Request<Bytes>, Failure> {
+fn request(options: &NegotiateArgs, token: &TokenSource) -> Result<http::Request<Bytes>, Failure> {
     let usage = |error: UsageError| Failure::usage(error.to_string());
+    let token = token.now().map_err(Failure::usage)?;
+    let token = token.and_then(AccessToken::new);
     let mut config = ClientConfig::new(&ascii_address(&options.url)).map_err(usage)?;
     config.headers = connect::header_map(&options.server)?;
     config.has_access_token = token.is_some();
@@ -79,12 +84,12 @@ fn request(
     }
 }
 
-/// Sends the request and gives the body of the answer.
+/// Sends the request and gives the answer, with its body if it is one to be read.
 async fn exchange(
     transport: &NetTransport<Tokio>,
     request: http::Request<Bytes>,
     explain: Explain,
-) -> Result<BytesMut, Failure> {
+) -> Result<http::Response<Bytes>, Failure> {
     let failed = |error: <NetTransport<Tokio> as Transport>::Error| {
         Failure::failed(format!(
             "cannot negotiate: {}",
@@ -96,12 +101,10 @@ async fn exchange(
         .await
         .map_err(failed)?
         .into_parts();
-    if head.status != http::StatusCode::OK {
-        return Err(Failure::failed(
-            explain.status(head.status.as_u16(), "negotiate"),
-        ));
-    }
     let mut body = BytesMut::new();
+    if head.status != http::StatusCode::OK {
+        return Ok(http::Response::from_parts(head, Bytes::new()));
+    }
     while let Some(chunk) = chunks.next().await {
         body.extend_from_slice(&chunk.map_err(failed)?);
         if body.len() > Limits::CLIENT.max_response_size {
@@ -110,16 +113,20 @@ async fn exchange(
             ));
         }
     }
-    Ok(body)
+    Ok(http::Response::from_parts(head, body.freeze()))
 }
 
-fn show(options: &NegotiateArgs, body: &[u8], explain: Explain) -> Result<(), Failure> {
-    let response = NegotiateResponse::decode(body)
+fn show(
+    options: &NegotiateArgs,
+    answer: &http::Response<Bytes>,
+    explain: Explain,
+) -> Result<(), Failure> {
+    let response = NegotiateResponse::read(answer)
         .map_err(|error| Failure::failed(explain.negotiate(&error)))?;
     match options.server.output {
         cli::Output::Json => {
             let mut members = b"\"event\":\"negotiated\",".to_vec();
-            put_negotiate_members(&mut members, body);
+            put_negotiate_members(&mut members, answer.body());
             print_members(&members)?;
         }
         cli::Output::Pretty => print_lines(&lines(&response, options.show_secrets))?,

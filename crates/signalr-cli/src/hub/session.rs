@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::events::{Event, Printer};
 use super::explain::Explain;
+use super::token::TokenSource;
 use crate::cli::Output;
 use crate::failure::Failure;
 
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     pub(crate) hub: HubConnection,
     pub(crate) printer: Printer,
     pub(crate) explain: Explain,
+    token: TokenSource,
     /// News from the connection, to be printed.
     pub(crate) news: RefCell<mpsc::UnboundedReceiver<Event>>,
     lifecycle: RefCell<Pin<Box<dyn Stream<Item = LifecycleEvent>>>>,
@@ -48,6 +50,7 @@ impl Session {
         hub: HubConnection,
         printer: Printer,
         explain: Explain,
+        token: TokenSource,
         (sender, news): (&News, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl Session {
             hub,
             printer,
             explain,
+            token,
             news: RefCell::new(news),
             stage: Cell::new("connection"),
             heeds_interrupts: Cell::new(true),
@@ -64,7 +68,14 @@ impl Session {
 
     /// Connects and says so.
     pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
-        let connected = self.start().await?;
+        let mut connected = self.start().await?;
+        // Somebody may have renewed the token just when the old one was read.
+        if let Err(Error::Start(reason)) = &connected
+            && Explain::is_refused_token(reason)
+            && self.token.is_renewed()
+        {
+            connected = self.start().await?;
+        }
         let connected =
             connected.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
         self.stage.set("answer");
@@ -355,9 +366,13 @@ mod tests {
         let taken = block_on(async {
             let (sender, news) = channel();
             let hub = HubConnection::builder("http://localhost/hub").build();
-            let explain = Explain { has_token: false };
+            let explain = Explain {
+                has_token: false,
+                negotiates: true,
+            };
             let printer = Printer::new(Output::Json, true);
-            let session = Session::new(hub.unwrap(), printer, explain, (&sender, news));
+            let token = TokenSource::none();
+            let session = Session::new(hub.unwrap(), printer, explain, token, (&sender, news));
             for number in 0..1000 {
                 tell(&sender, Event::Item(number.to_string()));
             }

@@ -68,7 +68,7 @@ impl Command {
             "help" | "?" => Ok(Self::Help),
             "quit" | "exit" => alone(Self::Quit, name, &words),
             _ => Err(format!(
-                "there is no command '{name}'; help lists those there are"
+                "there is no command '{name}': to call a method of the hub, type invoke {name} …; help lists the commands"
             )),
         }
     }
@@ -169,6 +169,8 @@ mod tests {
         ] {
             assert!(Command::parse(wrong).is_err(), "{wrong}");
         }
+        let mistake = Command::parse("Add 1 2").unwrap_err();
+        assert!(mistake.contains("type invoke Add …"), "{mistake}");
         assert!(Command::parse("invoke A '@x").is_err());
         assert_eq!(Command::parse(" # invoke"), Ok(None));
         assert_eq!(Command::parse("  "), Ok(None));

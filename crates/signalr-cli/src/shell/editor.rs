@@ -19,6 +19,7 @@ use super::input::Input;
 use super::methods::Seen;
 use crate::failure::Failure;
 use crate::hub::events::Prompt;
+use crate::hub::token::TokenSource;
 
 const PROMPT: &str = "> ";
 const LINES_KEPT: usize = 1000;
@@ -26,10 +27,10 @@ const LONGEST_LINE_KEPT: usize = 4096;
 
 /// Begins to read lines. Also gives what prints above the prompt.
 ///
-/// Lines that hold `secret` are not kept.
+/// Lines that hold the token are not kept.
 pub(crate) fn start(
     seen: &Arc<Mutex<Seen>>,
-    secret: Option<String>,
+    secret: TokenSource,
 ) -> Result<(Prompt, mpsc::UnboundedReceiver<Input>), Failure> {
     let mut editor = editor(Arc::clone(seen)).map_err(unusable)?;
     let mut printer = editor.create_external_printer().map_err(unusable)?;
@@ -107,11 +108,11 @@ fn is_last(input: &Input) -> bool {
 /// The lines of earlier sessions, if there is a place for them.
 struct History {
     file: Option<PathBuf>,
-    secret: Option<String>,
+    secret: TokenSource,
 }
 
 impl History {
-    fn open(editor: &mut LineEditor, secret: Option<String>) -> Self {
+    fn open(editor: &mut LineEditor, secret: TokenSource) -> Self {
         let file = file().filter(|file| {
             file.parent()
                 .is_some_and(|folder| std::fs::create_dir_all(folder).is_ok())
@@ -124,8 +125,7 @@ impl History {
     }
 
     fn add(&self, editor: &mut LineEditor, line: &str) {
-        let is_secret = |secret: &String| line.contains(secret.as_str());
-        if line.len() > LONGEST_LINE_KEPT || self.secret.as_ref().is_some_and(is_secret) {
+        if line.len() > LONGEST_LINE_KEPT || self.secret.is_in(line) {
             return;
         }
         // Editing goes on without a history when it cannot be had.

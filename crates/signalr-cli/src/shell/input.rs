@@ -1,11 +1,12 @@
 //! Where commands come from.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 
 use tokio::sync::mpsc;
 
 use crate::hub::session::interrupted;
+use crate::input::skip_mark;
 
 /// Longer lines are not read.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -47,7 +48,15 @@ impl Commands {
         let (sender, receiver) = mpsc::channel(1);
         // Reading blocks, and nothing ends it but the end of the input: so this thread may outlive its use.
         std::thread::spawn(move || {
-            let mut input = std::io::stdin().lock();
+            let input = skip_mark(std::io::stdin().lock());
+            let mut input = match input {
+                Ok(input) => BufReader::new(input),
+                Err(error) => {
+                    // Nobody waits for it when this fails.
+                    let _ = sender.blocking_send(unreadable(&error));
+                    return;
+                }
+            };
             while let Some(next) = read_line(&mut input) {
                 if sender.blocking_send(next).is_err() {
                     return;
@@ -111,6 +120,10 @@ fn read_line(input: &mut impl BufRead) -> Option<Input> {
             Ok(line) => Input::Line(line),
             Err(_) => Input::Broken("a line is not UTF-8 text".to_owned()),
         }),
-        Err(error) => Some(Input::Broken(format!("cannot read the input: {error}"))),
+        Err(error) => Some(unreadable(&error)),
     }
+}
+
+fn unreadable(error: &std::io::Error) -> Input {
+    Input::Broken(format!("cannot read the input: {error}"))
 }

@@ -17,30 +17,32 @@ use signalr::{Arguments, ConnectionState, Protocol};
 use self::command::{Call, Command, Kind};
 use self::input::{Commands, Input};
 use self::methods::{Seen, Watch};
-use crate::cli::{CONNECT_HELP, ConnectArgs};
+use crate::cli::{CONNECT_HELP, ConnectArgs, paragraphs};
 use crate::failure::Failure;
 use crate::hub::events::{Event, Printer};
 use crate::hub::explain::Explain;
 use crate::hub::listen::invocation;
 use crate::hub::session::{self, Session, tell};
 use crate::hub::shown::{Shown, or_null};
+use crate::hub::token::TokenSource;
 use crate::hub::{arguments, connect};
+
+/// What fits into the narrowest usual terminal.
+const HELP_WIDTH: usize = 80;
 
 /// Runs the command.
 pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
-    let builder = connect::builder(&options.url, &options.server, &options.connection)?;
+    let token = TokenSource::of(&options.server)?;
+    let builder = connect::builder(&options.url, &options.server, &options.connection, &token)?;
     let bound = connect::timeout(&options.server)?;
-    let token = connect::token(&options.server)?;
-    let explain = Explain {
-        has_token: token.is_some(),
-    };
+    let explain = Explain::of(&options.connection, &token);
     let hub = builder.build().map_err(connect::build_failure)?;
     session::block_on(async {
         let (sender, news) = session::channel();
         let calls = sender.clone();
         hub.on_any(move |target, arguments| tell(&calls, invocation(target, arguments)));
         let printer = Printer::new(options.server.output, true);
-        let session = Session::new(hub, printer, explain, (&sender, news));
+        let session = Session::new(hub, printer, explain, token.clone(), (&sender, news));
         let shell = Shell {
             session: &session,
             protocol: options.connection.protocol.into(),
@@ -87,7 +89,7 @@ enum Flow {
 
 impl Shell<'_> {
     /// Carries commands out until there are no more.
-    async fn run(&self, token: Option<String>) -> Result<(), Failure> {
+    async fn run(&self, token: TokenSource) -> Result<(), Failure> {
         let mut commands = self.commands(token)?;
         let outcome = self.carry_out(&mut commands).await;
         self.session.printer.set_prompt(None);
@@ -106,7 +108,7 @@ impl Shell<'_> {
     }
 
     /// From a prompt, if there is somebody to see it.
-    fn commands(&self, token: Option<String>) -> Result<Commands, Failure> {
+    fn commands(&self, token: TokenSource) -> Result<Commands, Failure> {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if dumb || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
             return Ok(Commands::piped());
@@ -199,7 +201,10 @@ impl Shell<'_> {
                 tokio::time::sleep(time).await;
                 Ok(())
             }
-            Command::Help => self.session.printer.help(help()),
+            Command::Help => self
+                .session
+                .printer
+                .help(&wrapped(&paragraphs(help()), HELP_WIDTH)),
             // Was seen to before.
             Command::Quit => Ok(()),
         }
@@ -303,18 +308,88 @@ fn state_name(state: ConnectionState) -> &'static str {
     }
 }
 
+/// The text with its lines broken at words. What follows a line that was indented is indented as far.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for (index, line) in text.lines().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        wrap_line(&mut out, line, width);
+    }
+    out
+}
+
+fn wrap_line(out: &mut String, line: &str, width: usize) {
+    let mut rest = line;
+    let mut indent = 0;
+    while rest.chars().count().saturating_add(indent) > width {
+        let room = width.saturating_sub(indent);
+        let fits = rest
+            .char_indices()
+            .nth(room)
+            .map_or(rest.len(), |(at, _)| at);
+        // A space right behind what fits will do, and one within the indentation will not.
+        let start = rest.len().saturating_sub(rest.trim_start().len());
+        let found = rest.get(..=fits).unwrap_or(rest).rfind(' ');
+        let Some(at) = found.filter(|at| *at > start) else {
+            break;
+        };
+        let (head, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(&" ".repeat(indent));
+        out.push_str(head.trim_end());
+        out.push('\n');
+        if indent == 0 {
+            indent = hanging(line);
+        }
+        rest = tail.trim_start();
+    }
+    out.push_str(&" ".repeat(indent));
+    out.push_str(rest);
+}
+
+/// Where what belongs to a line goes on below it: under its second column, if it has one.
+fn hanging(line: &str) -> usize {
+    let start = line.len().saturating_sub(line.trim_start().len());
+    let body = line.get(start..).unwrap_or_default();
+    let gap = body.find("  ").filter(|_| start > 0);
+    gap.map_or(start, |gap| {
+        let column = body.get(gap..).unwrap_or_default();
+        let spaces = column.len().saturating_sub(column.trim_start().len());
+        start.saturating_add(gap).saturating_add(spaces)
+    })
+}
+
 /// The commands, as the help of the program has them.
 fn help() -> &'static str {
     let after = CONNECT_HELP.split_once("Commands").map(|(_, rest)| rest);
     let commands = after.and_then(|rest| rest.split_once('\n'));
     commands.map_or(CONNECT_HELP, |(_, rest)| {
-        rest.split_once("\n\n").map_or(rest, |(list, _)| list)
+        rest.split_once("\n\nAt a terminal")
+            .map_or(rest, |(list, _)| list)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_of_help_are_broken_at_words() {
+        for (text, expected) in [
+            ("one two three", "one two\nthree"),
+            ("onetwothree four", "onetwothree four"),
+            (
+                "  a    one two three",
+                "  a    one\n       two\n       three",
+            ),
+            ("short\nlines", "short\nlines"),
+        ] {
+            assert_eq!(wrapped(text, 10), expected, "{text}");
+        }
+        let help = wrapped(&paragraphs(help()), HELP_WIDTH);
+        assert!(help.lines().all(|line| line.len() <= HELP_WIDTH), "{help}");
+    }
 
     #[test]
     fn the_help_of_the_prompt_lists_every_command() {

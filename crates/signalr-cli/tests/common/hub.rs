@@ -146,6 +146,43 @@ async fn authorize(request: HubRequest) -> Result<Option<User>, http::StatusCode
     }
 }
 
+/// A server that answers each request with what `answer` makes of its number and its first line, and closes. Without an answer
+/// the connection goes to the server at `behind`.
+pub(crate) fn serve_answers(
+    behind: &str,
+    answer: impl Fn(usize, &str) -> Option<String> + Send + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let behind = behind.trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for (number, socket) in listener.incoming().enumerate() {
+            let mut socket = socket.unwrap();
+            let mut request = vec![0; 4096];
+            let length = socket.read(&mut request).unwrap_or_default();
+            request.truncate(length);
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let first = text.lines().next().unwrap_or_default();
+            if let Some(answer) = answer(number, first) {
+                let _ = socket.write_all(answer.as_bytes());
+                continue;
+            }
+            let mut server = std::net::TcpStream::connect(&behind).unwrap();
+            server.write_all(&request).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), socket.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut socket, &mut server);
+                let _ = server.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
 /// A server that answers every request with these bytes and closes, or says nothing at all.
 pub(crate) fn serve_bytes(answer: Option<&'static [u8]>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
