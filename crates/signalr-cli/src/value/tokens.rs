@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use signalr_proto::codec::JsonText;
+use signalr_proto::{DecodeError, DecodeErrorKind};
+
 use super::Fault;
 
 /// A piece of JSON. Strings and names keep their quotation marks and escapes, numbers their spelling.
@@ -33,11 +36,10 @@ enum Expect {
     AfterValue,
 }
 
-/// The tokens of one JSON text.
+/// The tokens of one JSON text. The grammar is the codec's; this follows the brackets, to a depth of the caller's choice.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens<'a> {
-    text: &'a str,
-    at: usize,
+    text: JsonText<'a>,
     levels: Vec<Level>,
     max_depth: usize,
     expect: Expect,
@@ -46,8 +48,7 @@ pub(crate) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     pub(crate) const fn new(text: &'a str, max_depth: usize) -> Self {
         Self {
-            text,
-            at: 0,
+            text: JsonText::new(text),
             levels: Vec::new(),
             max_depth,
             expect: Expect::Value,
@@ -56,15 +57,13 @@ impl<'a> Tokens<'a> {
 
     /// Bytes before the next token, white space not counted.
     pub(crate) fn position(&mut self) -> usize {
-        self.skip_space();
-        self.at
+        self.text.position()
     }
 
     /// The next token; `None` after the last one.
     pub(crate) fn next(&mut self) -> Result<Option<Token<'a>>, Fault> {
         loop {
-            self.skip_space();
-            return match (self.expect, self.current()) {
+            return match (self.expect, self.text.peek()) {
                 (Expect::FirstElement, Some(b']')) | (Expect::FirstName, Some(b'}')) => {
                     Ok(Some(self.close()))
                 }
@@ -79,7 +78,7 @@ impl<'a> Tokens<'a> {
                         } else {
                             Expect::Name
                         };
-                        self.at += 1;
+                        self.text.take(b',');
                         continue;
                     }
                     (Some(Level::Array), Some(b']')) | (Some(Level::Object), Some(b'}')) => {
@@ -101,181 +100,106 @@ impl<'a> Tokens<'a> {
             if token.is_none()
                 || (self.levels.len() <= outside && !matches!(token, Some(Token::Name(_))))
             {
-                return Ok(self.text.get(start..self.at).unwrap_or_default());
+                return Ok(self.text.since(start));
             }
         }
     }
 
-    fn fault(&self, expected: &str) -> Fault {
-        Fault::new(self.at, format!("expected {expected}"))
-    }
-
-    fn current(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.current(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+    fn fault(&mut self, expected: &str) -> Fault {
+        Fault::new(self.position(), format!("expected {expected}"))
     }
 
     fn close(&mut self) -> Token<'a> {
-        self.at += 1;
         self.expect = Expect::AfterValue;
         match self.levels.pop() {
-            Some(Level::Object) => Token::EndObject,
-            Some(Level::Array) | None => Token::EndArray,
+            Some(Level::Object) => {
+                self.text.take(b'}');
+                Token::EndObject
+            }
+            Some(Level::Array) | None => {
+                self.text.take(b']');
+                Token::EndArray
+            }
         }
     }
 
-    fn open(&mut self, level: Level) -> Result<(), Fault> {
+    fn open(&mut self, level: Level, bracket: u8) -> Result<(), Fault> {
         if self.levels.len() >= self.max_depth {
             return Err(Fault::new(
-                self.at,
+                self.position(),
                 format!("nesting deeper than {}", self.max_depth),
             ));
         }
         self.levels.push(level);
-        self.at += 1;
+        self.text.take(bracket);
         Ok(())
     }
 
     fn value(&mut self) -> Result<Token<'a>, Fault> {
-        let start = self.at;
         self.expect = Expect::AfterValue;
-        match self.current() {
+        match self.text.peek() {
             Some(b'{') => {
-                self.open(Level::Object)?;
+                self.open(Level::Object, b'{')?;
                 self.expect = Expect::FirstName;
                 Ok(Token::BeginObject)
             }
             Some(b'[') => {
-                self.open(Level::Array)?;
+                self.open(Level::Array, b'[')?;
                 self.expect = Expect::FirstElement;
                 Ok(Token::BeginArray)
             }
-            Some(b'"') => self.string().map(Token::String),
-            Some(b'-' | b'0'..=b'9') => {
-                self.number()?;
-                Ok(Token::Number(self.since(start)))
+            Some(b'"') => {
+                let start = self.position();
+                let raw = self.text.scalar().map_err(fault_of)?;
+                check_pairs(raw, start)?;
+                Ok(Token::String(raw))
             }
-            _ => self.literal(),
+            Some(b'-' | b'0'..=b'9') => self.text.scalar().map(Token::Number).map_err(fault_of),
+            _ => match self.text.scalar() {
+                Ok("null") => Ok(Token::Null),
+                Ok(word) => Ok(Token::Bool(word == "true")),
+                Err(_) => Err(self.fault("a JSON value")),
+            },
         }
-    }
-
-    fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.at).unwrap_or_default()
-    }
-
-    fn literal(&mut self) -> Result<Token<'a>, Fault> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        for (spelling, token) in [
-            ("null", Token::Null),
-            ("true", Token::Bool(true)),
-            ("false", Token::Bool(false)),
-        ] {
-            if rest.starts_with(spelling) {
-                self.at += spelling.len();
-                return Ok(token);
-            }
-        }
-        Err(self.fault("a JSON value"))
     }
 
     fn name(&mut self) -> Result<Token<'a>, Fault> {
-        if self.current() != Some(b'"') {
-            return Err(self.fault("a member name"));
-        }
-        let name = self.string()?;
-        self.skip_space();
-        if self.current() != Some(b':') {
-            return Err(self.fault("':'"));
-        }
-        self.at += 1;
+        let start = self.position();
+        let name = self.text.name().map_err(fault_of)?;
+        check_pairs(name, start)?;
         self.expect = Expect::Value;
         Ok(Token::Name(name))
     }
+}
 
-    fn number(&mut self) -> Result<(), Fault> {
-        self.at += usize::from(self.current() == Some(b'-'));
-        if self.current() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.current() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.current(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.current(), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        if matches!(
-            self.current(),
-            Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
-        ) {
-            return Err(self.fault("the end of a number"));
-        }
-        Ok(())
+fn fault_of(error: DecodeError) -> Fault {
+    let offset = usize::try_from(error.position).unwrap_or(usize::MAX);
+    if let DecodeErrorKind::Syntax { expected } = error.kind {
+        return Fault::new(offset, format!("expected {expected}"));
     }
+    Fault::new(offset, error.kind.to_string())
+}
 
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while matches!(self.current(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at > start {
-            Ok(())
-        } else {
-            Err(self.fault("a digit"))
-        }
-    }
-
-    fn string(&mut self) -> Result<&'a str, Fault> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.current() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(self.since(start));
-                }
-                Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) => return Err(self.fault("no control character in a string")),
-                Some(_) => self.at += 1,
-                None => return Err(self.fault("the end of a string")),
+/// The codec leaves it to the reader of a text whether its escaped surrogates pair up; here everything is to be shown.
+fn check_pairs(raw: &str, start: usize) -> Result<(), Fault> {
+    let mut at = 0;
+    while let Some(found) = raw.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        let escape = raw.as_bytes().get(at + 1..).unwrap_or_default();
+        let second = escape.get(5..).and_then(|low| low.strip_prefix(b"\\"));
+        at += match (code_unit(escape), second.and_then(code_unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                return Err(Fault::new(
+                    start.saturating_add(at),
+                    "half a surrogate pair, which is no character",
+                ));
             }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), Fault> {
-        let rest = self.text.as_bytes().get(self.at + 1..).unwrap_or_default();
-        let length = match rest.first() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') => match (
-                code_unit(rest),
-                rest.get(5..)
-                    .and_then(|low| low.strip_prefix(b"\\"))
-                    .and_then(code_unit),
-            ) {
-                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-                (Some(0xd800..=0xdfff), _) => {
-                    return Err(Fault::new(
-                        self.at,
-                        "half a surrogate pair, which is no character",
-                    ));
-                }
-                (Some(_), _) => 6,
-                (None, _) => return Err(self.fault("an escape sequence")),
-            },
-            _ => return Err(self.fault("an escape sequence")),
+            (Some(_), _) => 6,
+            (None, _) => 2,
         };
-        self.at += length;
-        Ok(())
     }
+    Ok(())
 }
 
 /// The value of `uXXXX`.

@@ -12,6 +12,7 @@ mod msgpack;
 mod payload;
 
 pub use arguments::{ArgumentWriter, Encode, FromArguments, HubArguments};
+pub use json::JsonText;
 pub use payload::{Arguments, Payload};
 
 use bytes::{Bytes, BytesMut};

@@ -3,10 +3,12 @@
 mod members;
 mod reader;
 mod scanner;
+mod text;
 mod writer;
 
 pub(super) use members::{Member, Members};
 pub(super) use reader::decode;
+pub use text::JsonText;
 pub(super) use writer::{
     encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation,
     encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,

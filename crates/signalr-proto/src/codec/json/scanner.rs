@@ -52,6 +52,10 @@ impl<'a> Scanner<'a> {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
 
+    pub(crate) const fn position(self) -> usize {
+        self.at
+    }
+
     pub(crate) const fn is_at_start(self) -> bool {
         self.at == 0
     }
@@ -75,7 +79,7 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is not white space, which becomes the current one.
     #[inline(always)]
-    fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.bytes.get(self.at) {
             Some(byte) if *byte > b' ' => Some(*byte),
             Some(_) => {
@@ -258,7 +262,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn scalar(&mut self, first: Option<u8>) -> Result<(), DecodeError> {
+    pub(crate) fn scalar(&mut self, first: Option<u8>) -> Result<(), DecodeError> {
         match first {
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => self.number(),
