@@ -535,7 +535,13 @@ fn a_close_message_that_breaks_while_the_delete_is_under_way_changes_nothing() {
 
 #[test]
 fn an_event_stream_stops_with_close_and_without_a_delete() {
-    let ends: [fn(&mut Script); 3] = [
+    let ends: [fn(&mut Script); 4] = [
+        |script| {
+            // A server that does not act on the message holds nobody up for long.
+            script.advance(seconds(1) - MILLISECOND);
+            assert_eq!(script.events, []);
+            script.advance(MILLISECOND);
+        },
         |script| script.event(CLOSE.as_bytes()),
         |script| script.end_request(Wish::Events, EndCause::Clean),
         |script| script.advance(seconds(5)),

@@ -13,8 +13,9 @@ use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
 use crate::transport::{BodyMode, EndCause, OpId, answer};
 
-/// After a send was refused, the server may still say why on the other way; and so long a stop believes in a send.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// After a send was refused, the server may still say why on the other way. So long a stop believes in a send, and in a server that
+/// has taken the Close message and does not end its stream.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl ClientConnection {
     /// Asks for the event stream, or for what the server has to say next.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::ClientConnection;
 use super::api::{Action, Event};
 use super::config::{ReconnectPolicy, RetryContext};
+use super::http::LAST_WORDS;
 use super::link::Link;
 use super::state::{Attempt, Decision, Outage, Session, State, Step, Timer};
 use crate::error::CloseReason;
@@ -86,8 +87,13 @@ impl ClientConnection {
                 }
             }
             Link::Http(link) if link.is_polling() => self.finish_stopping(false),
-            // The server ends its stream itself: who breaks it off looks like one who was lost.
-            Link::Http(_) | Link::Lost(_) => {}
+            // The server ends its stream itself, if it knows how: who breaks it off at once looks like one who was lost.
+            Link::Http(_) => {
+                let soon = self.now.after(LAST_WORDS);
+                let deadline = self.timers.get(Timer::Close).map(|late| late.min(soon));
+                self.timers.set(Timer::Close, deadline);
+            }
+            Link::Lost(_) => {}
         }
     }
 
