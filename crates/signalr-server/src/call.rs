@@ -16,7 +16,7 @@ use crate::error::{GroupError, InvokeError};
 use crate::extensions::Extensions;
 use crate::groups::Groups;
 use crate::request::HubRequest;
-use crate::server::Shared;
+use crate::server::{HubServer, Shared};
 use crate::user::User;
 
 /// One running call, or one welcome or farewell.
@@ -167,6 +167,14 @@ impl CallContext {
     /// Waits until the connection ends, or the client cancels this very call.
     pub async fn cancelled(&self) {
         self.cancellation().cancelled().await;
+    }
+
+    /// The server of the hub, for what concerns other connections, such as to [close](HubServer::close) them.
+    #[must_use]
+    pub fn server(&self) -> HubServer {
+        HubServer {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// The clients of the hub.

@@ -79,6 +79,18 @@ impl Clients {
             .collect())
     }
 
+    /// The ids of a user's connections.
+    ///
+    /// # Errors
+    /// None so far; a backplane may not be reached.
+    pub async fn list_of_user(&self, user_id: &str) -> Result<Vec<String>, SendError> {
+        let connections = self.shared.registry.user(user_id);
+        Ok(connections
+            .iter()
+            .map(|connection| connection.id.as_ref().to_owned())
+            .collect())
+    }
+
     /// How many connections there are.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ pub(crate) fn prepare(
         contained(|| shared.hub.bind(method, &mut parts, &check))??
     } else {
         contained(|| check(&mut parts))??;
-        filtered(shared, method, shape, invocation, &mut parts, uploads)
+        filtered(shared, method, shape, &mut parts, uploads)
     };
     Ok(Prepared {
         bound,
@@ -139,13 +139,12 @@ fn filtered(
     shared: &Arc<Shared>,
     method: usize,
     shape: Shape,
-    invocation: &Invocation,
     parts: &mut CallParts<'_>,
     uploads: Option<&Arc<[UploadSender]>>,
 ) -> Bound {
     let call = HubCall::new(
         parts.context(),
-        invocation.target.clone(),
+        shared.hub.name(method),
         method,
         parts.arguments.as_slice().to_vec(),
         uploads.map_or_else(|| Arc::from([]), Arc::clone),

@@ -109,7 +109,7 @@ impl HubCall {
         &self.context
     }
 
-    /// The method's name, as the client wrote it.
+    /// The method's name, as it was given to [`HubMethods::on`](crate::HubMethods::on): clients may write it with other capitals.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target

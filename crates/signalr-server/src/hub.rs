@@ -6,6 +6,7 @@ use std::future::Future;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use bytestring::ByteString;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use signalr_proto::server::DisconnectReason;
@@ -62,6 +63,7 @@ pub(crate) type Check<'a> = &'a dyn Fn(&mut CallParts<'_>) -> Result<(), NotRun>
 type Policy = Box<dyn Fn(&CallContext) -> bool + Send + Sync>;
 
 struct Method<H> {
+    name: ByteString,
     shape: Shape,
     bind: Bind<H>,
     policies: Vec<Policy>,
@@ -224,6 +226,7 @@ impl<H: Hub> HubMethods<H> {
         }
         self.names.insert(name.into(), index);
         self.methods.push(Method {
+            name: name.into(),
             shape,
             bind,
             policies: Vec::new(),
@@ -272,6 +275,8 @@ impl Hasher for NameHasher {
 pub(crate) trait AnyHub: Send + Sync {
     /// The method of this name.
     fn find(&self, target: &str) -> Option<(usize, Shape)>;
+    /// The name under which it was added.
+    fn name(&self, method: usize) -> ByteString;
     /// Makes its parameters and calls its function, if `check` has nothing against it.
     fn bind(
         &self,
@@ -299,6 +304,11 @@ impl<H: Hub> AnyHub for Served<H> {
         let index = self.methods.find(target)?;
         let method = self.methods.methods.get(index)?;
         Some((index, method.shape))
+    }
+
+    fn name(&self, method: usize) -> ByteString {
+        let method = self.methods.methods.get(method);
+        method.map(|method| method.name.clone()).unwrap_or_default()
     }
 
     fn bind(

@@ -178,6 +178,9 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
     let Asked {
         incoming, request, ..
     } = asked;
+    if let Routed::Respond(response) = &routed {
+        tell_of_refusal(&request, response);
+    }
     drop(request);
     match routed {
         Routed::Respond(response) => response.map(HubBody::whole),
@@ -186,6 +189,22 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
             drop(connection);
             answered.await
         }
+    }
+}
+
+/// The words of a refusal are the endpoint's own and name no tokens.
+fn tell_of_refusal(request: &HubRequest, response: &Response<Bytes>) {
+    let (path, status) = (request.path(), response.status());
+    if !status.is_client_error() {
+        return;
+    }
+    let reason = std::str::from_utf8(response.body()).unwrap_or_default();
+    let status = status.as_u16();
+    if matches!(response.status(), StatusCode::FORBIDDEN) {
+        let origin = request.header("origin");
+        tracing::info!(path, status, origin, reason, "a request was refused");
+    } else {
+        tracing::debug!(path, status, reason, "a request was refused");
     }
 }
 

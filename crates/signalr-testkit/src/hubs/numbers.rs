@@ -32,7 +32,15 @@ impl Decimal {
             digits = digits.checked_mul(10).filter(|digits| *digits <= LARGEST)?;
             scale += 1;
         }
+        if digits == 0 {
+            scale = scale.clamp(0, MOST_DIGITS);
+        }
         while scale > MOST_DIGITS || digits > LARGEST {
+            if digits == 0 {
+                // Whatever was there is too small, however small it is.
+                scale = MOST_DIGITS;
+                break;
+            }
             (digits, scale) = (
                 rounded(digits),
                 scale.checked_sub(1).filter(|scale| *scale >= 0)?,
@@ -134,6 +142,8 @@ mod tests {
             ("1.5e-3", "0.0015"),
             ("-0.0", "0.0"),
             ("-1.5", "-1.5"),
+            ("0e999999999999999999", "0"),
+            ("1e-9000000000000000000", "0.0000000000000000000000000000"),
             (
                 "79228162514264337593543950335",
                 "79228162514264337593543950335",

@@ -14,6 +14,7 @@ pub(super) use writer::{
     encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,
 };
 
+pub(super) use scanner::MAX_DEPTH;
 use scanner::{Scanner, Span};
 
 use crate::error::{DecodeError, PayloadError};

@@ -267,7 +267,9 @@ impl Elements<'_> {
 
     fn stream_ids(&mut self) -> Result<Vec<ByteString>, DecodeError> {
         let mut ids = Vec::new();
-        if self.left == 0 {
+        // Arguments that claim to be more than they are have swallowed them: the fault of that one call.
+        let swallowed = self.role == Role::Server && self.cursor.left() == 0;
+        if self.left == 0 || swallowed {
             return Ok(ids);
         }
         let position = self.begin("streamIds")?;

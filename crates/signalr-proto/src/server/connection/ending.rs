@@ -198,7 +198,7 @@ impl ServerConnection {
             Timer::Client => self.fail(DisconnectReason::ClientTimeout {
                 timeout: self.config.client_timeout_interval,
             }),
-            Timer::Send => self.send_timed_out(),
+            Timer::Send | Timer::Unacknowledged => self.send_timed_out(),
             Timer::Close => self.close_timed_out(),
             Timer::Ack => self.send_ack(),
             Timer::Disconnect => self.disconnect(),
@@ -218,7 +218,7 @@ impl ServerConnection {
         }
     }
 
-    /// The client does not take what is sent, perhaps because it is elsewhere already.
+    /// The client does not take what is sent or does not acknowledge it, perhaps because it is elsewhere already.
     fn send_timed_out(&mut self) {
         let timeout = self.config.send_timeout;
         let Some(op) = self.link.web_socket().filter(|_| self.can_resume()) else {

@@ -96,7 +96,10 @@ impl ServerConnection {
                 "POST requests are not allowed for WebSocket connections.",
             )),
             Link::None | Link::Events { .. } | Link::Polls(_) | Link::Over { .. } => {
-                if !self.state.is_live() {
+                if self.state.closing().is_some() {
+                    // It has yet to hear why, and one whose messages are refused might not ask any more.
+                    Some(text(StatusCode::OK, ""))
+                } else if !self.state.is_live() {
                     Some(arrival.gone())
                 } else if self.posts.waiting.len() >= self.config.max_posts {
                     Some(text(StatusCode::TOO_MANY_REQUESTS, ""))

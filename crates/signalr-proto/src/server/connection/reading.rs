@@ -120,6 +120,11 @@ impl ServerConnection {
             if let step @ (Step::Done | Step::Tell(_)) = self.read_ahead() {
                 return step;
             }
+            // The client's silence means nothing now, so this is what finds a client that is not there.
+            if self.link.web_socket().is_some() && self.timers.get(Timer::Unacknowledged).is_none()
+            {
+                self.start(Timer::Unacknowledged, self.config.send_timeout);
+            }
         }
         match self.link.over() {
             None => Step::Nothing,

@@ -89,6 +89,7 @@ impl ServerConnection {
         self.forget_unread();
         self.link = Link::WebSocket { op };
         self.stop(Timer::Send);
+        self.stop(Timer::Unacknowledged);
         self.stop(Timer::Disconnect);
         let protocol = self.protocol;
         self.outbox.hold();
@@ -104,6 +105,7 @@ impl ServerConnection {
     pub(super) fn detach(&mut self, cause: EndCause) {
         self.outbox.hold();
         self.stop(Timer::Send);
+        self.stop(Timer::Unacknowledged);
         self.start(Timer::Disconnect, self.config.disconnect_timeout);
         self.link = Link::Lost {
             cause: cause.clone(),
@@ -159,6 +161,7 @@ impl ServerConnection {
     }
 
     pub(super) fn acknowledged(&mut self, sequence_id: u64) {
+        self.stop(Timer::Unacknowledged);
         if self.outbox.acknowledge(sequence_id) {
             self.event(ServerEvent::Writable);
         }

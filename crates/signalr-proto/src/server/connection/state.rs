@@ -73,10 +73,12 @@ pub(super) enum Timer {
     Rate,
     /// The POST in turn comes too slowly.
     Body,
+    /// Nothing more can be said before the client acknowledges something.
+    Unacknowledged,
 }
 
 impl Timer {
-    pub(super) const COUNT: usize = 11;
+    pub(super) const COUNT: usize = 12;
 
     pub(super) const ALL: [Self; Self::COUNT] = [
         Self::Handshake,
@@ -90,6 +92,7 @@ impl Timer {
         Self::Ack,
         Self::Rate,
         Self::Body,
+        Self::Unacknowledged,
     ];
 }
 

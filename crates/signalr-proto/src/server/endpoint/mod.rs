@@ -225,7 +225,10 @@ impl Endpoint {
     ) -> Result<Verdict, Refused> {
         // Other requests of foreign pages are the business of CORS, which WebSockets do not have.
         if port == Port::WebSocket && !self.config.origins.allow(head.headers) {
-            return Err(refuse(StatusCode::FORBIDDEN, ""));
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "Pages of this origin may not connect.",
+            ));
         }
         match head.token() {
             Some(token) => self.route(port, &token, head.identity),

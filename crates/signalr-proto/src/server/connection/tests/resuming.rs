@@ -284,8 +284,8 @@ fn writers_are_refused_while_too_much_is_not_acknowledged() {
         test.machine.send(test.now, "b", &()),
         Err(SendError::Full { limit: 10, .. })
     ));
-    test.wait(15 * SECOND);
-    assert_eq!(test.sent(), format!(r#"{}|{{"type":6}}|"#, call("a")));
+    test.wait(9 * SECOND);
+    assert_eq!(test.sent(), format!("{}|", call("a")));
     test.receive_json(&[r#"{"type":8,"sequenceId":7}"#]);
     assert_eq!(test.events, []);
     test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
@@ -414,6 +414,31 @@ fn nothing_is_answered_while_too_much_is_not_acknowledged() {
     assert_eq!(test.targets().len(), 100);
     test.receive_json(&[&ack(1)]);
     assert_eq!(test.targets().len(), 200);
+}
+
+#[test]
+fn a_client_that_takes_everything_and_acknowledges_nothing_is_cut() {
+    let mut test = stateful_with(small());
+    test.receive_json(&[PING]);
+    test.say("a");
+    turned_away(&mut test);
+    test.wait(10 * SECOND - Duration::from_millis(1));
+    assert!(!test.machine.is_detached());
+    // Whatever it acknowledges, it is there.
+    test.receive_json(&[&ack(0)]);
+    test.wait(9 * SECOND);
+    assert!(!test.machine.is_detached());
+    test.wait(SECOND);
+    assert!(test.machine.is_detached());
+    assert!(test.actions().contains(&format!("Abort {}", test.socket)));
+    assert!(test.attach());
+    // One message more is let through after a resume.
+    test.say("b");
+    test.wait(10 * SECOND);
+    assert!(test.machine.is_detached(), "nor does it with another one");
+    test.wait(15 * SECOND);
+    let reason = test.reason().unwrap().to_string();
+    assert_eq!(reason, "the client took no data for 10s");
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn a_web_socket_of_a_foreign_page_is_refused_before_anything_else() {
         ("host", "example.com"),
     ];
     for target in [&*target, "/hub?id=nope", "/hub"] {
-        assert_eq!(site.get(target, &foreign), text(403, ""));
+        let refused = text(403, "Pages of this origin may not connect.");
+        assert_eq!(site.get(target, &foreign), refused);
     }
     let own = [
         UPGRADE,
