@@ -176,8 +176,8 @@ async fn the_filter_that_was_added_first_is_the_outermost() {
     assert_eq!(
         hub.take_notes(),
         [
-            "outer before add",
-            "inner before add",
+            "outer before Add",
+            "inner before Add",
             "add 1 2",
             "inner after a value",
             "outer after a value",
