@@ -79,16 +79,7 @@ check_deny() {
 }
 
 # Ten seconds for each target; the corpus itself is replayed by the tests.
-check_fuzz() {
-    need cargo-fuzz
-    local target findings
-    findings="$(mktemp -d)"
-    for target in $(cd fuzz && sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | tail -n +2); do
-        mkdir -p "$findings/$target"
-        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" "$findings/$target" "fuzz/corpus/$target" -- -max_total_time=10 -verbosity=0
-    done
-    rm -rf "$findings"
-}
+check_fuzz() { fuzz/run.sh 0.17; }
 
 for check in "${@:-fmt clippy test docs features wasm deny fuzz}"; do
     for name in $check; do

@@ -20,13 +20,24 @@ use crate::forgiven::is_forgiven;
 /// The limit for messages in these runs.
 const LIMIT: usize = 4096;
 
-/// A stream of JSON records, after a byte that says how it is cut into pieces.
+/// A stream of JSON records, after a byte that says how it is cut into pieces, and by its lowest bit in which role it is read.
 pub fn decode_json(data: &[u8]) {
+    plain_stream(Protocol::Json, data);
+}
+
+/// A stream of MessagePack frames, after a byte as for [`decode_json`].
+pub fn decode_msgpack(data: &[u8]) {
+    plain_stream(Protocol::MessagePack, data);
+}
+
+/// As [`decode_json`], and what both roles read is compared with each other and with what is read after it was written again. That
+/// takes several times as long.
+pub fn decode_json_compared(data: &[u8]) {
     stream(Protocol::Json, data);
 }
 
-/// A stream of MessagePack frames, after a byte that says how it is cut into pieces.
-pub fn decode_msgpack(data: &[u8]) {
+/// The same of MessagePack.
+pub fn decode_msgpack_compared(data: &[u8]) {
     stream(Protocol::MessagePack, data);
 }
 
@@ -230,6 +241,39 @@ fn stream(protocol: Protocol, data: &[u8]) {
     }
     // Bytes that make no frame can still be a message.
     frame_of(protocol, &Bytes::copy_from_slice(bytes));
+}
+
+/// The bounds of the framing, and that nothing panics. What is read is counted, and compared with nothing.
+fn plain_stream(protocol: Protocol, data: &[u8]) {
+    let Some((size, bytes)) = data.split_first() else {
+        return;
+    };
+    let role = if size & 1 == 0 {
+        Role::Client
+    } else {
+        Role::Server
+    };
+    let whole = Bytes::copy_from_slice(bytes);
+    let step = usize::from(*size).max(1);
+    let cuts = (0..bytes.len()).step_by(step);
+    let pieces = cuts.map(|start| whole.slice(start..bytes.len().min(start + step)));
+    for frame in frames(protocol, pieces).0 {
+        plain_frame(protocol, role, &frame);
+    }
+    // Bytes that make no frame can still be a message.
+    plain_frame(protocol, role, &whole);
+}
+
+fn plain_frame(protocol: Protocol, role: Role, frame: &Bytes) {
+    // To read values as types that they are not takes longer than all the rest.
+    if let Ok(Some(HubMessage::Invocation(call) | HubMessage::StreamInvocation(call))) =
+        protocol.decode(role, frame)
+    {
+        assert_eq!(
+            call.arguments.len().ok(),
+            call.arguments.payloads().ok().map(|all| all.len())
+        );
+    }
 }
 
 fn pieces(bytes: &[u8], size: u8) -> Vec<Bytes> {

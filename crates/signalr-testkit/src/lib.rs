@@ -17,6 +17,7 @@ pub mod program;
 pub mod script;
 pub mod server_property;
 pub mod simulator;
+mod trace;
 
 #[cfg(feature = "hubs")]
 pub mod hubs;

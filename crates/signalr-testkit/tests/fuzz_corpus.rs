@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use signalr_testkit::{client_property, fuzz, server_property};
 
-fn replay(target: &str, property: fn(&[u8])) {
+fn replay(target: &str, property: impl Fn(&[u8])) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../fuzz/corpus")
         .join(target);
@@ -26,14 +26,24 @@ fn replay(target: &str, property: fn(&[u8])) {
     assert!(count >= 10, "{target} has a corpus of {count}");
 }
 
+/// The quick properties of a target, and those that compare.
+fn both(quick: fn(&[u8]), compared: fn(&[u8])) -> impl Fn(&[u8]) {
+    move |data| {
+        quick(data);
+        compared(data);
+    }
+}
+
 #[test]
 fn the_corpus_of_decode_json_holds() {
-    replay("decode_json", fuzz::decode_json);
+    let properties = both(fuzz::decode_json, fuzz::decode_json_compared);
+    replay("decode_json", properties);
 }
 
 #[test]
 fn the_corpus_of_decode_msgpack_holds() {
-    replay("decode_msgpack", fuzz::decode_msgpack);
+    let properties = both(fuzz::decode_msgpack, fuzz::decode_msgpack_compared);
+    replay("decode_msgpack", properties);
 }
 
 #[test]
@@ -53,15 +63,21 @@ fn the_corpus_of_sse_holds() {
 
 #[test]
 fn the_corpus_of_client_machine_holds() {
-    replay("client_machine", client_property::check);
+    let properties = both(client_property::rules, client_property::check);
+    replay("client_machine", properties);
 }
 
 #[test]
 fn the_corpus_of_server_endpoint_holds() {
-    replay("server_endpoint", server_property::endpoint);
+    let properties = both(server_property::endpoint_rules, server_property::endpoint);
+    replay("server_endpoint", properties);
 }
 
 #[test]
 fn the_corpus_of_server_connection_holds() {
-    replay("server_connection", server_property::connection);
+    let properties = both(
+        server_property::connection_rules,
+        server_property::connection,
+    );
+    replay("server_connection", properties);
 }

@@ -1,6 +1,5 @@
 //! A connection's machine, its driver, its application and its client.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::calls::Calls;
 use super::client::{self, Ear};
 use super::requests::{Gets, Request, Requests, Stage, arrival};
 use crate::bits::{Bits, pick};
+use crate::trace::Trace;
 
 /// The driver looks at the clock as late as this.
 pub(super) const LATE: Duration = Duration::from_millis(255 * 20);
@@ -47,7 +47,7 @@ pub(super) struct Run {
     ending: Option<Instant>,
     over: bool,
     outputs: usize,
-    trace: String,
+    trace: Trace,
 }
 
 fn config(bits: &mut Bits<'_>) -> ServerConfig {
@@ -68,21 +68,10 @@ fn config(bits: &mut Bits<'_>) -> ServerConfig {
     config
 }
 
-/// Tells how it came to a broken rule.
-impl Drop for Run {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let lines: Vec<_> = self.trace.lines().collect();
-            let last = lines.get(lines.len().saturating_sub(60)..);
-            eprintln!("{}", last.unwrap_or_default().join("\n"));
-        }
-    }
-}
-
 impl Run {
-    pub(super) fn of(data: &[u8]) -> String {
+    pub(super) fn of(data: &[u8], trace: Trace) -> String {
         let mut bits = Bits(data);
-        let mut run = Self::new(&mut bits);
+        let mut run = Self::new(&mut bits, trace);
         run.begin(&mut bits);
         let mut after = 0;
         while !bits.0.is_empty() && after < 8 {
@@ -90,10 +79,10 @@ impl Run {
             after += u8::from(run.over);
         }
         run.finish();
-        core::mem::take(&mut run.trace)
+        run.trace.take()
     }
 
-    fn new(bits: &mut Bits<'_>) -> Self {
+    fn new(bits: &mut Bits<'_>, trace: Trace) -> Self {
         let config = config(bits);
         let flags = bits.byte();
         let options = ConnectionOptions {
@@ -122,7 +111,7 @@ impl Run {
             ending: None,
             over: false,
             outputs: 0,
-            trace: String::new(),
+            trace,
         }
     }
 
@@ -527,7 +516,7 @@ impl Run {
 /// What the machine does.
 impl Run {
     fn input(&mut self, input: ServerInput) {
-        let _ = writeln!(self.trace, "{:?} < {input:?}", self.now);
+        self.trace.line(format_args!("{:?} < {input:?}", self.now));
         self.requests.told(self.now, &input);
         self.machine.handle_input(self.now, input);
     }
@@ -552,7 +541,7 @@ impl Run {
 
     fn act(&mut self, action: &ServerAction) {
         self.outputs += 1;
-        let _ = writeln!(self.trace, "{action:?}");
+        self.trace.line(format_args!("{action:?}"));
         let is_answer = matches!(action, ServerAction::Respond { .. });
         assert!(!self.over || is_answer, "{action:?} after the end");
         match self.requests.carry_out(self.now, action) {
@@ -591,7 +580,7 @@ impl Run {
 
     fn note(&mut self, event: &ServerEvent) {
         self.outputs += 1;
-        let _ = writeln!(self.trace, "{event:?}");
+        self.trace.line(format_args!("{event:?}"));
         assert!(!self.over, "{event:?} after the end");
         self.calls.hear(&self.config, event);
         match event {

@@ -1,7 +1,6 @@
 //! An endpoint beside the model of its table.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use signalr_proto::{Instant, OpId, TransportKind};
 
 use super::table::{Asked, Expected, Model, Stage, port};
 use crate::bits::{Bits, pick};
+use crate::trace::Trace;
 
 pub(super) struct Run {
     endpoint: Endpoint,
@@ -26,7 +26,7 @@ pub(super) struct Run {
     repeats: bool,
     keys: Vec<ConnectionKey>,
     ops: BTreeSet<OpId>,
-    trace: String,
+    trace: Trace,
 }
 
 const METHODS: [Method; 8] = [
@@ -74,7 +74,7 @@ fn config(bits: &mut Bits<'_>) -> EndpointConfig {
 }
 
 impl Run {
-    pub(super) fn of(data: &[u8]) -> String {
+    pub(super) fn of(data: &[u8], trace: Trace) -> String {
         let mut bits = Bits(data);
         let config = config(&mut bits);
         let mut run = Self {
@@ -85,14 +85,14 @@ impl Run {
             repeats: false,
             keys: Vec::new(),
             ops: BTreeSet::new(),
-            trace: String::new(),
+            trace,
         };
         while !bits.0.is_empty() {
             run.step(&mut bits);
             run.agree();
         }
         run.finish();
-        run.trace
+        run.trace.take()
     }
 
     fn step(&mut self, bits: &mut Bits<'_>) {
@@ -180,7 +180,7 @@ impl Run {
         };
         let verdict = self.endpoint.handle(self.now, ids, &head);
         assert!(self.drawn <= before + 1);
-        let _ = writeln!(self.trace, "{head:?} {verdict:?}");
+        self.trace.line(format_args!("{head:?} {verdict:?}"));
         (verdict, asked_for_ids)
     }
 

@@ -9,14 +9,24 @@ mod endpoint;
 mod requests;
 mod table;
 
+use crate::trace::Trace;
+
 /// Requests, ends of connections and time in any order on an endpoint: whatever comes, each token leads to one connection at
 /// most, the table is bounded, and every verdict is the one of the status table.
 ///
 /// # Panics
 /// When a rule is broken.
+pub fn endpoint_rules(data: &[u8]) {
+    endpoint::Run::of(data, Trace::OFF);
+}
+
+/// The same twice, and the verdicts are the same: that takes several times as long.
+///
+/// # Panics
+/// When a rule is broken.
 pub fn endpoint(data: &[u8]) {
-    let first = endpoint::Run::of(data);
-    let second = endpoint::Run::of(data);
+    let first = endpoint_trace(data);
+    let second = endpoint_trace(data);
     assert_eq!(first, second, "the same inputs gave different verdicts");
 }
 
@@ -26,7 +36,7 @@ pub fn endpoint(data: &[u8]) {
 /// When a rule is broken.
 #[must_use]
 pub fn endpoint_trace(data: &[u8]) -> String {
-    endpoint::Run::of(data)
+    endpoint::Run::of(data, Trace::KEPT)
 }
 
 /// Requests of all kinds, bytes, time, and what drivers and applications do, in any order on a connection: every rule of its
@@ -34,9 +44,17 @@ pub fn endpoint_trace(data: &[u8]) -> String {
 ///
 /// # Panics
 /// When a rule is broken.
+pub fn connection_rules(data: &[u8]) {
+    connection::Run::of(data, Trace::OFF);
+}
+
+/// The same twice, and the outputs are the same: that takes several times as long.
+///
+/// # Panics
+/// When a rule is broken.
 pub fn connection(data: &[u8]) {
-    let first = connection::Run::of(data);
-    let second = connection::Run::of(data);
+    let first = connection_trace(data);
+    let second = connection_trace(data);
     assert_eq!(first, second, "the same inputs gave different outputs");
 }
 
@@ -46,5 +64,5 @@ pub fn connection(data: &[u8]) {
 /// When a rule is broken.
 #[must_use]
 pub fn connection_trace(data: &[u8]) -> String {
-    connection::Run::of(data)
+    connection::Run::of(data, Trace::KEPT)
 }
