@@ -113,6 +113,8 @@ fn services(hub: &str) -> Router {
         .route("/half/negotiate", answer(offer.clone()))
         .route("/half", any(async || StatusCode::UNAUTHORIZED))
         .route("/plain/negotiate", answer(offer))
+        .route("/moved", any(moved))
+        .route("/moved/negotiate", any(moved))
         .route("/plain", any(async || "canarybody"))
         .layer(axum::middleware::map_response(
             async |mut response: Response| {
@@ -121,6 +123,12 @@ fn services(hub: &str) -> Router {
                 response
             },
         ))
+}
+
+/// A redirect whose address is full of secrets.
+async fn moved() -> Response {
+    let to = "ftp://me:canarypassword@host/elsewhere?key=canaryquery#canaryfragment";
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 
 /// A builder full of secrets.
@@ -231,9 +239,12 @@ async fn everything_that_can_happen() -> Shown {
     a_whole_life(&mut shown, &own, direct, "/auth").await;
     let host = hub.trim_start_matches("http://");
     let with_password = builder(&format!("http://me:canarypassword@{host}/hub"));
-    a_whole_life(&mut shown, &own, with_password, "/hub").await;
+    refused(&mut shown, with_password).await;
+    a_whole_life(&mut shown, &own, builder(&format!("{hub}/hub")), "/hub").await;
 
-    for path in ["unknown", "garbage", "denied", "half", "plain", "nowhere"] {
+    for path in [
+        "unknown", "garbage", "denied", "half", "plain", "moved", "nowhere",
+    ] {
         let url = format!("{front}/{path}");
         refused(&mut shown, builder(&url)).await;
         refused(
