@@ -123,7 +123,11 @@ impl ClientSide {
                 self.turned_away = false;
                 None
             }
-            Event::Resuming { .. } | Event::Resumed => None,
+            // What is on the way changes nothing.
+            Event::ReconnectAttempt { .. }
+            | Event::Fallback { .. }
+            | Event::Resuming { .. }
+            | Event::Resumed => None,
             other => panic!("unexpected: {other:?}"),
         }
     }
