@@ -4,7 +4,7 @@
 #   ./ci.sh            all checks
 #   ./ci.sh fmt test   only these
 #
-# Checks: fmt, clippy, test, docs, features, wasm, deny, fuzz.
+# Checks: fmt, clippy, test, docs, features, wasm, deny, package, fuzz.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -78,10 +78,15 @@ check_deny() {
     fi
 }
 
+# Everything that is published can be packed.
+check_package() {
+    cargo package --quiet --workspace --exclude signalr-testkit --exclude signalr-tests --no-verify --allow-dirty
+}
+
 # Ten seconds for each target; the corpus itself is replayed by the tests.
 check_fuzz() { fuzz/run.sh 0.17; }
 
-for check in "${@:-fmt clippy test docs features wasm deny fuzz}"; do
+for check in "${@:-fmt clippy test docs features wasm deny package fuzz}"; do
     for name in $check; do
         echo "== $name =="
         "check_$name"
