@@ -220,7 +220,7 @@ fn redacted(
 
 /// Arrays and objects in which a value may stand, the list of arguments and the message itself taken off: what every reader of JSON
 /// messages takes.
-const MAX_JSON_NESTING: u32 = super::json::MAX_DEPTH - 2;
+const MAX_JSON_NESTING: u32 = json::MAX_DEPTH - 2;
 
 /// Compact JSON, of which no receiver says that it is nested too deeply: it would end its connection, and a value that came in
 /// MessagePack from somebody else may be nested more deeply.

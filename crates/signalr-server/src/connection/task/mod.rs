@@ -117,7 +117,8 @@ impl Task {
 
     pub(crate) async fn run(mut self) {
         let reason = poll_fn(|cx| self.poll(cx)).await;
-        self.finish(reason).await;
+        // The farewell takes more room than the life before it, so it gets its own when it comes.
+        Box::pin(self.finish(reason)).await;
     }
 
     /// One turn: everything that can be done without waiting.
