@@ -23,6 +23,7 @@ struct Inner {
     path: Box<str>,
     query: Box<str>,
     headers: HeaderMap,
+    peer: Option<SocketAddr>,
     extensions: http::Extensions,
 }
 
@@ -39,11 +40,13 @@ impl HubRequest {
         headers: HeaderMap,
         extensions: http::Extensions,
     ) -> Self {
+        let peer = extensions.get::<PeerAddress>().map(|peer| peer.0);
         Self {
             inner: Arc::new(Inner {
                 path: path.into(),
                 query: query.into(),
                 headers,
+                peer,
                 extensions,
             }),
         }
@@ -56,21 +59,32 @@ impl HubRequest {
             path,
             query,
             headers,
+            peer,
             ..
         } = &*self.inner;
-        Self::new(path, query, copied(headers))
+        Self {
+            inner: Arc::new(Inner {
+                path: path.clone(),
+                query: query.clone(),
+                headers: copied(headers),
+                peer: *peer,
+                extensions: http::Extensions::new(),
+            }),
+        }
     }
 
-    /// The address that the request came from, where [`serve`](crate::serve) serves the hub. Behind a proxy it is the proxy's.
+    /// The address that the request came from, where [`serve`](crate::serve) serves the hub or something else has put a
+    /// [`PeerAddress`] into its extensions. Kept with the connection. Behind a proxy it is the proxy's.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.extension::<PeerAddress>().map(|peer| peer.0)
+        self.inner.peer
     }
 
-    /// What middleware in front of the hub has found out, such as axum's `ConnectInfo` with the client's address.
+    /// What middleware in front of the hub has found out, such as the user of a session.
     ///
-    /// It is there while a request is authorized, and not kept with the connection: what hubs need of it goes into the
-    /// [claims](crate::User::with_claims) of a user.
+    /// It is there while a request is authorized and while [limits](crate::HubServerBuilder::limit_connections) are counted. It is
+    /// not kept with the connection: in the [`request`](crate::CallContext::request) of a method's context it is always `None`,
+    /// and what hubs need of it goes into the [claims](crate::User::with_claims) of a user.
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.inner.extensions.get()
@@ -179,8 +193,13 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        let request = HubRequest::new("/hub", "a=b", headers.clone());
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let mut extensions = http::Extensions::new();
+        extensions.insert(PeerAddress(peer));
+        let request = HubRequest::with_extensions("/hub", "a=b", headers.clone(), extensions);
         let kept = request.kept();
+        assert_eq!(kept.peer_address(), Some(peer));
+        assert_eq!(kept.extension::<PeerAddress>(), None);
         assert_eq!(kept.headers(), &headers);
         assert_eq!((kept.path(), kept.query()), ("/hub", "a=b"));
         assert!(!std::ptr::eq(

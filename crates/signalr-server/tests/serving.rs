@@ -5,6 +5,8 @@
 mod scenario;
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use scenario::{Stage, client, play};
 use signalr_client::ConnectionState;
-use signalr_server::{HubServer, Protocol, TransportKind};
+use signalr_server::{CallContext, Hub, HubMethods, HubServer, Protocol, TransportKind};
 use signalr_tokio::Tokio;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,6 +101,34 @@ async fn serve_serves_an_application_or_a_hub_alone() {
     let service = hub().service();
     tokio::spawn(async move { signalr_server::serve(listener, service).await });
     soon(play::<Tokio>(&format!("{url}/anything"))).await;
+}
+
+struct Whence;
+
+impl Hub for Whence {
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods.on("Whence", async |_: Arc<Self>, context: CallContext| {
+            context.request().peer_address()
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_method_knows_where_its_caller_is() {
+    let (listener, url) = listen().await;
+    let service = HubServer::new(Whence).unwrap().service();
+    tokio::spawn(async move { signalr_server::serve(listener, service).await });
+    for transport in [
+        TransportKind::WebSockets,
+        TransportKind::ServerSentEvents,
+        TransportKind::LongPolling,
+    ] {
+        let connection = client::<Tokio>(&url, transport, Protocol::Json);
+        soon(connection.start()).await.unwrap();
+        let peer: Option<SocketAddr> = soon(connection.invoke("Whence", ())).await.unwrap();
+        assert!(peer.is_some_and(|peer| peer.ip().is_loopback()), "{peer:?}");
+        connection.stop().await;
+    }
 }
 
 /// A connection that polls, request by request.
