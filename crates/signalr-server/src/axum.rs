@@ -18,8 +18,14 @@ impl HubServer {
     /// ```
     ///
     /// # Panics
-    /// When axum does not take the path: it must begin with a slash.
+    /// When the path does not begin with a slash, as axum's routes do not; and when axum does not take it for another reason.
+    #[track_caller]
     pub fn router<S: Clone + Send + Sync + 'static>(&self, path: &str) -> Router<S> {
+        assert!(
+            path.is_empty() || path.starts_with('/'),
+            "the path {path:?} of the hub {} must begin with a slash: \"/{path}\"",
+            self.shared.name,
+        );
         let path = path.trim_end_matches('/');
         let mut routes = Router::new();
         // A slash at the end makes no difference, and the root is nothing but that slash.
@@ -31,5 +37,33 @@ impl HubServer {
         } else {
             routes.route_service(path, self.service())
         }
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+    use crate::{Hub, HubMethods};
+
+    struct Chat;
+
+    impl Hub for Chat {
+        fn methods(_: &mut HubMethods<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn both_the_root_and_paths_below_it_are_taken() {
+        let hub = HubServer::new(Chat).unwrap();
+        for path in ["", "/", "/chat", "/chat/"] {
+            let _: Router = hub.router(path);
+        }
+    }
+
+    #[tokio::test]
+    #[should_panic(
+        expected = r#"the path "chat" of the hub signalr_server::axum::tests::Chat must begin with a slash: "/chat""#
+    )]
+    async fn a_path_without_a_slash_is_told_with_its_hub() {
+        let _: Router = HubServer::new(Chat).unwrap().router("chat");
     }
 }
