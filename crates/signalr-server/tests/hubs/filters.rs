@@ -188,7 +188,7 @@ async fn the_filter_that_was_added_first_is_the_outermost() {
     assert_eq!(
         hub.take_notes(),
         [
-            "disconnected: the client left",
+            "disconnected: the client closed the connection",
             "inner has said farewell",
             "outer has said farewell",
         ]
@@ -407,7 +407,7 @@ async fn a_filter_that_panics_harms_only_its_own_call() {
     empty(&server).await;
     assert_eq!(
         hub.take_notes().last().unwrap(),
-        "disconnected: the client left"
+        "disconnected: the client closed the connection"
     );
 }
 

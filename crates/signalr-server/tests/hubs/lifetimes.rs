@@ -149,7 +149,7 @@ async fn a_panic_fails_its_own_call_and_is_not_told() {
     }
     client.close().await.unwrap();
     empty(&server).await;
-    assert_eq!(hub.notes(), ["the client left"]);
+    assert_eq!(hub.notes(), ["the client closed the connection"]);
 }
 
 #[tokio::test(start_paused = true)]
