@@ -99,7 +99,12 @@ pub use runtime::Tokio;
 pub use serve::{Serve, serve};
 pub use server::{HubServer, HubServerBuilder};
 pub use service::{HubFuture, HubService};
-pub use signalr_proto::server::{DisconnectReason, EndpointConfig, Origins, ServerConfig};
+/// A client that leaves of its own accord is not always [`ClosedByClient`](DisconnectReason::ClosedByClient): it is that when it said Close first,
+/// as Microsoft's JavaScript client does in `stop()` on WebSockets and with long polling. With server-sent events it only ends the
+/// stream, and a page or program that is closed says nothing; that is [`TransportEnded`](DisconnectReason::TransportEnded).
+#[doc(inline)]
+pub use signalr_proto::server::DisconnectReason;
+pub use signalr_proto::server::{EndpointConfig, Origins, ServerConfig};
 pub use signalr_proto::{Payload, Protocol, TransportKind};
 pub use tokio_util::sync::CancellationToken;
 pub use upload::UploadStream;

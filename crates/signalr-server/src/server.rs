@@ -341,6 +341,9 @@ impl HubServer {
     /// Takes no more clients, sends Close to those that are there, inviting them to reconnect, and waits until they are gone;
     /// who is still there after 5 seconds is cut.
     ///
+    /// Calls under way are not waited for. Their clients are told that the connection is over, streams are dropped, and methods go
+    /// on unless they look out for [`cancelled`](CallContext::cancelled) or the program ends.
+    ///
     /// Together with axum's graceful shutdown, which waits for connections that would never end by themselves:
     ///
     /// ```no_run

@@ -52,6 +52,10 @@ impl User {
     }
 
     /// The same user, whose authentication ends this long from now.
+    ///
+    /// By itself that does nothing. Connections end with it when
+    /// [`close_on_authentication_expiration`](crate::EndpointConfig::close_on_authentication_expiration) is on, and clients are told
+    /// when a newer token is due when [`authentication_refresh`](crate::EndpointConfig::authentication_refresh) is.
     #[must_use]
     pub fn expires_after(self, duration: Duration) -> Self {
         Self {

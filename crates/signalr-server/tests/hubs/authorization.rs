@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode, header};
 use signalr_server::testing::{TestClient, TestError};
-use signalr_server::{CallContext, Denial, Hub, HubError, HubMethods, HubRequest, HubServer, User};
+use signalr_server::{
+    CallContext, Denial, Hub, HubError, HubMethods, HubRequest, HubServer, HubServerBuilder,
+    LogCalls, User,
+};
 use signalr_testkit::memory::ask;
 
 use crate::support::empty;
@@ -67,30 +70,46 @@ impl Hub for Guarded {
 }
 
 fn server() -> HubServer {
-    HubServer::builder(Guarded)
-        .authorize(|request: HubRequest| async move {
-            let Some(name) = request.bearer_token() else {
-                return Ok(None);
-            };
-            if name == "expired" {
-                let whole = Response::builder()
-                    .status(StatusCode::UNAUTHORIZED)
-                    .header(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
-                    .body("the token has expired");
-                return Err(Denial::from(whole.unwrap()));
-            }
-            if name == "banned" {
-                return Err(StatusCode::FORBIDDEN.into());
-            }
-            let admin = name == "alice";
-            Ok(Some(User::new(&name).with_claims(Claims { admin })))
-        })
-        .build()
-        .unwrap()
+    builder().build().unwrap()
+}
+
+fn builder() -> HubServerBuilder<Guarded> {
+    HubServer::builder(Guarded).authorize(|request: HubRequest| async move {
+        let Some(name) = request.bearer_token() else {
+            return Ok(None);
+        };
+        if name == "expired" {
+            let whole = Response::builder()
+                .status(StatusCode::UNAUTHORIZED)
+                .header(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
+                .body("the token has expired");
+            return Err(Denial::from(whole.unwrap()));
+        }
+        if name == "banned" {
+            return Err(StatusCode::FORBIDDEN.into());
+        }
+        let admin = name == "alice";
+        Ok(Some(User::new(&name).with_claims(Claims { admin })))
+    })
 }
 
 fn failed<T>(text: &str) -> Result<T, TestError> {
     Err(TestError::Call(text.into()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_are_decoded_before_policies_decide_and_behind_filters() {
+    let mistyped = "Failed to invoke 'Ban' due to an error on the server.";
+    let unauthorized = "Failed to invoke 'Ban' because user is unauthorized";
+    let filtered = builder().filter(LogCalls::new()).build().unwrap();
+    for (server, first) in [(server(), mistyped), (filtered, unauthorized)] {
+        let mut bob = TestClient::connect_as(&server, "bob").await.unwrap();
+        assert_eq!(bob.invoke::<String>("Ban", (7,)).await, failed(first));
+        let answer = bob.invoke::<String>("Ban", ("eve", 7)).await;
+        assert_eq!(answer, failed(mistyped), "arguments are counted before");
+        let mut alice = TestClient::connect_as(&server, "alice").await.unwrap();
+        assert_eq!(alice.invoke::<String>("Ban", (7,)).await, failed(mistyped));
+    }
 }
 
 #[tokio::test(start_paused = true)]

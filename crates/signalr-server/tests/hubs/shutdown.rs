@@ -1,8 +1,15 @@
 //! Shutting a hub down.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join;
 use http::StatusCode;
+use signalr_server::testing::{TestClient, TestError};
+use signalr_server::{Hub, HubMethods, HubServer};
 use signalr_testkit::memory::{self, MemoryClient};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::support::requests::HttpClient;
 use crate::support::{SECOND, Test, call, soon};
@@ -146,4 +153,51 @@ async fn shutting_down_twice_is_shutting_down_once() {
         soon(shutdown).await.unwrap();
     }
     assert_eq!(test.notes().len(), 2);
+}
+
+/// As the guide has it: calls under way hold a token.
+struct Shop {
+    calls: TaskTracker,
+    paid: Arc<AtomicU64>,
+}
+
+impl Hub for Shop {
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods.on("Pay", async |hub: Arc<Self>, cents: u64| {
+            let _under_way = hub.calls.token();
+            tokio::time::sleep(SECOND).await;
+            hub.paid.fetch_add(cents, Ordering::SeqCst);
+            cents
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_waited_for_are_answered_before_and_others_come_to_their_end_unheard() {
+    for is_drained_first in [true, false] {
+        let (calls, paid) = (TaskTracker::new(), Arc::default());
+        let shop = Shop {
+            calls: calls.clone(),
+            paid: Arc::clone(&paid),
+        };
+        let server = HubServer::new(shop).unwrap();
+        let mut client = TestClient::connect(&server).await.unwrap();
+        let shutdown = async {
+            tokio::time::sleep(SECOND / 2).await;
+            calls.close();
+            if is_drained_first {
+                calls.wait().await;
+            }
+            server.shutdown().await;
+            calls.wait().await;
+        };
+        let (answer, ()) = soon(join(client.invoke::<u64>("Pay", (7,)), shutdown)).await;
+        let heard = if is_drained_first {
+            Ok(7)
+        } else {
+            Err(TestError::Closed(None))
+        };
+        assert_eq!(answer, heard);
+        assert_eq!(paid.load(Ordering::SeqCst), 7);
+    }
 }
