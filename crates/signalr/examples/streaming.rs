@@ -14,10 +14,7 @@ struct Streams;
 
 impl Streams {
     /// Items leave as fast as the client takes them. When it cancels, the stream is dropped.
-    async fn count(
-        self: Arc<Self>,
-        up_to: u32,
-    ) -> Result<impl Stream<Item = u32> + use<>, HubError> {
+    async fn count(self: Arc<Self>, up_to: u32) -> Result<impl Stream<Item = u32>, HubError> {
         if up_to > 1_000 {
             return Err(HubError::new("that is too far"));
         }
@@ -41,7 +38,7 @@ impl Streams {
     async fn shout(
         self: Arc<Self>,
         words: UploadStream<String>,
-    ) -> impl Stream<Item = Result<String, HubError>> + use<> {
+    ) -> impl Stream<Item = Result<String, HubError>> {
         words.map(|word| Ok(word?.to_uppercase()))
     }
 }

@@ -97,6 +97,28 @@ fn links_of_the_front_pages_lead_somewhere() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Viewers of Markdown show lines that rustdoc would hide, and whoever copies an example copies them too.
+#[test]
+fn examples_on_pages_of_the_repository_hide_no_lines() {
+    let mut found = Vec::new();
+    for (path, page) in pages() {
+        if !path.ends_with(".md") {
+            continue;
+        }
+        let mut in_rust = false;
+        for line in page.lines() {
+            match line.strip_prefix("```") {
+                Some(language) => in_rust = language.starts_with("rust"),
+                None if in_rust && (line == "#" || line.starts_with("# ")) => {
+                    found.push(format!("{path}: {line}"));
+                }
+                None => {}
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn the_guide_names_every_example() {
     for entry in std::fs::read_dir(root().join("crates/signalr/examples")).unwrap() {
