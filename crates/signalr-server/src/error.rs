@@ -1,17 +1,17 @@
 //! What can go wrong in hub methods, and what clients are told about it.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
 use signalr_proto::PayloadError;
+use signalr_proto::codec::ReturnedError;
 use signalr_proto::server::{Failure, Refusal};
 
 /// The failure of a hub method.
 ///
 /// A `HubError` made with [`new`](Self::new) is meant for the client, which always sees its text (as `HubException: text`).
-/// Any other error turns into a `HubError` with `?`; its text stays on the server unless
-/// [`enable_detailed_errors`](crate::ServerConfig::enable_detailed_errors) is on.
+/// Any other error turns into a `HubError` with `?`, or with [`hidden`](Self::hidden) where Rust knows it for none; its text
+/// stays on the server unless [`enable_detailed_errors`](crate::ServerConfig::enable_detailed_errors) is on.
 pub struct HubError {
     kind: &'static str,
     text: Box<str>,
@@ -33,6 +33,9 @@ impl HubError {
     /// The name under which clients know errors meant for them.
     const VISIBLE: &'static str = "HubException";
 
+    /// The name of errors whose type is not known any more.
+    const OF_ANY_TYPE: &'static str = "Error";
+
     /// An error whose text the client sees.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self {
@@ -41,6 +44,51 @@ impl HubError {
             visible: true,
             nature: Nature::Failure,
         }
+    }
+
+    /// An error whose text stays on the server, of anything that leads to one: `Box<dyn Error + Send + Sync>`,
+    /// `anyhow::Error`, a `String`. `?` cannot turn these into a `HubError` by itself, as they are no errors to Rust.
+    ///
+    /// A `HubError` behind a `Box<dyn Error + Send + Sync>` comes out as it went in.
+    ///
+    /// ```
+    /// # use signalr_server::HubError;
+    /// fn look() -> Result<i32, Box<dyn std::error::Error + Send + Sync>> {
+    ///     Err("the database is gone".into())
+    /// }
+    ///
+    /// async fn method() -> Result<i32, HubError> {
+    ///     let found = look().map_err(HubError::hidden)?;
+    ///     Ok(found)
+    /// }
+    /// ```
+    pub fn hidden<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
+        let kind = match simple_name(std::any::type_name::<E>()) {
+            "Box" => Self::OF_ANY_TYPE,
+            kind => kind,
+        };
+        Self::named(kind, &*error.into())
+    }
+
+    /// What an error of a forgotten type comes to.
+    pub(crate) fn of(error: &(dyn Error + Send + Sync + 'static)) -> Self {
+        Self::named(Self::OF_ANY_TYPE, error)
+    }
+
+    fn named(kind: &'static str, error: &(dyn Error + 'static)) -> Self {
+        if let Some(Carried(error)) = error.downcast_ref() {
+            return error.copy();
+        }
+        let text = error.to_string();
+        if said_by_client(error) {
+            return Self::new(text);
+        }
+        Self::concealed(kind, &text)
+    }
+
+    /// A `Result` that serde knows was `Err`.
+    pub(crate) fn returned(error: &ReturnedError) -> Self {
+        Self::concealed(error.kind(), error.text())
     }
 
     /// Its text.
@@ -60,7 +108,7 @@ impl HubError {
     pub fn unauthorized() -> Self {
         Self {
             nature: Nature::Unauthorized,
-            ..Self::hidden("Unauthorized", "the user is unauthorized")
+            ..Self::concealed("Unauthorized", "the user is unauthorized")
         }
     }
 
@@ -68,11 +116,11 @@ impl HubError {
     pub(crate) fn binding() -> Self {
         Self {
             nature: Nature::Binding,
-            ..Self::hidden("InvalidDataException", "the arguments do not fit")
+            ..Self::concealed("InvalidDataException", "the arguments do not fit")
         }
     }
 
-    fn hidden(kind: &'static str, text: &str) -> Self {
+    fn concealed(kind: &'static str, text: &str) -> Self {
         Self {
             kind,
             text: text.into(),
@@ -135,25 +183,30 @@ impl fmt::Display for HubError {
 /// question) is no secret to it; everything else is hidden.
 impl<E: Error + Send + Sync + 'static> From<E> for HubError {
     fn from(error: E) -> Self {
-        let text = error.to_string().into();
-        if said_by_client(&error) {
-            return Self {
-                kind: Self::VISIBLE,
-                text,
-                visible: true,
-                nature: Nature::Failure,
-            };
-        }
-        Self {
-            kind: simple_name(std::any::type_name::<E>()),
-            text,
-            visible: false,
-            nature: Nature::Failure,
-        }
+        Self::named(simple_name(std::any::type_name::<E>()), &error)
     }
 }
 
-fn said_by_client(error: &dyn Any) -> bool {
+/// For functions that return boxed errors.
+impl From<HubError> for Box<dyn Error + Send + Sync> {
+    fn from(error: HubError) -> Self {
+        Box::new(Carried(error))
+    }
+}
+
+/// A `HubError` as an error of Rust, which it cannot be itself: it is made of every one.
+#[derive(Debug)]
+struct Carried(HubError);
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Carried {}
+
+fn said_by_client(error: &(dyn Error + 'static)) -> bool {
     matches!(
         error.downcast_ref(),
         Some(UploadError::FailedByClient { .. })
@@ -163,7 +216,10 @@ fn said_by_client(error: &dyn Any) -> bool {
 /// `Error` of `my::module::Error<T>`.
 fn simple_name(name: &'static str) -> &'static str {
     let path = name.split('<').next().unwrap_or(name);
-    path.rsplit("::").next().unwrap_or(path)
+    path.rsplit("::")
+        .next()
+        .unwrap_or(path)
+        .trim_start_matches('&')
 }
 
 /// Why an upload stream ended before its end.

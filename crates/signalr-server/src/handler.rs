@@ -1,11 +1,14 @@
 //! How functions become hub methods.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use signalr_proto::codec::Returned;
 use signalr_proto::server::CallId;
 use signalr_proto::{Encode, Payload, PayloadError};
 use tokio_util::sync::CancellationToken;
@@ -213,8 +216,14 @@ handlers! {
     (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN, O MO);
 }
 
-/// What a method may return, and what the items of its stream may be: any value that can be encoded, or a `Result` of one
-/// with an error that turns into a [`HubError`].
+/// What a method may return, and what the items of its stream may be: any value that can be encoded, or a `Result` of one.
+///
+/// A `Result` is an outcome whatever its error is, and never a value on the wire: a [`HubError`], any `std::error::Error`,
+/// `Box<dyn Error + Send + Sync>` and what else leads to one (such as `anyhow::Error`), and whatever serde can serialize (a
+/// `String`, an enum of your own). All but [`HubError::new`] are hidden from clients; see [`HubError`].
+///
+/// Only an error that is both a `std::error::Error` and serializable has two ways to become a failure, of which the
+/// compiler takes neither: turn it into a [`HubError`] with `?` or [`HubError::hidden`].
 pub trait IntoReply<M> {
     /// What is encoded for the client.
     type Value: Encode + Send + 'static;
@@ -226,7 +235,7 @@ pub trait IntoReply<M> {
     fn into_reply(self) -> Result<Self::Value, HubError>;
 }
 
-/// Marks outcomes that cannot fail.
+/// Marks outcomes that are encoded, unless they turn out to be a `Result` that failed.
 #[derive(Debug)]
 pub struct Infallible(());
 
@@ -234,19 +243,35 @@ pub struct Infallible(());
 #[derive(Debug)]
 pub struct Fallible<M>(std::marker::PhantomData<M>);
 
-impl<T: Encode + Send + 'static> IntoReply<Infallible> for T {
-    type Value = T;
+/// Marks errors of any type behind a pointer.
+#[derive(Debug)]
+pub struct Boxed(());
 
-    fn into_reply(self) -> Result<T, HubError> {
-        Ok(self)
+impl<T: Encode + Send + 'static> IntoReply<Infallible> for T {
+    type Value = Returned<T>;
+
+    fn into_reply(self) -> Result<Returned<T>, HubError> {
+        Returned::new(self).map_err(|error| HubError::returned(&error))
     }
 }
 
 impl<T: Encode + Send + 'static, E: Into<HubError>> IntoReply<Fallible<()>> for Result<T, E> {
-    type Value = T;
+    type Value = Returned<T>;
 
-    fn into_reply(self) -> Result<T, HubError> {
-        self.map_err(Into::into)
+    fn into_reply(self) -> Result<Returned<T>, HubError> {
+        self.map_err(Into::into)?.into_reply()
+    }
+}
+
+impl<T, E> IntoReply<Fallible<Boxed>> for Result<T, E>
+where
+    T: Encode + Send + 'static,
+    E: Deref<Target = dyn Error + Send + Sync>,
+{
+    type Value = Returned<T>;
+
+    fn into_reply(self) -> Result<Returned<T>, HubError> {
+        self.map_err(|error| HubError::of(&*error))?.into_reply()
     }
 }
 
@@ -280,10 +305,9 @@ impl<S, M: 'static, E> IntoItems<Fallible<M>> for Result<S, E>
 where
     S: futures_util::Stream + Send + 'static,
     S::Item: IntoReply<M>,
-    E: Into<HubError>,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     fn into_items(self) -> Result<Items, HubError> {
-        self.map(|items| items.map(boxed).boxed())
-            .map_err(Into::into)
+        self.map_err(HubError::hidden)?.into_items()
     }
 }

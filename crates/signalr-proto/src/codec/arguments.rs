@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::payload::{decode_slice, serialize};
+use super::returned::{self, ReturnedError};
 use super::{Arguments, Payload, Protocol};
 use crate::error::{EncodeError, PayloadError};
 
@@ -19,11 +20,32 @@ pub trait Encode {
     /// [`EncodeError::Serialize`], or [`EncodeError::RawPayload`] for a payload that is malformed or of the other protocol.
     /// `out` may then hold a part of the value.
     fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError>;
+
+    /// The failure, if this is a `Result` that is `Err`; see [`Returned`](super::Returned).
+    fn returned_error(&self) -> Option<ReturnedError> {
+        None
+    }
+
+    /// Appends the value in the `Ok`, if this is a `Result`, else the value.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_returned(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.encode(protocol, out)
+    }
 }
 
 impl<T: Serialize + ?Sized> Encode for T {
     fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
         serialize(protocol, self, out)
+    }
+
+    fn returned_error(&self) -> Option<ReturnedError> {
+        returned::error_in(self)
+    }
+
+    fn encode_returned(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
+        serialize(protocol, &returned::Unwrapped(self), out)
     }
 }
 

@@ -10,10 +10,12 @@ pub mod handshake;
 mod json;
 mod msgpack;
 mod payload;
+mod returned;
 
 pub use arguments::{ArgumentWriter, Encode, FromArguments, HubArguments};
 pub use json::JsonText;
 pub use payload::{Arguments, Payload};
+pub use returned::{Returned, ReturnedError};
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;

@@ -7,6 +7,7 @@ mod fairness;
 mod filters;
 mod groups;
 mod lifetimes;
+mod outcomes;
 mod questions;
 mod refreshing;
 mod shutdown;
