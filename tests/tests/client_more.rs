@@ -130,11 +130,11 @@ async fn questions_wait_for_no_other_and_pings_of_the_web_socket_are_answered() 
         sender.send(next(&mut socket)).unwrap();
     });
     let connection = connection(&url);
-    connection.on("Slow", |()| async {
+    connection.on("Slow", || async {
         std::future::pending::<()>().await;
         1
     });
-    connection.on("Quick", |()| 2);
+    connection.on("Quick", || 2);
     soon(connection.start()).await.unwrap();
     let heard = tokio::task::spawn_blocking(move || {
         [(); 2].map(|()| heard.recv_timeout(PATIENCE).unwrap())
@@ -156,12 +156,12 @@ async fn handlers_outlive_the_connection_and_changes_count_from_the_next_call_on
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let weak = connection.downgrade();
     let added = std::sync::atomic::AtomicBool::new(false);
-    connection.on("Hear", move |()| {
+    connection.on("Hear", move || {
         sender.send("first").unwrap();
         if !added.swap(true, std::sync::atomic::Ordering::Relaxed) {
             let sender = sender.clone();
             let connection = weak.upgrade().unwrap();
-            connection.on("Hear", move |()| sender.send("second").unwrap());
+            connection.on("Hear", move || sender.send("second").unwrap());
         }
     });
     for expected in [
@@ -187,7 +187,7 @@ async fn a_server_may_join_more_messages_than_the_largest_may_be_long() {
     });
     let connection = connection(&url);
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    connection.on("Hear", move |(text,): (String,)| {
+    connection.on("Hear", move |text: String| {
         sender.send(text.len()).unwrap();
     });
     soon(connection.start()).await.unwrap();
@@ -223,12 +223,12 @@ async fn a_removed_handler_finishes_the_call_under_way_and_hears_no_other() {
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let (first, last, weak) = (sender.clone(), sender.clone(), connection.downgrade());
     // Removes both, itself included, when it is called for the first time.
-    connection.on("Hear", move |()| {
+    connection.on("Hear", move || {
         first.send("first").unwrap();
         assert_eq!(weak.upgrade().unwrap().off_all("Hear"), 2);
     });
-    connection.on("Hear", move |()| sender.send("second").unwrap());
-    connection.on("Last", move |()| last.send("last").unwrap());
+    connection.on("Hear", move || sender.send("second").unwrap());
+    connection.on("Last", move || last.send("last").unwrap());
     soon(connection.start()).await.unwrap();
     for word in ["first", "second", "last"] {
         assert_eq!(soon(heard.recv()).await, Some(word));

@@ -14,7 +14,7 @@ async fn connect(url: &str) -> HubConnection {
         .protocol(Protocol::MessagePack)
         .build()
         .unwrap();
-    connection.on("Receive", |(_,): (String,)| {});
+    connection.on("Receive", |_: String| {});
     connection.start().await.unwrap();
     assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
     connection

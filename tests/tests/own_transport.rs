@@ -225,7 +225,7 @@ async fn a_recorded_conversation_is_played_without_a_network() {
     ]);
     play(&recording, async |connection| {
         let (sender, mut heard) = futures_channel::mpsc::unbounded();
-        connection.on("Receive", move |(text,): (String,)| {
+        connection.on("Receive", move |text: String| {
             let _ = sender.unbounded_send(text);
         });
         connection.start().await.unwrap();

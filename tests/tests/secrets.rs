@@ -173,8 +173,8 @@ async fn talk(shown: &mut Shown, connection: &HubConnection) {
         shown.error(&outcome.unwrap_err());
     }
     // With a handler, with one that it does not fit, and without any.
-    connection.on("Fits", |(_,): (String,)| ());
-    connection.on("Misfits", |(_,): (i32,)| ());
+    connection.on("Fits", |_: String| ());
+    connection.on("Misfits", |_: i32| ());
     for target in ["Fits", "Misfits", "Nobody"] {
         let call = connection.invoke::<()>("SendToCaller", (target, secret));
         call.await.unwrap();

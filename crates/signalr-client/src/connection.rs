@@ -13,7 +13,7 @@ use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
 use crate::call::{Invoke, OpenStream, Sending, Way};
 use crate::error::{Error, RegisterError};
-use crate::handler::{Handler, Subscription};
+use crate::handler::{Handler, Subscription, WithState};
 use crate::lifecycle::LifecycleEvent;
 use crate::shared::{Command, Handle, Shared};
 use crate::states::States;
@@ -322,7 +322,7 @@ impl<R> HubConnection<R> {
 
 /// Calls of the server.
 impl<R> HubConnection<R> {
-    /// Has the server's calls of `target` handled by a closure over one tuple of arguments; see [`Handler`].
+    /// Has the server's calls of `target` handled by a closure over their arguments; see [`Handler`].
     ///
     /// Names match exactly. Several handlers of one method run one after another. Calls that want no answer are handled strictly
     /// in the order in which they came; calls that want one run at the same time as everything else. Handlers run inside the
@@ -333,8 +333,8 @@ impl<R> HubConnection<R> {
     ///
     /// ```
     /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
-    /// connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
-    /// connection.on("Ask", |(question,): (String,)| async move { question.len() });
+    /// connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
+    /// connection.on("Ask", async |question: String| question.len());
     /// # }
     /// ```
     pub fn on<M>(&self, target: impl AsRef<str>, handler: impl Handler<M>) -> Subscription {
@@ -354,10 +354,33 @@ impl<R> HubConnection<R> {
         target: impl AsRef<str>,
         handler: impl Handler<M>,
     ) -> Result<Subscription, RegisterError> {
+        let connection = Arc::downgrade(&self.handle.shared);
         self.handle
             .shared
             .handlers
-            .add(target.as_ref(), handler.erase())
+            .add(target.as_ref(), handler.erase(), connection)
+    }
+
+    /// Like [`on`](Self::on), for a handler whose first parameter is a clone of `state`: an `Arc` of what it works with, a
+    /// sender, a counter.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicI32, Ordering};
+    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// let sum = Arc::new(AtomicI32::new(0));
+    /// connection.on_with(Arc::clone(&sum), "Add", async |sum: Arc<AtomicI32>, n: i32| {
+    ///     sum.fetch_add(n, Ordering::Relaxed)
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// A handler that calls the server asks for the connection: a [`WeakHubConnection`] among its parameters.
+    pub fn on_with<S, F, M>(&self, state: S, target: impl AsRef<str>, handler: F) -> Subscription
+    where
+        WithState<S, F>: Handler<M>,
+    {
+        self.on(target, WithState::new(state, handler))
     }
 
     /// Has every call of the server told to `observer`, whatever its name: the method and its arguments, as they come from
@@ -398,6 +421,13 @@ pub struct WeakHubConnection<R> {
 }
 
 impl<R> WeakHubConnection<R> {
+    pub(crate) const fn from_shared(shared: Weak<Shared>) -> Self {
+        Self {
+            shared,
+            runtime: PhantomData,
+        }
+    }
+
     /// A full handle, unless all of them are gone.
     #[must_use]
     pub fn upgrade(&self) -> Option<HubConnection<R>> {

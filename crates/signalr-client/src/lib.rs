@@ -12,7 +12,7 @@
 //!     let transport = NetTransport::new(runtime, Default::default())?;
 //!     let (connection, driver) = HubConnection::<Detached>::builder("http://localhost:5000/chat").build_with(transport)?;
 //!     let work = async move {
-//!         connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
+//!         connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //!         connection.start().await?;
 //!         connection.invoke::<()>("Send", ("me", "hello")).await?;
 //!         connection.stop().await;
@@ -58,7 +58,10 @@ pub use connection::{HubConnection, WeakHubConnection};
 pub use domain::ascii_address;
 pub use driver::Driver;
 pub use error::{BuildError, Error, LaunchError, RegisterError};
-pub use handler::{ErasedHandler, Handler, HandlerError, Reply, Subscription, form};
+pub use handler::{
+    AnyReply, ErasedHandler, Handler, HandlerError, Incoming, IntoReply, Parameter, Subscription,
+    WithState, form,
+};
 pub use lifecycle::LifecycleEvent;
 pub use net::{
     CookieJar, Cookies, NetBody, NetError, NetOptions, NetTransport, NetWebSocket, NoCookies,

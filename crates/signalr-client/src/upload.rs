@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
 use signalr_proto::client::InvocationId;
+use signalr_proto::codec::Returned;
 use signalr_proto::{Encode, EncodeError, SendError};
 
 use crate::arguments::Guarded;
@@ -32,7 +33,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// A stream of values.
+    /// A stream of values. A `Result` is none: its error fails the stream, as with [`try_new`](Self::try_new).
     pub fn new<S>(stream: S) -> Self
     where
         S: Stream + Send + 'static,
@@ -83,7 +84,7 @@ trait Source {
 struct Items<S, T> {
     stream: Pin<Box<S>>,
     /// An item there was no room for.
-    refused: Option<T>,
+    refused: Option<Returned<T>>,
 }
 
 impl<S, T, E> Source for Items<S, T>
@@ -100,7 +101,10 @@ where
         let item = match self.refused.take() {
             Some(item) => item,
             None => match ready!(self.stream.as_mut().poll_next(cx)) {
-                Some(Ok(item)) => item,
+                Some(Ok(item)) => match Returned::new(item) {
+                    Ok(item) => item,
+                    Err(error) => return Poll::Ready(Step::Failed(error.text().into())),
+                },
                 Some(Err(error)) => return Poll::Ready(Step::Failed(error.to_string())),
                 None => return Poll::Ready(Step::Finished),
             },

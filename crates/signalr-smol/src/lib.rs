@@ -6,7 +6,7 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     smol::block_on(async {
 //!         let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
-//!         connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
+//!         connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //!         connection.start().await?;
 //!         let greeting: String = connection.invoke("Greet", ("me",)).await?;
 //!         println!("{greeting}");

@@ -6,7 +6,7 @@
 //! # fn main() {}
 //! async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //!     let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
-//!     connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
+//!     connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //!     connection.start().await?;
 //!     let greeting: String = connection.invoke("Greet", ("me",)).await?;
 //!     println!("{greeting}");

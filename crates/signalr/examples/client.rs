@@ -14,7 +14,7 @@ pub(crate) async fn chat(
     let connection = HubConnection::builder(url)
         .automatic_reconnect(ReconnectPolicy::standard())
         .build()?;
-    connection.on("Receive", |(user, text): (String, String)| {
+    connection.on("Receive", |user: String, text: String| {
         eprintln!("{user}: {text}")
     });
     connection.on_reconnecting(|reason| eprintln!("({reason}; reconnecting)"));

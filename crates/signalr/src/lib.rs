@@ -7,7 +7,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
-//! connection.on("Receive", |(user, text): (String, String)| println!("{user}: {text}"));
+//! connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //! connection.start().await?;
 //! connection.invoke::<()>("Send", ("me", "hello")).await?;
 //! connection.stop().await;

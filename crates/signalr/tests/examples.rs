@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
-use signalr::{FromArguments, HubConnection};
+use signalr::{Arguments, FromArguments, HubConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -79,7 +79,9 @@ fn ear<A: FromArguments + Send + 'static>(
     target: &str,
 ) -> UnboundedReceiver<A> {
     let (mouth, ear) = unbounded_channel();
-    connection.on(target, move |arguments: A| drop(mouth.send(arguments)));
+    connection.on(target, move |arguments: Arguments| {
+        drop(arguments.decode().map(|heard| mouth.send(heard)));
+    });
     ear
 }
 

@@ -134,7 +134,7 @@ pub(super) async fn a_stop_from_inside_a_handler_works<R: Launch>(session: Sessi
     let connection = session.connect("/hub").await?;
     let mut closed = closes(&connection);
     let weak = connection.downgrade();
-    connection.on("Stop", move |(_,): (i32,)| {
+    connection.on("Stop", move |_: i32| {
         let connection = weak.upgrade();
         async move {
             if let Some(connection) = connection {
@@ -185,7 +185,7 @@ pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Launch>(
 pub(super) async fn hears_what_the_hub_says_first<R: Launch>(session: Session<R>) -> Outcome {
     let connection = session.builder("/greeting").build()?;
     let (sender, mut heard) = mpsc::unbounded();
-    connection.on("Welcome", move |(number,): (i32,)| {
+    connection.on("Welcome", move |number: i32| {
         let _ = sender.unbounded_send(number);
     });
     connection.start().await?;
@@ -418,7 +418,7 @@ pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
         .build()?;
     let mut events = connection.events();
     let (sender, mut heard) = mpsc::unbounded();
-    connection.on("Number", move |(number,): (i32,)| {
+    connection.on("Number", move |number: i32| {
         let _ = sender.unbounded_send(number);
     });
     connection.start().await?;
@@ -471,7 +471,7 @@ pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Launch>(
         .offline_queue(10_000, Duration::from_secs(60))
         .build()?;
     let (sender, mut heard) = mpsc::unbounded();
-    connection.on("Mail", move |(text,): (String,)| {
+    connection.on("Mail", move |text: String| {
         let _ = sender.unbounded_send(text);
     });
     let mut states = connection.states();

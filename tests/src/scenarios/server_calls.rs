@@ -10,7 +10,7 @@ use crate::{Outcome, Session, ensure, ensure_eq};
 pub(super) async fn calls_come_in_order<R: Launch>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let (sender, mut heard) = mpsc::unbounded();
-    connection.on("Number", move |(number,): (i32,)| {
+    connection.on("Number", move |number: i32| {
         let _ = sender.unbounded_send(number);
     });
     connection.invoke::<()>("Burst", ("Number", 2000)).await?;
@@ -28,7 +28,7 @@ pub(super) async fn slow_handlers_keep_the_order_and_do_not_block_calls<R: Launc
     let (sender, mut heard) = mpsc::unbounded();
     let (gate, open) = futures_channel::oneshot::channel::<()>();
     let open = futures_util::FutureExt::shared(open);
-    connection.on("Number", move |(number,): (i32,)| {
+    connection.on("Number", move |number: i32| {
         let (sender, open) = (sender.clone(), open.clone());
         async move {
             let _ = open.await;
@@ -54,13 +54,13 @@ pub(super) async fn several_arguments_and_handlers_work<R: Launch>(session: Sess
     let (sender, mut heard) = mpsc::unbounded();
     let (first, second) = (sender.clone(), sender);
     let (misfit, other_name) = (first.clone(), first.clone());
-    connection.on("Many", move |(_, _): (i32, i32)| {
+    connection.on("Many", move |_: i32, _: i32| {
         let _ = misfit.unbounded_send("called with arguments that do not fit".into());
     });
-    connection.on("Many", |(a, _, _): (i32, String, Option<i32>)| {
+    connection.on("Many", |a: i32, _: String, _: Option<i32>| {
         assert_eq!(a, 0, "this panic is contained")
     });
-    connection.on("Many", move |(a, b, c): (i32, String, Option<i32>)| {
+    connection.on("Many", move |a: i32, b: String, c: Option<i32>| {
         let _ = first.unbounded_send(format!("{a} {b} {c:?}"));
     });
     connection.on("Many", move |raw: signalr_client::Arguments| {
@@ -79,19 +79,16 @@ pub(super) async fn several_arguments_and_handlers_work<R: Launch>(session: Sess
 
 pub(super) async fn the_servers_questions_are_answered<R: Launch>(session: Session<R>) -> Outcome {
     let connection = session.connect("/parallel").await?;
-    connection.on(
-        "Answer",
-        |(question,): (String,)| async move { question + "!" },
-    );
-    connection.on("Add", |(a, b): (i32, i32)| a + b);
+    connection.on("Answer", |question: String| async move { question + "!" });
+    connection.on("Add", |a: i32, b: i32| a + b);
     ensure_eq!(
-        connection.try_on("Add", |(_, _): (i32, i32)| 0),
+        connection.try_on("Add", |_: i32, _: i32| 0),
         Err(RegisterError::SecondValue {
             target: "Add".into()
         })
     );
     ensure!(
-        !connection.on("Add", |(_, _): (i32, i32)| 0).is_registered(),
+        !connection.on("Add", |_: i32, _: i32| 0).is_registered(),
         "a second value was accepted"
     );
     ensure_eq!(
@@ -107,10 +104,10 @@ pub(super) async fn a_removed_handler_is_silent<R: Launch>(session: Session<R>) 
     let connection = session.connect("/hub").await?;
     let (sender, mut heard) = mpsc::unbounded();
     let (first, second) = (sender.clone(), sender);
-    let subscription = connection.on("Hear", move |(_,): (i32,)| {
+    let subscription = connection.on("Hear", move |_: i32| {
         let _ = first.unbounded_send("first");
     });
-    connection.on("Hear", move |(_,): (i32,)| {
+    connection.on("Hear", move |_: i32| {
         let _ = second.unbounded_send("second");
     });
     ensure!(connection.off(&subscription), "it was not there");
@@ -127,12 +124,12 @@ pub(super) async fn questions_without_an_answer_get_the_official_texts<R: Launch
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/parallel").await?;
-    connection.on("Fail", |()| async {
+    connection.on("Fail", || async {
         Err::<String, _>(HandlerError::new("cannot"))
     });
-    connection.on("Panic", |()| -> String { panic!("a canary") });
-    connection.on("Void", |()| {});
-    connection.on("Misfit", |(_,): (i32,)| String::new());
+    connection.on("Panic", || -> String { panic!("a canary") });
+    connection.on("Void", || {});
+    connection.on("Misfit", |_: i32| String::new());
     for (method, answer) in [
         ("Fail", "HubException: cannot"),
         ("Panic", "HubException: The client's handler failed."),

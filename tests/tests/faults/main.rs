@@ -110,7 +110,7 @@ async fn calls(harm: Harm, connection: &HubConnection, number: usize) -> Round {
     let method = format!("Told{number}");
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let subscription = connection.on(&method, move |(value,): (i32,)| {
+    let subscription = connection.on(&method, move |value: i32| {
         heard.lock().unwrap().push(value);
     });
     let text = format!("text {number}");

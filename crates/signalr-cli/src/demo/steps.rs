@@ -96,12 +96,12 @@ impl<'a> Demo<'a> {
 
     fn handle_calls(&self) {
         let (timeline, counts) = (Arc::clone(self.timeline), Arc::clone(&self.counts));
-        self.client.on("Heard", move |(number,): (u64,)| {
+        self.client.on("Heard", move |number: u64| {
             timeline.beat(number);
             counts.heard.send_modify(|heard| *heard += 1);
         });
         let (timeline, counts) = (Arc::clone(self.timeline), Arc::clone(&self.counts));
-        self.client.on("News", move |(index, text): (u32, String)| {
+        self.client.on("News", move |index: u32, text: String| {
             timeline.line(
                 Who::Client,
                 &format!("called by the hub: News({index}, \"{text}\")"),
@@ -109,7 +109,7 @@ impl<'a> Demo<'a> {
             counts.news.fetch_add(1, Ordering::Relaxed);
         });
         let timeline = Arc::clone(self.timeline);
-        self.client.on("Multiply", move |(a, b): (u32, u32)| {
+        self.client.on("Multiply", move |a: u32, b: u32| {
             let timeline = Arc::clone(&timeline);
             async move {
                 timeline.line(Who::Client, "is thinking");

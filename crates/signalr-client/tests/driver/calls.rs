@@ -224,7 +224,7 @@ impl serde::Serialize for Explosive {
 fn a_panic_while_values_are_serialized_is_an_error_of_that_value_alone() {
     let mut bench = Bench::started(|builder| builder);
     let connection = bench.connection().clone();
-    connection.on("Ask", |()| Explosive);
+    connection.on("Ask", || Explosive);
     let bad = bench.finish(connection.invoke::<u32>("Bad", (1, Explosive)));
     let words = "a value cannot be serialized: its Serialize implementation panicked";
     assert_eq!(

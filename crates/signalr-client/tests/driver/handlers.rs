@@ -14,7 +14,7 @@ fn questions_count_among_the_calls_that_wait_for_handlers() {
     let mut bench = Bench::started(|builder| builder.handler_queue(10));
     let (open, gate) = futures_channel::oneshot::channel::<()>();
     let gate = gate.shared();
-    bench.connection().on("Ask", move |()| {
+    bench.connection().on("Ask", move || {
         let gate = gate.clone();
         async move { gate.await.is_ok() }
     });
@@ -42,7 +42,7 @@ fn a_slow_handler_stops_the_reading_and_the_server_is_not_blamed() {
     let gate = gate.shared();
     let handled = Arc::new(Mutex::new(Vec::new()));
     let numbers = Arc::clone(&handled);
-    bench.connection().on("Number", move |(number,): (u32,)| {
+    bench.connection().on("Number", move |number: u32| {
         let (gate, numbers) = (gate.clone(), Arc::clone(&numbers));
         async move {
             let _ = gate.await;
@@ -80,7 +80,7 @@ fn a_handler_that_waits_for_an_answer_gets_it_however_many_calls_wait_for_the_ha
     let mut bench = Bench::started(|builder| builder.handler_queue(10));
     let handled = Arc::new(Mutex::new(Vec::new()));
     let (numbers, weak) = (Arc::clone(&handled), bench.connection().downgrade());
-    bench.connection().on("Number", move |(number,): (u32,)| {
+    bench.connection().on("Number", move |number: u32| {
         let (numbers, connection) = (Arc::clone(&numbers), weak.upgrade().unwrap());
         async move {
             let answer = match number {
@@ -111,7 +111,7 @@ fn calls_that_wait_while_an_answer_is_awaited_are_bounded_by_their_size() {
     });
     bench
         .connection()
-        .on("Text", |(_,): (String,)| future::pending::<()>());
+        .on("Text", |_: String| future::pending::<()>());
     let mut call = bench.connection().invoke::<u32>("Ask", ());
     assert_eq!(bench.poll(&mut call), None);
     let text = "x".repeat(100);
@@ -180,7 +180,7 @@ fn an_observer_hears_every_call_before_its_handlers_and_answers_none() {
 #[test]
 fn an_observer_is_not_held_up_by_slow_handlers() {
     let mut bench = Bench::started(|builder| builder);
-    bench.connection().on("Slow", |()| future::pending::<()>());
+    bench.connection().on("Slow", future::pending::<()>);
     let count = Arc::new(Mutex::new(0));
     let heard = Arc::clone(&count);
     bench

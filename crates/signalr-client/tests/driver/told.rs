@@ -38,9 +38,9 @@ fn told(work: impl FnOnce()) -> String {
 fn a_value_that_the_server_does_not_want_is_told_once_for_each_handler() {
     let log = told(|| {
         let mut bench = Bench::started(|builder| builder);
-        bench.connection().on("Plain", |()| 7);
-        bench.connection().on("Async", |()| async { "text" });
-        bench.connection().on("Nothing", |()| {});
+        bench.connection().on("Plain", || 7);
+        bench.connection().on("Async", || async { "text" });
+        bench.connection().on("Nothing", || {});
         for _ in 0..3 {
             for target in ["Plain", "Async", "Nothing"] {
                 bench.net.say(&format!(

@@ -242,21 +242,91 @@ impl FromArguments for () {
 
 /// The bytes of exactly `N` arguments, found in one pass.
 fn split<const N: usize>(arguments: &Arguments) -> Result<[&[u8]; N], PayloadError> {
-    let mut elements = [[].as_slice(); N];
-    let mut count = 0_usize;
+    elements(arguments, N)
+}
+
+/// The bytes of exactly `count` arguments, of which there may be room for more.
+fn elements<const ROOM: usize>(
+    arguments: &Arguments,
+    count: usize,
+) -> Result<[&[u8]; ROOM], PayloadError> {
+    let mut elements = [[].as_slice(); ROOM];
+    let mut found = 0_usize;
     arguments.for_each(|index, element| {
         if let Some(slot) = elements.get_mut(index) {
             *slot = element;
         }
-        count = index.saturating_add(1);
+        found = index.saturating_add(1);
         Ok(())
     })?;
-    if count == N {
+    if found == count {
         Ok(elements)
     } else {
         Err(PayloadError::new(format!(
-            "Invocation provides {count} argument(s) but target expects {N}."
+            "Invocation provides {found} argument(s) but target expects {count}."
         )))
+    }
+}
+
+/// The most arguments that a function can take.
+const MOST: usize = 12;
+
+/// The arguments of a list one after another, for functions whose parameters are of several kinds.
+///
+/// ```
+/// use signalr_proto::codec::{ArgumentReader, Arguments, Protocol};
+///
+/// let list = Arguments::new(Protocol::Json, r#"["a", 7]"#.into());
+/// let mut reader = ArgumentReader::new(&list, 2)?;
+/// assert_eq!(reader.value::<String>()?, "a");
+/// assert_eq!(reader.payload()?.as_bytes(), b"7");
+/// # Ok::<(), signalr_proto::PayloadError>(())
+/// ```
+#[derive(Debug)]
+pub struct ArgumentReader<'a> {
+    list: &'a Arguments,
+    elements: [&'a [u8]; MOST],
+    next: usize,
+}
+
+impl<'a> ArgumentReader<'a> {
+    /// Looks for so many arguments, at most 12.
+    ///
+    /// # Errors
+    /// When the list is malformed or of another length.
+    pub fn new(list: &'a Arguments, count: usize) -> Result<Self, PayloadError> {
+        Ok(Self {
+            list,
+            elements: elements(list, count)?,
+            next: 0,
+        })
+    }
+
+    /// The next argument, decoded.
+    ///
+    /// # Errors
+    /// When it does not fit the type, or there is none.
+    pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
+        let (index, element) = self.take()?;
+        argument(self.list.protocol(), index, element)
+    }
+
+    /// The next argument as it came.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn payload(&mut self) -> Result<Payload, PayloadError> {
+        let (_, element) = self.take()?;
+        Ok(self.list.payload_of(element))
+    }
+
+    fn take(&mut self) -> Result<(usize, &'a [u8]), PayloadError> {
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        let element = self.elements.get(index).copied();
+        element
+            .map(|element| (index, element))
+            .ok_or_else(|| PayloadError::new("missing argument"))
     }
 }
 

@@ -12,7 +12,7 @@ mod msgpack;
 mod payload;
 mod returned;
 
-pub use arguments::{ArgumentWriter, Encode, FromArguments, HubArguments};
+pub use arguments::{ArgumentReader, ArgumentWriter, Encode, FromArguments, HubArguments};
 pub use json::JsonText;
 pub use payload::{Arguments, Payload};
 pub use returned::{Returned, ReturnedError};

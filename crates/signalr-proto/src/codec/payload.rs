@@ -183,9 +183,14 @@ impl Arguments {
     /// When the list is malformed. Some arguments may have been added.
     pub fn payloads_into(&self, payloads: &mut Vec<Payload>) -> Result<(), PayloadError> {
         self.for_each(|_, element| {
-            payloads.push(Payload::new(self.protocol, self.bytes.slice_ref(element)));
+            payloads.push(self.payload_of(element));
             Ok(())
         })
+    }
+
+    /// An argument of this list by its bytes.
+    pub(super) fn payload_of(&self, element: &[u8]) -> Payload {
+        Payload::new(self.protocol, self.bytes.slice_ref(element))
     }
 
     /// Hands the number and the bytes of each argument to `visit`, until it fails.

@@ -6,6 +6,7 @@
 //! says of itself: serde's implementation for `Result` announces a newtype variant `Ok` or `Err` of `Result`.
 
 use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use serde::Serialize;
@@ -86,11 +87,12 @@ fn simple_name(name: &'static str) -> &'static str {
 
 const RESULT: &str = "Result";
 
-/// The failure in a value, if it is one.
+/// The failure in a value, if it is one. A value that panics is none: it will do so again where it is written, and there a
+/// driver is prepared for it.
 pub(super) fn error_in<T: Serialize + ?Sized>(value: &T) -> Option<ReturnedError> {
-    match value.serialize(Probe) {
-        Err(Seen::Failure(error)) => Some(error),
-        Ok(()) | Err(Seen::Value) => None,
+    match catch_unwind(AssertUnwindSafe(|| value.serialize(Probe))) {
+        Ok(Err(Seen::Failure(error))) => Some(error),
+        Ok(Ok(()) | Err(Seen::Value)) | Err(_) => None,
     }
 }
 

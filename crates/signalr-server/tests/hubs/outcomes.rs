@@ -63,7 +63,8 @@ impl Outcomes {
 
     async fn report(self: Arc<Self>) -> Result<i32, HubError> {
         let failed: Result<i32, Report> = Err(Report("reported words".into()));
-        Ok(failed.map_err(HubError::hidden)?)
+        let number = failed.map_err(HubError::hidden)?;
+        Ok(number)
     }
 
     async fn both(self: Arc<Self>) -> Result<i32, HubError> {

@@ -91,10 +91,10 @@ pub(crate) fn client<R: Launch>(
 async fn play_on<R: Launch>(url: &str, transport: TransportKind, protocol: Protocol) {
     let connection = client::<R>(url, transport, protocol);
     let (heard, mut hears) = futures_channel::mpsc::unbounded();
-    connection.on("Hear", move |(text,): (String,)| {
+    connection.on("Hear", move |text: String| {
         let _ = heard.unbounded_send(text);
     });
-    connection.on("Question", |(a, b): (i32, i32)| format!("{}", a * b));
+    connection.on("Question", |a: i32, b: i32| format!("{}", a * b));
     connection.start().await.unwrap();
     let name = connection.invoke::<String>("Transport", ()).await;
     assert_eq!(name.as_deref(), Ok(transport.name()));
