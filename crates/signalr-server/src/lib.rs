@@ -99,9 +99,10 @@ pub use runtime::Tokio;
 pub use serve::{Serve, serve};
 pub use server::{HubServer, HubServerBuilder};
 pub use service::{HubFuture, HubService};
-/// A client that leaves of its own accord is not always [`ClosedByClient`](DisconnectReason::ClosedByClient): it is that when it said Close first,
-/// as Microsoft's JavaScript client does in `stop()` on WebSockets and with long polling. With server-sent events it only ends the
-/// stream, and a page or program that is closed says nothing; that is [`TransportEnded`](DisconnectReason::TransportEnded).
+/// A client that leaves of its own accord is not always [`ClosedByClient`](DisconnectReason::ClosedByClient). Microsoft's JavaScript
+/// client says Close in `stop()`; on WebSockets that comes first, while with server-sent events and long polling it is a request
+/// of its own, which the end of the others may overtake. That, as a page or program that is closed, is
+/// [`TransportEnded`](DisconnectReason::TransportEnded).
 #[doc(inline)]
 pub use signalr_proto::server::DisconnectReason;
 pub use signalr_proto::server::{EndpointConfig, Origins, ServerConfig};

@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 ///         smol::spawn(task).detach();
 ///     }
 ///     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-///         Box::pin(async move { drop(smol::Timer::after(duration).await) })
+///         Box::pin(async move { _ = smol::Timer::after(duration).await })
 ///     }
 /// }
 /// # fn main() {}
