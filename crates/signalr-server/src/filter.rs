@@ -409,9 +409,10 @@ impl fmt::Debug for NextDisconnected<'_> {
     }
 }
 
-/// A filter that tells the log of each call: its name, its connection, how long it took and how it ended.
+/// A filter that tells the log of each call that runs: its name, its connection, how long it took and how it ended.
 ///
 /// Calls are told at debug and failures at info, under the target `signalr_server::calls`. Arguments and results are not told.
+/// Calls that are refused before, such as those of unknown methods or against a policy, reach no filter.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct LogCalls;
@@ -450,7 +451,8 @@ impl HubFilter for LogCalls {
     }
 }
 
-/// A filter that bounds how often one connection may call: calls above it fail with the words `Too many calls.`
+/// A filter that bounds how often one connection may call: calls above it fail with the words `Too many calls.` Calls that are
+/// refused before reach no filter and do not count, and a client that connects anew begins anew.
 ///
 /// ```
 /// use std::time::Duration;

@@ -80,11 +80,18 @@ impl Io {
     }
 
     /// Whether there is known to be nothing to read. The task is woken when there is.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_dry(&self, cx: &mut Context<'_>) -> bool {
         match self {
             // Known without a system call when the last read did not fill its buffer.
-            #[cfg(feature = "tokio")]
             Self::Tcp(stream) => stream.poll_read_ready(cx).is_pending(),
+            Self::Other(_) => false,
+        }
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    pub(crate) const fn is_dry(&self, _: &mut Context<'_>) -> bool {
+        match self {
             Self::Other(_) => false,
         }
     }

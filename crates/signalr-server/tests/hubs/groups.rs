@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use signalr_server::testing::TestClient;
 use signalr_server::{
-    CallContext, DisconnectReason, GroupError, Hub, HubError, HubMethods, HubServer,
+    CallContext, Denial, DisconnectReason, GroupError, Hub, HubError, HubMethods, HubRequest,
+    HubServer, User,
 };
 
 use crate::support::empty;
@@ -38,6 +39,16 @@ impl Hub for Rooms {
                 },
             )
             .on(
+                "Ban",
+                async |_: Arc<Self>, context: CallContext, user: String| {
+                    let connections = context.clients().list_of_user(&user).await?;
+                    for connection in &connections {
+                        context.server().close(connection, false);
+                    }
+                    Ok::<_, HubError>(connections.len())
+                },
+            )
+            .on(
                 "TellOthers",
                 async |_: Arc<Self>, context: CallContext, text: String| {
                     context.others().send("told", (text,)).await
@@ -57,6 +68,29 @@ impl Hub for Rooms {
         context.join_group("afterlife").await.unwrap();
         *self.last.lock().unwrap() = last;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_finds_and_closes_the_connections_of_a_user() {
+    let server = HubServer::builder(Rooms::default())
+        .authorize(|request: HubRequest| async move {
+            let token = request.bearer_token();
+            Ok::<_, Denial>(token.map(|token| User::new(&token)))
+        })
+        .build()
+        .unwrap();
+    let mut alice = TestClient::connect(&server).await.unwrap();
+    let mut bobs = Vec::new();
+    for _ in 0..2 {
+        bobs.push(TestClient::connect_as(&server, "bob").await.unwrap());
+    }
+    assert_eq!(alice.invoke("Ban", ("carol",)).await, Ok(0));
+    assert_eq!(alice.invoke("Ban", ("bob",)).await, Ok(2));
+    for mut bob in bobs {
+        bob.closed().await.unwrap();
+    }
+    assert_eq!(server.clients().list_of_user("bob").await, Ok(Vec::new()));
+    assert_eq!(server.clients().count().await, Ok(1));
 }
 
 fn sorted<E: std::fmt::Debug>(names: Result<Vec<String>, E>) -> Vec<String> {
