@@ -9,6 +9,11 @@ use signalr_proto::{Arguments, Encode, EncodeError, HubArguments, Payload, Proto
 use crate::upload::Upload;
 
 /// One argument of a call: anything that serde can serialize, a raw [`Payload`], or an [`Upload`] stream.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a call",
+    label = "not an argument",
+    note = "an argument is serializable (`serde::Serialize`), a `Payload` or an `Upload`"
+)]
 pub trait HubArgument {
     /// 1 for a stream, 0 for a value.
     fn stream_count(&self) -> usize {
@@ -96,6 +101,11 @@ impl HubArgument for Argument {
 /// call((Upload::new(futures_util::stream::iter(0..10)), "a value beside it"));
 /// call(vec![serde_json::json!({"x": 1}), serde_json::json!(null)]);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of arguments",
+    label = "not a list of arguments",
+    note = "arguments are a tuple: `()` for none, `(value,)` for one (mind the comma), up to 12, each serializable, a `Payload` or an `Upload`"
+)]
 pub trait CallArguments {
     /// How many streams there are.
     fn stream_count(&self) -> usize {

@@ -390,6 +390,7 @@ macro_rules! handlers {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         #[allow(non_snake_case, unused_variables, reason = "parameters are named after their types, and there may be none")]
         impl<S, F, R, MR, $($parameter, $marker),*>
             Handler<form::Stateful<(form::$form, MR, ($(($parameter, $marker),)*))>> for WithState<S, F>
@@ -426,6 +427,7 @@ handlers! {
 
 macro_rules! not_lists {
     ($(($($type:ident),*))+) => {$(
+        #[diagnostic::do_not_recommend]
         impl<$($type: DeserializeOwned),*> Parameter<form::WriteParametersInsteadOfOneTuple> for ($($type,)*) {
             const ARGUMENTS: Option<usize> = Some(1);
 

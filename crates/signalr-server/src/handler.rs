@@ -63,6 +63,11 @@ impl fmt::Debug for CallParts<'_> {
 /// [`UploadStream`], or the [`CallContext`].
 ///
 /// `M` tells the kinds apart and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a hub method",
+    label = "not a parameter",
+    note = "a parameter is deserializable (`serde::Deserialize`, owned: `String`, not `&str`) and `Send + 'static`, a `Payload`, a `CallContext`, a `CancellationToken` or an `UploadStream`"
+)]
 pub trait FromCall<M>: Send + Sized + 'static {
     /// Arguments it takes from the list: 1 or 0.
     const ARGUMENTS: usize = 0;
@@ -145,6 +150,13 @@ fn next_argument(parts: &mut CallParts<'_>) -> Result<Payload, PayloadError> {
 /// that are [`FromCall`].
 ///
 /// `M` describes the parameters and is always inferred.
+#[diagnostic::on_unimplemented(
+    message = "this cannot be a method of the hub `{H}`",
+    label = "not a hub method",
+    note = "a hub method is `async fn(self: Arc<Self>, parameters)` or `async |hub: Arc<{H}>, parameters|`: it is async, and takes the hub as an `Arc`, not as `&self`",
+    note = "it has at most 12 parameters beside the hub, each deserializable (`Deserialize` without borrowing), a `Payload`, a `CallContext`, a `CancellationToken` or an `UploadStream`",
+    note = "its future is `Send`: let no lock guard or `Rc` live across an `.await`"
+)]
 pub trait Handler<H, M>: Send + Sync + 'static {
     /// What the function returns.
     type Future: Future<Output = Self::Output> + Send + 'static;
@@ -224,6 +236,12 @@ handlers! {
 ///
 /// Only an error that is both a `std::error::Error` and serializable has two ways to become a failure, of which the
 /// compiler takes neither: turn it into a [`HubError`] with `?` or [`HubError::hidden`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a hub method",
+    label = "not a result",
+    note = "a result is serializable (`serde::Serialize`) and `Send + 'static`, or a `Result` of that with an error that is a `HubError`, a `std::error::Error` or serializable",
+    note = "a method whose result is a stream is registered with `stream`, not with `on`"
+)]
 pub trait IntoReply<M> {
     /// What is encoded for the client.
     type Value: Encode + Send + 'static;
@@ -283,6 +301,12 @@ fn boxed<T: IntoReply<M>, M>(item: T) -> Result<Reply, HubError> {
 pub type Items = BoxStream<'static, Result<Reply, HubError>>;
 
 /// What a streaming method may return: a stream of [`IntoReply`] items, or a `Result` of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a streaming hub method",
+    label = "not a stream",
+    note = "it is a `Stream + Send + 'static` of serializable items or `Result`s of them, or a `Result` of such a stream",
+    note = "a method with one result is registered with `on`, not with `stream`"
+)]
 pub trait IntoItems<M> {
     /// The stream, or why there is none.
     ///
