@@ -55,7 +55,7 @@ impl HubArgument for Upload {
     }
 }
 
-/// An argument whose kind is known only when the program runs, for `Vec<Argument>`.
+/// An argument whose kind is known only when the program runs, for `Spread(Vec<Argument>)`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Argument {
@@ -91,20 +91,24 @@ impl HubArgument for Argument {
     }
 }
 
-/// The arguments of a call: `()`, tuples of up to 12 [`HubArgument`]s, `Vec`s, arrays and slices of them, or a raw
-/// [`Arguments`] list.
+/// The arguments of a call: `()`, tuples of up to 12 [`HubArgument`]s, a [`Spread`] list of them, or a raw [`Arguments`] list.
+///
+/// A list is one argument, `(list,)`, and does not compile by itself: whether it was meant as one argument or as many
+/// could only be told when the server refuses the call.
 ///
 /// ```
-/// # use signalr_client::{CallArguments, Upload};
+/// # use signalr_client::{CallArguments, Spread, Upload};
 /// # fn call(_: impl CallArguments) {}
 /// call(("user", 42));
 /// call((Upload::new(futures_util::stream::iter(0..10)), "a value beside it"));
-/// call(vec![serde_json::json!({"x": 1}), serde_json::json!(null)]);
+/// call((vec![1, 2, 3],));
+/// call(Spread(vec![serde_json::json!({"x": 1}), serde_json::json!(null)]));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no list of arguments",
     label = "not a list of arguments",
-    note = "arguments are a tuple: `()` for none, `(value,)` for one (mind the comma), up to 12, each serializable, a `Payload` or an `Upload`"
+    note = "arguments are a tuple: `()` for none, `(value,)` for one (mind the comma), up to 12, each serializable, a `Payload` or an `Upload`",
+    note = "a list is one argument as `(list,)`, and as many as it has elements as `Spread(list)`"
 )]
 pub trait CallArguments {
     /// How many streams there are.
@@ -187,39 +191,60 @@ impl CallArguments for Arguments {
     }
 }
 
-impl<T: HubArgument> CallArguments for Vec<T> {
+/// A list whose elements are the arguments of a call, one by one: a `Vec`, an array or a slice.
+///
+/// ```
+/// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+/// use signalr_client::Spread;
+///
+/// let sum: i32 = connection.invoke("Add", Spread(vec![1, 2])).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread<L>(pub L);
+
+impl<T: HubArgument> CallArguments for Spread<Vec<T>> {
     fn stream_count(&self) -> usize {
-        self.iter().map(HubArgument::stream_count).sum()
+        self.0.iter().map(HubArgument::stream_count).sum()
     }
 
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.iter().try_for_each(|argument| argument.write(writer))
+        self.0
+            .iter()
+            .try_for_each(|argument| argument.write(writer))
     }
 
     fn take_uploads(self, uploads: &mut Vec<Upload>) {
-        self.into_iter()
+        self.0
+            .into_iter()
             .for_each(|argument| argument.take_uploads(uploads));
     }
 }
 
-impl<T: HubArgument, const N: usize> CallArguments for [T; N] {
+impl<T: HubArgument, const N: usize> CallArguments for Spread<[T; N]> {
     fn stream_count(&self) -> usize {
-        self.iter().map(HubArgument::stream_count).sum()
+        self.0.iter().map(HubArgument::stream_count).sum()
     }
 
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.iter().try_for_each(|argument| argument.write(writer))
+        self.0
+            .iter()
+            .try_for_each(|argument| argument.write(writer))
     }
 
     fn take_uploads(self, uploads: &mut Vec<Upload>) {
-        self.into_iter()
+        self.0
+            .into_iter()
             .for_each(|argument| argument.take_uploads(uploads));
     }
 }
 
-impl<T: Encode> CallArguments for &[T] {
+impl<T: Encode> CallArguments for Spread<&[T]> {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.iter().try_for_each(|argument| writer.value(argument))
+        self.0
+            .iter()
+            .try_for_each(|argument| writer.value(argument))
     }
 }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::de::value::UnitDeserializer;
 use signalr_proto::client::{Call, CallOptions, InvocationId};
@@ -570,6 +570,15 @@ impl<T> ItemStream<T> {
             let waker = self.handle.shared.lock().forget(self.id);
             wake(waker);
         }
+    }
+}
+
+impl<T: DeserializeOwned> ItemStream<T> {
+    /// The next item; `None` behind the last one. Dropping the future loses nothing.
+    ///
+    /// As that of `StreamExt`, without its import.
+    pub async fn next(&mut self) -> Option<Result<T, Error>> {
+        StreamExt::next(self).await
     }
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use signalr_proto::client::{CallOptions, ConnectionState, Stats};
 use signalr_proto::{Arguments, CloseReason, TransportKind};
 
@@ -115,8 +115,6 @@ impl<R> HubConnection<R> {
     ///
     /// ```
     /// # async fn example<R>(connection: signalr_client::HubConnection<R>) {
-    /// use futures_util::StreamExt;
-    ///
     /// let mut states = connection.states();
     /// while let Some(state) = states.next().await {
     ///     println!("{state:?}");
@@ -277,12 +275,25 @@ impl<R> HubConnection<R> {
     /// # async fn example<R>(connection: HubConnection<R>) -> Result<(), Error> {
     /// let sum: i32 = connection.invoke("Add", (1, 2)).await?;
     /// let name = connection.invoke::<Option<String>>("FindName", (42,)).timeout(Duration::from_secs(5)).await?;
-    /// connection.invoke::<()>("DoNothing", ()).await?;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// [`call`](Self::call) needs no type, where the result does not matter.
     pub fn invoke<T>(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Invoke<T> {
         Invoke::new(self.way(), target.as_ref(), arguments)
+    }
+
+    /// Calls a method and waits until it is done. Its result does not matter, if there is one; its failure does.
+    ///
+    /// ```
+    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// connection.call("Heartbeat", ()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Invoke<()> {
+        self.invoke(target, arguments)
     }
 
     /// Calls a method without asking for a result. Ready when the transport has taken the message; whether the server could
@@ -302,8 +313,6 @@ impl<R> HubConnection<R> {
     ///
     /// ```
     /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
-    /// use futures_util::StreamExt;
-    ///
     /// let mut numbers = connection.stream::<i32>("Count", (10, 500)).await?;
     /// while let Some(number) = numbers.next().await {
     ///     println!("{}", number?);

@@ -14,7 +14,7 @@
 //!     let work = async move {
 //!         connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //!         connection.start().await?;
-//!         connection.invoke::<()>("Send", ("me", "hello")).await?;
+//!         connection.call("Send", ("me", "hello")).await?;
 //!         connection.stop().await;
 //!         Ok::<(), signalr_client::Error>(())
 //!     };
@@ -51,7 +51,7 @@ mod states;
 mod transport;
 mod upload;
 
-pub use arguments::{Argument, CallArguments, HubArgument};
+pub use arguments::{Argument, CallArguments, HubArgument, Spread};
 pub use builder::HubConnectionBuilder;
 pub use call::{Invoke, ItemStream, OpenStream, Sending};
 pub use connection::{HubConnection, WeakHubConnection};

@@ -4,7 +4,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use signalr_proto::client::ConnectionState;
 
 use crate::shared::{DriverState, Shared};
@@ -57,6 +57,13 @@ pub struct States {
 impl States {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared, seen: None }
+    }
+}
+
+impl States {
+    /// The next state; `None` when the driver is gone. As that of `StreamExt`, without its import.
+    pub async fn next(&mut self) -> Option<ConnectionState> {
+        StreamExt::next(self).await
     }
 }
 

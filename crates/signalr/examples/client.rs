@@ -22,7 +22,7 @@ pub(crate) async fn chat(
 
     let mut lines = input.lines();
     while let Some(line) = lines.next_line().await? {
-        connection.invoke::<()>("Send", (me, line)).await?;
+        connection.call("Send", (me, line)).await?;
     }
     connection.stop().await;
     Ok(())

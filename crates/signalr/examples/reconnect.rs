@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::StreamExt;
 use signalr::server::{Hub, HubMethods, HubServer, serve};
 use signalr::{ConnectionState, HubConnection, ReconnectPolicy};
 use tokio::net::TcpListener;

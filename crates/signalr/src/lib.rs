@@ -9,7 +9,7 @@
 //! let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
 //! connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //! connection.start().await?;
-//! connection.invoke::<()>("Send", ("me", "hello")).await?;
+//! connection.call("Send", ("me", "hello")).await?;
 //! connection.stop().await;
 //! # Ok(())
 //! # }
@@ -54,8 +54,8 @@ pub use signalr_tokio as tokio;
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
     FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
-    Proxy, ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Subscription, TlsOptions,
-    TransportKind, Upload,
+    Proxy, ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Spread, Subscription,
+    TlsOptions, TransportKind, Upload,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "tokio")]

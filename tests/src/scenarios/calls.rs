@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use futures_util::future;
-use signalr_client::{Error, HubConnection, Launch};
+use signalr_client::{Error, HubConnection, Launch, Spread};
 
 use crate::{Failure, Outcome, Session, ensure, ensure_eq};
 
@@ -185,7 +185,7 @@ async fn failure<R: Launch>(
     target: &str,
     arguments: Vec<serde_json::Value>,
 ) -> Result<String, Failure> {
-    match connection.invoke::<()>(target, arguments).await {
+    match connection.call(target, Spread(arguments)).await {
         Err(Error::Server { error }) => Ok(error.into()),
         other => Err(format!("{target}: {other:?}").into()),
     }

@@ -1,6 +1,6 @@
 //! Streams from the server.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future};
+use futures_util::{TryStreamExt as _, future};
 use signalr_client::{CallArguments, Error, HubConnection, Launch};
 
 use crate::{Failure, Outcome, Session, ensure, ensure_eq};

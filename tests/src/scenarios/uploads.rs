@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::{StreamExt as _, stream};
-use signalr_client::{Argument, Error, Launch, Upload};
+use signalr_client::{Argument, Error, Launch, Spread, Upload};
 
 use crate::{Outcome, Session, ensure, ensure_eq};
 
@@ -143,12 +143,17 @@ pub(super) async fn dynamic_arguments_may_hold_streams<R: Launch>(session: Sessi
     let upload = |word| Argument::Upload(Upload::new(stream::iter([word])));
     let arguments = vec![upload("a"), Argument::Value("+".into()), upload("b")];
     ensure_eq!(
-        connection.invoke::<String>("JoinApart", arguments).await?,
+        connection
+            .invoke::<String>("JoinApart", Spread(arguments))
+            .await?,
         "a+b"
     );
     ensure_eq!(
         connection
-            .invoke::<i32>("Add", vec![serde_json::json!(1), serde_json::json!(2)])
+            .invoke::<i32>(
+                "Add",
+                Spread(vec![serde_json::json!(1), serde_json::json!(2)])
+            )
             .await?,
         3
     );

@@ -1,6 +1,5 @@
 //! `signalr invoke`, `send` and `stream`.
 
-use futures_util::StreamExt as _;
 use signalr::Arguments;
 
 use super::events::{Event, Printer};

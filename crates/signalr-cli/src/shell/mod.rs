@@ -11,7 +11,6 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use signalr::{Arguments, ConnectionState, Protocol};
 
 use self::command::{Call, Command, Kind};

@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
-use signalr_client::{CloseReason, ConnectionState, Error, Limits, ReconnectPolicy, Upload};
+use futures_util::stream;
+use signalr_client::{
+    CloseReason, ConnectionState, Error, Limits, ReconnectPolicy, Spread, Upload,
+};
 
 use crate::bench::{Bench, answer};
 
@@ -361,4 +363,51 @@ fn a_call_that_is_given_up_ends_its_uploads() {
             )
         );
     }
+}
+
+#[test]
+fn a_list_is_one_argument_unless_it_is_spread() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    bench.net.heard();
+    let one = connection.send("One", (vec![1, 2],));
+    let many = connection.send("Many", Spread(vec![1, 2]));
+    let array = connection.send("Array", Spread(["a"]));
+    let slice = connection.send("Slice", Spread([true].as_slice()));
+    for sent in [one, many, array, slice] {
+        assert_eq!(bench.finish(sent), Ok(()));
+    }
+    let heard = bench.net.heard().concat();
+    for arguments in ["[[1,2]]", "[1,2]", "[\"a\"]", "[true]"] {
+        let arguments = format!("\"arguments\":{arguments}}}");
+        assert!(heard.contains(&arguments), "{arguments} in {heard}");
+    }
+}
+
+#[test]
+fn a_call_whose_result_does_not_matter_needs_no_type() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    let mut called = connection.call("Heartbeat", ());
+    assert_eq!(bench.poll(&mut called), None);
+    bench
+        .net
+        .say(r#"{"type":3,"invocationId":"1","result":{"x":1}}"#);
+    assert_eq!(bench.finish(called), Ok(()));
+}
+
+#[test]
+fn a_result_among_the_items_of_an_upload_is_an_outcome() {
+    let mut bench = Bench::started(|builder| builder);
+    let items = stream::iter([Ok(1), Err("the sensor broke".to_owned())]);
+    let upload = Upload::new(items);
+    let sent = bench.connection().send("Upload", (upload,));
+    assert_eq!(bench.finish(sent), Ok(()));
+    bench.settle();
+    let heard = bench.net.heard().concat();
+    assert!(heard.contains("\"item\":1}"), "{heard}");
+    assert!(
+        heard.contains("Stream errored by client: 'the sensor broke'"),
+        "{heard}"
+    );
 }
