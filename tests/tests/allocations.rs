@@ -14,7 +14,7 @@ const CALLS: u64 = 1000;
 /// Calls before it counts: what is allocated once, or grows to its size, does not.
 const EARLIER: u64 = 100;
 /// Allocations for each call, and a little for what is not due to one.
-const BOUND: f64 = 6.1;
+const BOUND: f64 = 4.1;
 
 /// What a client writes for a call of 100 bytes, and how its answer ends.
 fn call(protocol: Protocol) -> (Message, Vec<u8>) {

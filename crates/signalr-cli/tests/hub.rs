@@ -370,7 +370,8 @@ fn a_token_file_is_read_once_more_when_its_token_was_refused_and_renewed_meanwhi
         let front = serve_answers(&base, move |number, _| {
             (number == 0).then(|| {
                 std::fs::write(&renewed, "\u{feff}secret\n").unwrap();
-                "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned()
+                "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                    .to_owned()
             })
         });
         let url = format!("{front}/guarded");

@@ -854,3 +854,17 @@ fn payloads_and_strings_are_slices_of_the_frame() {
         assert!(within(payload.as_bytes()));
     }
 }
+
+/// The official server fails the one call.
+#[test]
+fn arguments_that_swallow_the_stream_ids_are_the_fault_of_their_call() {
+    // Two arguments that say that they are three, and no stream ids behind them.
+    let frame = Bytes::from_static(b"\x96\x01\x80\xa11\xa3Add\x93\x01\x02\x90");
+    let read = Protocol::MessagePack.decode(Role::Server, &frame);
+    let Ok(Some(HubMessage::Invocation(invocation))) = read else {
+        panic!("{read:?}");
+    };
+    assert_eq!(invocation.arguments.len(), Ok(3));
+    assert!(invocation.stream_ids.is_empty());
+    assert!(Protocol::MessagePack.decode(Role::Client, &frame).is_err());
+}

@@ -322,7 +322,14 @@ fn frame_of(protocol: Protocol, frame: &Bytes) {
             let alone = server
                 .as_ref()
                 .is_some_and(|message| fails_alone(protocol, message));
-            assert!(forgiven || alone, "only a server reads {server:?}");
+            // Arguments that claim to be more than they are have swallowed the stream ids, down to the end of the frame.
+            let swallowed = protocol == Protocol::MessagePack
+                && error.position == frame.len() as u64
+                && server.as_ref().is_some_and(is_call_without_streams);
+            assert!(
+                forgiven || alone || swallowed,
+                "only a server reads {server:?}"
+            );
             if let Some(message) = server {
                 payloads(message);
             }
@@ -333,6 +340,16 @@ fn frame_of(protocol: Protocol, frame: &Bytes) {
     if let Ok(Some(message)) = as_client {
         payloads(&message);
         rewritten(protocol, &message);
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "only calls have stream ids")]
+fn is_call_without_streams(message: &HubMessage) -> bool {
+    match message {
+        HubMessage::Invocation(invocation) | HubMessage::StreamInvocation(invocation) => {
+            invocation.stream_ids.is_empty()
+        }
+        _ => false,
     }
 }
 
