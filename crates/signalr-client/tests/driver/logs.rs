@@ -26,7 +26,7 @@ impl io::Write for Log {
 }
 
 /// What is logged at this level and above while `work` runs, line by line.
-fn logged(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
+pub(crate) fn logged(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,37 +1,13 @@
 //! What the log tells those who wonder.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::bench::Bench;
-
-/// A log in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::logs::logged;
 
 /// What is logged while `work` runs, but for details.
 fn told(work: impl FnOnce()) -> String {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    logged(LevelFilter::INFO, work).join("\n")
 }
 
 #[test]
