@@ -108,16 +108,31 @@ where
     }
 }
 
-async fn run<S, B>(serve: Serve<S>) -> io::Result<()>
+/// What can be served.
+trait App:
+    Service<Request<Incoming>, Response = Response<Self::Answer>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+    /// The body of its answers.
+    type Answer: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
+}
+
+impl<S, B> App for S
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
+    type Answer = B;
+}
+
+async fn run<S: App>(serve: Serve<S>) -> io::Result<()> {
     let Serve {
         listener,
         app,
@@ -143,16 +158,7 @@ where
 }
 
 /// Serves one connection until its end, or until the request under way is answered once the server stops.
-async fn converse<S, B>(stream: TcpStream, app: S, stop: CancellationToken)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn converse<S: App>(stream: TcpStream, app: S, stop: CancellationToken) {
     let known = tokio::time::timeout(HEAD_TIMEOUT, is_http2(&stream));
     let http2 = match select(pin!(known), pin!(stop.cancelled())).await {
         Either::Left((Ok(Ok(http2)), _)) => http2,
@@ -184,20 +190,11 @@ where
     }
 }
 
-async fn converse_in_http2<S, B>(
+async fn converse_in_http2<S: App>(
     stream: TokioIo<TcpStream>,
     app: TowerToHyperService<S>,
     stop: CancellationToken,
-) -> hyper::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> hyper::Result<()> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT / 2)
