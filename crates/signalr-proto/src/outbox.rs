@@ -1,18 +1,21 @@
 //! What waits to be sent: one batch in flight, everything else joined into the next (`TR-37`).
 
-use bytes::{Buf as _, Bytes, BytesMut};
+mod waiting;
+
+use bytes::{Bytes, BytesMut};
 
 use crate::codec::{Protocol, TransferFormat};
 use crate::error::{EncodeError, SendError};
 use crate::replay::Unacknowledged;
 use crate::transport::{OpId, WsMessage};
+use waiting::Waiting;
 
 /// Encoded messages on their way to the transport. Both roles write through it.
 ///
 /// With stateful reconnect ([`enable_replay`](Self::enable_replay)) messages are kept until they are acknowledged, as slices
 /// of the batches they went out in. A lost transport is then [`hold`](Self::hold), and a new one [`resume`](Self::resume).
 pub(crate) struct Outbox {
-    waiting: BytesMut,
+    waiting: Waiting,
     in_flight: Option<(OpId, usize)>,
     limit: usize,
     /// The size of the last batch: room for as much is made at once when the next begins.
@@ -30,7 +33,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            waiting: BytesMut::new(),
+            waiting: Waiting::new(),
             in_flight: None,
             limit,
             last_batch: 0,
@@ -74,11 +77,31 @@ impl Outbox {
         &mut self,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
     ) -> Result<(), SendError> {
-        if let Some((waiting, limit)) = self.excess() {
-            self.turned_away = true;
-            return Err(SendError::Full { waiting, limit });
-        }
+        self.admit()?;
         Ok(self.write_regardless(encode)?)
+    }
+
+    /// The same for a message that is encoded already. If nothing waits, it is not copied.
+    pub(crate) fn write_frame(&mut self, frame: &Bytes) -> Result<(), SendError> {
+        self.admit()?;
+        self.push_frame(frame);
+        Ok(())
+    }
+
+    /// The same, never refused.
+    pub(crate) fn push_frame(&mut self, frame: &Bytes) {
+        let before = self.waiting.len();
+        self.waiting.push(frame, self.room());
+        self.wrote_message(before);
+    }
+
+    /// Turns a message away while too much waits.
+    fn admit(&mut self) -> Result<(), SendError> {
+        let Some((waiting, limit)) = self.excess() else {
+            return Ok(());
+        };
+        self.turned_away = true;
+        Err(SendError::Full { waiting, limit })
     }
 
     /// Appends a message of types 1 to 5 that is owed, such as the answer to a call: never refused for lack of room.
@@ -86,11 +109,8 @@ impl Outbox {
         &mut self,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let before = self.make_room();
-        let mut whole = Whole {
-            buffer: &mut self.waiting,
-            before,
-        };
+        let mut whole = Whole::new(self.buffer());
+        let before = whole.before;
         encode(whole.buffer)?;
         whole.before = whole.buffer.len();
         drop(whole);
@@ -100,8 +120,8 @@ impl Outbox {
 
     /// Appends a message of types 1 to 5 that the machine itself has to say: never refused.
     pub(crate) fn write_always(&mut self, encode: impl FnOnce(&mut BytesMut)) {
-        let before = self.make_room();
-        encode(&mut self.waiting);
+        let before = self.waiting.len();
+        encode(self.buffer());
         self.wrote_message(before);
     }
 
@@ -112,8 +132,8 @@ impl Outbox {
         if self.is_held() {
             return;
         }
-        let before = self.make_room();
-        encode(&mut self.waiting);
+        let before = self.waiting.len();
+        encode(self.buffer());
         self.written += (self.waiting.len() - before) as u64;
     }
 
@@ -145,11 +165,14 @@ impl Outbox {
         (!replay.admits()).then(|| (replay.bytes(), replay.limit()))
     }
 
-    fn make_room(&mut self) -> usize {
-        if self.waiting.is_empty() {
-            self.waiting.reserve(self.last_batch.min(self.limit));
-        }
-        self.waiting.len()
+    fn buffer(&mut self) -> &mut BytesMut {
+        let room = self.room();
+        self.waiting.buffer(room)
+    }
+
+    /// What a new buffer should have room for.
+    fn room(&self) -> usize {
+        self.last_batch.min(self.limit)
     }
 
     fn wrote_message(&mut self, before: usize) {
@@ -165,8 +188,7 @@ impl Outbox {
         if self.in_flight.is_some() || self.waiting.is_empty() || self.is_held() {
             return None;
         }
-        // The buffer goes whole: to split it would cost an allocation for the two parts to share, and often it is just full.
-        let batch = core::mem::take(&mut self.waiting).freeze();
+        let batch = self.waiting.take();
         self.last_batch = batch.len();
         self.in_flight = Some((op, batch.len()));
         if let Some(replay) = &mut self.replay {
@@ -182,8 +204,7 @@ impl Outbox {
             .take_if(|(current, _)| *current == op)
             .is_some()
         {
-            let later = core::mem::replace(&mut self.waiting, BytesMut::from(batch));
-            self.waiting.extend_from_slice(&later);
+            self.waiting.prepend(BytesMut::from(batch));
         }
     }
 
@@ -200,7 +221,7 @@ impl Outbox {
     pub(crate) fn hold(&mut self) {
         if let Some(replay) = &mut self.replay {
             self.in_flight = None;
-            self.waiting.advance(replay.hold());
+            self.waiting.skip(replay.hold());
         }
     }
 
@@ -214,9 +235,7 @@ impl Outbox {
     /// unless [held](Self::hold).
     pub(crate) fn resume(&mut self, encode_sequence: impl FnOnce(&mut BytesMut, u64)) {
         if let Some(replay) = self.replay.as_mut().filter(|replay| replay.is_held()) {
-            let mut bytes = replay.resume(encode_sequence);
-            bytes.extend_from_slice(&self.waiting);
-            self.waiting = bytes;
+            self.waiting.prepend(replay.resume(encode_sequence));
         }
     }
 
@@ -246,10 +265,7 @@ impl Outbox {
         }
         // Behind a batch in flight waits nothing that was said before.
         self.taken = self.written.saturating_sub(self.waiting.len() as u64);
-        if self.waiting.is_empty() {
-            // An idle connection holds no buffer, however large its last batch was.
-            self.waiting = BytesMut::new();
-        }
+        self.waiting.shrink();
         self.invites()
     }
 
@@ -282,6 +298,13 @@ struct Whole<'a> {
     before: usize,
 }
 
+impl<'a> Whole<'a> {
+    fn new(buffer: &'a mut BytesMut) -> Self {
+        let before = buffer.len();
+        Self { buffer, before }
+    }
+}
+
 impl Drop for Whole<'_> {
     fn drop(&mut self) {
         self.buffer.truncate(self.before);
@@ -304,5 +327,70 @@ pub(crate) fn web_socket_message(protocol: Protocol, batch: Bytes) -> WsMessage 
     match protocol.transfer_format() {
         TransferFormat::Text => WsMessage::Text(batch),
         TransferFormat::Binary => WsMessage::Binary(batch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OP: OpId = OpId(1);
+
+    fn outbox(texts: &[&'static str]) -> Outbox {
+        let mut outbox = Outbox::new(100);
+        for text in texts {
+            outbox.push_frame(&Bytes::from_static(text.as_bytes()));
+        }
+        outbox
+    }
+
+    #[test]
+    fn a_message_that_is_alone_is_not_copied() {
+        let frame = Bytes::from(vec![b'a'; 10]);
+        let mut outbox = outbox(&[]);
+        outbox.write_frame(&frame).unwrap();
+        let batch = outbox.next_batch(OP).unwrap();
+        assert_eq!(batch.as_ptr(), frame.as_ptr());
+        outbox.sent(OP);
+        assert_eq!((outbox.written(), outbox.taken()), (10, 10));
+    }
+
+    #[test]
+    fn messages_join_in_the_order_in_which_they_were_written() {
+        let mut outbox = outbox(&["a", "b"]);
+        outbox.write_control(|out| out.extend_from_slice(b"c"));
+        outbox.push_frame(&Bytes::from_static(b"d"));
+        assert_eq!(outbox.next_batch(OP).unwrap(), "abcd");
+        outbox.push_frame(&Bytes::from_static(b"e"));
+        assert_eq!(outbox.pending(), 5);
+        outbox.take_back(OP, b"abcd");
+        assert_eq!(outbox.next_batch(OP).unwrap(), "abcde");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_encoded_leaves_what_was_shared() {
+        let mut outbox = outbox(&["a"]);
+        let failed = outbox.write_regardless(|out| {
+            out.extend_from_slice(b"half");
+            Err(EncodeError::RawPayload)
+        });
+        assert!(failed.is_err());
+        assert_eq!(outbox.next_batch(OP).unwrap(), "a");
+    }
+
+    #[test]
+    fn a_shared_message_is_refused_like_another_while_too_much_waits() {
+        let mut outbox = outbox(&["a"]);
+        outbox.push_frame(&vec![b'b'; 100].into());
+        let refused = outbox.write_frame(&Bytes::from_static(b"c"));
+        assert_eq!(
+            refused,
+            Err(SendError::Full {
+                waiting: 101,
+                limit: 100
+            })
+        );
+        outbox.next_batch(OP);
+        assert!(outbox.sent(OP), "there is room again");
     }
 }

@@ -448,7 +448,7 @@ fn timestamps_are_rfc_3339_in_json() {
     let error = json(r#""secret""#).decode::<Timestamp>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "invalid value: string, expected a date and time at line 1 column 8"
+        "invalid value: string, expected a date and time"
     );
     assert!("2020-01-02".parse::<Timestamp>().is_err());
 }

@@ -5,6 +5,7 @@
 //! value of the wrong type can never disturb the connection (`HP-61`).
 
 mod arguments;
+mod forward;
 pub mod frame;
 pub mod handshake;
 mod json;

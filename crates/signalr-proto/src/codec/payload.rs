@@ -1,7 +1,6 @@
 //! Arguments, results and items as they were received: bytes, decoded when somebody knows their type.
 
 use core::fmt;
-use std::io;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -223,68 +222,16 @@ fn redacted(
         .finish()
 }
 
-/// Arrays and objects in which a value may stand, the list of arguments and the message itself taken off: what every reader of JSON
-/// messages takes.
-const MAX_JSON_NESTING: u32 = json::MAX_DEPTH - 2;
-
-/// Compact JSON, of which no receiver says that it is nested too deeply: it would end its connection, and a value that came in
-/// MessagePack from somebody else may be nested more deeply.
-struct BoundedNesting(u32);
-
-impl BoundedNesting {
-    fn enter(&mut self) -> io::Result<()> {
-        self.0 = self.0.saturating_add(1);
-        if self.0 > MAX_JSON_NESTING {
-            return Err(io::Error::other(format!(
-                "the value nests more than {MAX_JSON_NESTING} arrays and objects"
-            )));
-        }
-        Ok(())
-    }
-
-    const fn leave(&mut self) {
-        self.0 = self.0.saturating_sub(1);
-    }
-}
-
-impl serde_json::ser::Formatter for BoundedNesting {
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.enter()?;
-        writer.write_all(b"[")
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.leave();
-        writer.write_all(b"]")
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.enter()?;
-        writer.write_all(b"{")
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.leave();
-        writer.write_all(b"}")
-    }
-}
-
 /// Appends the value; what was written before a failure is the caller's to remove.
 pub(super) fn serialize<T: Serialize + ?Sized>(
     protocol: Protocol,
     value: &T,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
-    let writer = out.writer();
     match protocol {
-        Protocol::Json => {
-            let mut serializer = serde_json::Serializer::with_formatter(writer, BoundedNesting(0));
-            value
-                .serialize(&mut serializer)
-                .map_err(|error| serialize_error(&error))
-        }
+        Protocol::Json => json::put_value(out, value).map_err(|error| serialize_error(&error)),
         Protocol::MessagePack => {
-            let mut serializer = rmp_serde::Serializer::new(writer).with_struct_map();
+            let mut serializer = rmp_serde::Serializer::new(out.writer()).with_struct_map();
             value
                 .serialize(&mut serializer)
                 .map_err(|error| serialize_error(&error))
@@ -304,7 +251,7 @@ pub(super) fn decode_slice<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
 ) -> Result<T, PayloadError> {
     match protocol {
-        Protocol::Json => serde_json::from_slice(bytes)
+        Protocol::Json => json::take_value(bytes)
             .map_err(|error| PayloadError::new(without_values(&error.to_string()))),
         Protocol::MessagePack => {
             msgpack::check_depth(bytes).map_err(PayloadError::from_malformed)?;
@@ -379,25 +326,6 @@ fn without_quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_that_no_reader_would_take_are_not_written() {
-        fn nested(depth: u32) -> serde_json::Value {
-            (1..depth).fold(serde_json::json!([]), |inner, level| {
-                if level % 2 == 0 {
-                    serde_json::json!([1, [], {}, inner])
-                } else {
-                    serde_json::json!({ "a": inner, "b": 1 })
-                }
-            })
-        }
-        let written = |depth| serialize(Protocol::Json, &nested(depth), &mut BytesMut::new());
-        assert!(written(62).is_ok());
-        let error = written(63).unwrap_err().to_string();
-        assert!(error.contains("nests more than 62"), "{error}");
-        let packed = serialize(Protocol::MessagePack, &nested(63), &mut BytesMut::new());
-        assert!(packed.is_ok());
-    }
 
     #[test]
     fn error_texts_keep_the_types_and_drop_the_values() {

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
 
+use super::forward::forward_serializer;
 use super::{Encode, Protocol};
 use crate::error::EncodeError;
 
@@ -228,55 +229,17 @@ impl Serializer for Probe {
 /// Hands everything on, but for the `Ok` of a `Result`.
 struct Unwrap<S>(S);
 
-macro_rules! hand_on {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $kind:ident;)+) => {$(
-        fn $name(self, $($argument: $type),*) -> Result<Self::$kind, S::Error> {
-            self.0.$name($($argument),*)
-        }
-    )+};
+impl<S> Unwrap<S> {
+    fn inner(self) -> S {
+        self.0
+    }
 }
 
 impl<S: Serializer> Serializer for Unwrap<S> {
-    type Ok = S::Ok;
-    type Error = S::Error;
-    type SerializeSeq = S::SerializeSeq;
-    type SerializeTuple = S::SerializeTuple;
-    type SerializeTupleStruct = S::SerializeTupleStruct;
-    type SerializeTupleVariant = S::SerializeTupleVariant;
-    type SerializeMap = S::SerializeMap;
-    type SerializeStruct = S::SerializeStruct;
-    type SerializeStructVariant = S::SerializeStructVariant;
+    forward_serializer!(S);
 
-    hand_on! {
-        serialize_bool(v: bool) -> Ok;
-        serialize_i8(v: i8) -> Ok;
-        serialize_i16(v: i16) -> Ok;
-        serialize_i32(v: i32) -> Ok;
-        serialize_i64(v: i64) -> Ok;
-        serialize_i128(v: i128) -> Ok;
-        serialize_u8(v: u8) -> Ok;
-        serialize_u16(v: u16) -> Ok;
-        serialize_u32(v: u32) -> Ok;
-        serialize_u64(v: u64) -> Ok;
-        serialize_u128(v: u128) -> Ok;
-        serialize_f32(v: f32) -> Ok;
-        serialize_f64(v: f64) -> Ok;
-        serialize_char(v: char) -> Ok;
-        serialize_str(v: &str) -> Ok;
-        serialize_bytes(v: &[u8]) -> Ok;
-        serialize_none() -> Ok;
-        serialize_unit() -> Ok;
-        serialize_unit_struct(name: &'static str) -> Ok;
-        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str) -> Ok;
-        serialize_seq(len: Option<usize>) -> SerializeSeq;
-        serialize_tuple(len: usize) -> SerializeTuple;
-        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct;
-        serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
-            -> SerializeTupleVariant;
-        serialize_map(len: Option<usize>) -> SerializeMap;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
-        serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
-            -> SerializeStructVariant;
+    fn serialize_str(self, text: &str) -> Result<S::Ok, S::Error> {
+        self.0.serialize_str(text)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -303,27 +266,6 @@ impl<S: Serializer> Serializer for Unwrap<S> {
         }
         self.0
             .serialize_newtype_variant(name, index, variant, value)
-    }
-
-    fn collect_seq<I>(self, items: I) -> Result<S::Ok, S::Error>
-    where
-        I: IntoIterator,
-        I::Item: Serialize,
-    {
-        self.0.collect_seq(items)
-    }
-
-    fn collect_map<K, V, I>(self, entries: I) -> Result<S::Ok, S::Error>
-    where
-        K: Serialize,
-        V: Serialize,
-        I: IntoIterator<Item = (K, V)>,
-    {
-        self.0.collect_map(entries)
-    }
-
-    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.collect_str(value)
     }
 
     fn is_human_readable(&self) -> bool {

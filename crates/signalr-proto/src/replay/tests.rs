@@ -311,7 +311,8 @@ fn a_sequence_may_pass_over_messages_that_were_being_repeated() {
 /// What happens between a sender and a receiver that speak through sockets which may break at any byte.
 #[derive(Clone, Debug)]
 enum Step {
-    Write,
+    /// A message, encoded in its place or before.
+    Write(Encoded),
     WriteControl,
     /// The sender gives a batch to the socket.
     Flush,
@@ -326,9 +327,16 @@ enum Step {
     Resume,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Encoded {
+    InPlace,
+    Before,
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => Just(Step::Write),
+        4 => Just(Step::Write(Encoded::InPlace)),
+        4 => Just(Step::Write(Encoded::Before)),
         2 => Just(Step::WriteControl),
         6 => Just(Step::Flush),
         6 => Just(Step::Taken),
@@ -369,7 +377,7 @@ impl Link {
     fn run(&mut self, step: &Step) {
         let protocol = self.protocol;
         match step {
-            Step::Write => self.write(),
+            Step::Write(encoded) => self.write(*encoded),
             Step::WriteControl => self.outbox.write_control(|out| protocol.encode_ping(out)),
             Step::Flush => {
                 if let Some(batch) = self.outbox.next_batch(OpId(self.op)) {
@@ -401,7 +409,7 @@ impl Link {
         assert!(self.outbox.taken() <= self.outbox.written());
     }
 
-    fn write(&mut self) {
+    fn write(&mut self, encoded: Encoded) {
         let head = InvocationHead {
             streaming: false,
             headers: &[],
@@ -410,9 +418,15 @@ impl Link {
             stream_ids: &[],
         };
         let (protocol, number) = (self.protocol, self.written);
-        let written = self
-            .outbox
-            .write(|out| protocol.encode_invocation(out, head, &(number,)));
+        let encode = |out: &mut BytesMut| protocol.encode_invocation(out, head, &(number,));
+        let written = match encoded {
+            Encoded::InPlace => self.outbox.write(encode),
+            Encoded::Before => {
+                let mut frame = BytesMut::new();
+                encode(&mut frame).unwrap();
+                self.outbox.write_frame(&frame.freeze())
+            }
+        };
         self.written += i32::from(written.is_ok());
     }
 
@@ -470,7 +484,7 @@ proptest! {
         steps.iter().for_each(|step| link.run(step));
         link.settle();
         prop_assert_eq!(link.received, link.written);
-        link.write();
+        link.write(Encoded::InPlace);
         prop_assert!(link.written > link.received, "there is room again");
         link.settle();
         prop_assert_eq!(link.outbox.taken(), link.outbox.written());

@@ -4,17 +4,18 @@ mod members;
 mod reader;
 mod scanner;
 mod text;
+mod value;
 mod writer;
 
 pub(super) use members::{Member, Members};
 pub(super) use reader::decode;
 pub use text::JsonText;
+pub(super) use value::{put_value, take_value};
 pub(super) use writer::{
     encode_ack, encode_cancel_invocation, encode_close, encode_completion, encode_invocation,
     encode_ping, encode_sequence, encode_stream_item, put_integer, put_string,
 };
 
-pub(super) use scanner::MAX_DEPTH;
 use scanner::{Scanner, Span};
 
 use crate::error::{DecodeError, PayloadError};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{ServerConnection, State};
@@ -48,7 +49,7 @@ impl ServerConnection {
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
-    pub fn ask_frame(&mut self, now: Instant, id: &str, frame: &[u8]) -> Result<(), SendError> {
+    pub fn ask_frame(&mut self, now: Instant, id: &str, frame: &Bytes) -> Result<(), SendError> {
         self.may_ask(now)?;
         self.send_frame(now, frame)?;
         self.questions.0.insert(id.into());

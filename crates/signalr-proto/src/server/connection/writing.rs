@@ -1,10 +1,11 @@
 //! What the application says to the client without being asked.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{ServerConnection, Timer};
 use crate::codec::{HubArguments, InvocationHead, Protocol};
 use crate::error::{EncodeError, SendError};
+use crate::outbox::Outbox;
 use crate::time::Instant;
 
 /// Messages.
@@ -23,15 +24,12 @@ impl ServerConnection {
     }
 
     /// Sends a whole message (invocation, stream item or completion) that was encoded before, for this connection's protocol:
-    /// for messages to many connections.
+    /// for messages to many connections, which share its bytes while nothing else waits.
     ///
     /// # Errors
     /// When the connection is not open or too much waits to be sent.
-    pub fn send_frame(&mut self, now: Instant, frame: &[u8]) -> Result<(), SendError> {
-        self.write(now, |_, out| {
-            out.extend_from_slice(frame);
-            Ok(())
-        })
+    pub fn send_frame(&mut self, now: Instant, frame: &Bytes) -> Result<(), SendError> {
+        self.writing(now)?.write_frame(frame)
     }
 
     /// As [`send_frame`](Self::send_frame), but never refused for lack of room: for what must not be overtaken by the end of a
@@ -39,12 +37,8 @@ impl ServerConnection {
     ///
     /// # Errors
     /// When the connection is not open.
-    pub fn push_frame(&mut self, now: Instant, frame: &[u8]) -> Result<(), SendError> {
-        self.advance(now);
-        if !self.is_open() {
-            return Err(SendError::NotConnected);
-        }
-        self.outbox.write_always(|out| out.extend_from_slice(frame));
+    pub fn push_frame(&mut self, now: Instant, frame: &Bytes) -> Result<(), SendError> {
+        self.writing(now)?.push_frame(frame);
         Ok(())
     }
 
@@ -72,12 +66,18 @@ impl ServerConnection {
         now: Instant,
         encode: impl FnOnce(Protocol, &mut BytesMut) -> Result<(), EncodeError>,
     ) -> Result<(), SendError> {
-        self.advance(now);
-        if !self.is_open() {
-            return Err(SendError::NotConnected);
-        }
         let protocol = self.protocol;
-        self.outbox.write(|out| encode(protocol, out))
+        self.writing(now)?.write(|out| encode(protocol, out))
+    }
+
+    /// Where messages are written while the connection is open.
+    fn writing(&mut self, now: Instant) -> Result<&mut Outbox, SendError> {
+        self.advance(now);
+        if self.is_open() {
+            Ok(&mut self.outbox)
+        } else {
+            Err(SendError::NotConnected)
+        }
     }
 
     pub(super) fn keep_alive(&mut self) {

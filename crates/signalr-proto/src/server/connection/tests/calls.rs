@@ -459,7 +459,9 @@ fn answers_items_and_messages_are_written_in_order() {
     test.machine.finish(now, stream, done).unwrap();
     test.machine.finish(now, call, done).unwrap();
     test.machine.ask(now, "s1", "Ask", &("why",)).unwrap();
-    test.machine.send_frame(now, b"{\"type\":6}\x1e").unwrap();
+    test.machine
+        .send_frame(now, &"{\"type\":6}\x1e".into())
+        .unwrap();
     test.poll();
     let expected = r#"{"type":2,"invocationId":"1","item":7}|{"type":3,"invocationId":"1"}|{"type":3,"invocationId":"2","result":null}|{"type":1,"invocationId":"s1","target":"Ask","arguments":["why"]}|{"type":6}|"#;
     assert_eq!(test.sent(), expected);

@@ -55,7 +55,7 @@ fn answers_may_be_errors_or_nothing() {
 fn frames_that_were_encoded_before_can_be_questions() {
     let mut test = Test::open();
     test.machine
-        .ask_frame(test.now, "s1", b"{\"type\":1}\x1e")
+        .ask_frame(test.now, "s1", &"{\"type\":1}\x1e".into())
         .unwrap();
     test.poll();
     assert_eq!(test.sent(), r#"{"type":1}|"#);
@@ -99,7 +99,7 @@ fn a_client_that_is_not_welcomed_yet_cannot_be_asked() {
         SendError::NotWelcomed.to_string(),
         "Client results inside OnConnectedAsync Hub methods are not allowed."
     );
-    let frame = test.machine.ask_frame(test.now, "s1", b"x");
+    let frame = test.machine.ask_frame(test.now, "s1", &"x".into());
     assert_eq!(frame, Err(SendError::NotWelcomed));
     test.machine.accept(test.now);
     assert_eq!(asked(&mut test), Ok(()));
