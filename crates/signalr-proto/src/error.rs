@@ -102,10 +102,10 @@ pub enum DecodeErrorKind {
     /// A completion with both an error and a result.
     #[error("'error' and 'result' are mutually exclusive")]
     ErrorAndResult,
-    /// A hub message where the handshake response belongs (`HP-23`).
+    /// A hub message where the handshake response belongs ([HP-23](crate::spec::hub_protocol#hp-23)).
     #[error("expected a handshake response from the server")]
     NotAHandshake,
-    /// The stream ended inside a message (`CB-66`).
+    /// The stream ended inside a message ([CB-66](crate::spec::client_behaviour#cb-66)).
     #[error("connection terminated while reading a message")]
     Truncated,
 }
@@ -143,7 +143,7 @@ pub enum EncodeError {
         /// The serializer's words.
         detail: Box<str>,
     },
-    /// A payload of the other protocol, or raw JSON that holds the record separator (`HP-4`).
+    /// A payload of the other protocol, or raw JSON that holds the record separator ([HP-4](crate::spec::hub_protocol#hp-4)).
     #[error("a raw payload does not fit the protocol of this connection")]
     RawPayload,
     /// A message over 2 GiB - 1.
@@ -160,7 +160,7 @@ pub enum EncodeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no connection to send on (`CB-23`).
+    /// There is no connection to send on ([CB-23](crate::spec::client_behaviour#cb-23)).
     #[error("the connection is not active")]
     NotConnected,
     /// [`Limits::max_outgoing_bytes`](crate::Limits::max_outgoing_bytes) is reached: try again after `Event::Writable`.
@@ -180,7 +180,7 @@ pub enum SendError {
     /// The id names no upload stream, call or question that is still open.
     #[error("no open invocation or stream has this id")]
     UnknownId,
-    /// A question to a client that is not welcomed yet: its answer could not be read (`SB-44`).
+    /// A question to a client that is not welcomed yet, so that nobody reads ([SB-44](crate::spec::server_behaviour#sb-44)).
     #[error("Client results inside OnConnectedAsync Hub methods are not allowed.")]
     NotWelcomed,
     /// A call that cannot be made twice: a stream, one with upload streams, or one without an answer.
@@ -198,7 +198,7 @@ pub enum SendError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsageError {
-    /// `start` outside of `Disconnected` (`CB-1`).
+    /// `start` outside of `Disconnected` ([CB-1](crate::spec::client_behaviour#cb-1)).
     #[error("the connection cannot be started if it is not in the Disconnected state")]
     NotDisconnected,
     /// The address is not an absolute http, https, ws or wss URL, or its port is none.
@@ -226,12 +226,12 @@ pub enum UsageError {
     /// A command that needs a connection.
     #[error("the connection is not active")]
     NotConnected,
-    /// A refresh where there is nothing to refresh (`TR-97`).
+    /// A refresh where there is nothing to refresh ([TR-97](crate::spec::transports#tr-97)).
     #[error(
         "authentication can only be refreshed on a negotiated connection with an access token provider"
     )]
     NoRefresh,
-    /// Negotiation skipped, with transports that need it (`TR-15`).
+    /// Negotiation skipped, with transports that need it ([TR-15](crate::spec::transports#tr-15)).
     #[error("negotiation can only be skipped when using the WebSocket transport directly")]
     SkippedNegotiation,
     /// An interval or timeout of zero.
@@ -252,7 +252,7 @@ pub enum RefreshError {
         /// The provider's words.
         detail: Box<str>,
     },
-    /// The server did not take the token (`TR-81`).
+    /// The server did not take the token ([TR-81](crate::spec::transports#tr-81)).
     #[error("the server answered the refresh of the access token with status {status}{}", Code(.error.as_deref()))]
     Refused {
         /// The HTTP status.
@@ -291,7 +291,7 @@ impl core::fmt::Display for Code<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiateError {
-    /// A status other than 200 (`TR-4`).
+    /// A status other than 200 ([TR-4](crate::spec::transports#tr-4)).
     #[error("the server answered negotiate with status {status}{}", status_hint(*status))]
     Status {
         /// The HTTP status.
@@ -317,13 +317,13 @@ pub enum NegotiateError {
         /// Which, and how they must be spelled.
         detail: Box<str>,
     },
-    /// The server's own words in the member `error` (`TR-5`).
+    /// The server's own words in the member `error` ([TR-5](crate::spec::transports#tr-5)).
     #[error("{error}")]
     Refused {
         /// The words.
         error: Box<str>,
     },
-    /// An ASP.NET (not Core) SignalR server (`TR-6`).
+    /// An ASP.NET (not Core) SignalR server ([TR-6](crate::spec::transports#tr-6)).
     #[error(
         "detected a connection attempt to an ASP.NET SignalR server; this client only supports connecting to an ASP.NET \
          Core SignalR server, see https://aka.ms/signalr-core-differences for details"
@@ -332,7 +332,7 @@ pub enum NegotiateError {
     /// The body is not a negotiate response.
     #[error("invalid negotiation response received: {0}")]
     Invalid(DecodeError),
-    /// More than 100 redirects (`TR-12`).
+    /// More than 100 redirects ([TR-12](crate::spec::transports#tr-12)).
     #[error("negotiate redirection limit of {limit} exceeded")]
     RedirectLimit {
         /// The limit.
@@ -341,10 +341,10 @@ pub enum NegotiateError {
     /// A redirect to something that is no URL.
     #[error("the server redirected to an address that is not an http or https URL")]
     RedirectUrl,
-    /// Stateful reconnect was granted though not asked for (`TR-13`).
+    /// Stateful reconnect was granted though not asked for ([TR-13](crate::spec::transports#tr-13)).
     #[error("client didn't negotiate Stateful Reconnect but the server did")]
     UnsolicitedStatefulReconnect,
-    /// No transport is left: each with the reason why (`TR-32`).
+    /// No transport is left: each with the reason why ([TR-32](crate::spec::transports#tr-32)).
     #[error("{}", NoTransport(.failures))]
     NoTransport {
         /// What was passed over, and what was tried.
@@ -402,7 +402,7 @@ pub enum CloseReason {
     /// `stop` was called, or the last handle was dropped.
     #[error("the connection was stopped")]
     Stopped,
-    /// The server's Close message (`CB-60`, `CB-61`).
+    /// The server's Close message ([CB-60](crate::spec::client_behaviour#cb-60), [CB-61](crate::spec::client_behaviour#cb-61)).
     #[error("the server closed the connection{}", ServerError(.error.as_deref()))]
     ClosedByServer {
         /// The server's words; `Some("")` when it gave an empty error.
@@ -410,10 +410,10 @@ pub enum CloseReason {
         /// Whether the server invites the client to connect again.
         allow_reconnect: bool,
     },
-    /// The transport ended cleanly without a Close message (`CB-62`).
+    /// The transport ended cleanly without a Close message ([CB-62](crate::spec::client_behaviour#cb-62)).
     #[error("the server closed the connection without a Close message")]
     TransportEnded,
-    /// The WebSocket was closed with a code other than 1000 (`TR-41`).
+    /// The WebSocket was closed with a code other than 1000 ([TR-41](crate::spec::transports#tr-41)).
     #[error("WebSocket closed with status code {code} ({})", if .reason.is_empty() { "no reason given" } else { .reason })]
     WebSocketClosed {
         /// The code; 1006 when the socket ended without a close frame.
@@ -439,7 +439,8 @@ pub enum CloseReason {
         /// The HTTP status.
         status: u16,
     },
-    /// The server answered a request of an HTTP transport with a status that ends the connection (`TR-60`, `TR-72`).
+    /// The server answered a request of an HTTP transport with a status that ends the connection
+    /// ([TR-60](crate::spec::transports#tr-60), [TR-72](crate::spec::transports#tr-72)).
     #[error("the server answered {request} with status {status}{}", connection_hint(*.status))]
     RequestRefused {
         /// The request.
@@ -482,13 +483,13 @@ pub enum CloseReason {
         /// The limit.
         timeout: Duration,
     },
-    /// No handshake response in time (`CB-3`).
+    /// No handshake response in time ([CB-3](crate::spec::client_behaviour#cb-3)).
     #[error("the server sent no handshake response within {timeout:?}")]
     HandshakeTimeout {
         /// The limit.
         timeout: Duration,
     },
-    /// The server's words in its handshake response (`HP-22`).
+    /// The server's words in its handshake response ([HP-22](crate::spec::hub_protocol#hp-22)).
     #[error("unable to complete handshake with the server due to an error: {error}")]
     HandshakeRefused {
         /// The words.
@@ -497,16 +498,16 @@ pub enum CloseReason {
     /// The transport ended before the handshake response came.
     #[error("the server disconnected before sending a handshake response")]
     HandshakeEnded,
-    /// Nothing was received for the server timeout (`CB-10`).
+    /// Nothing was received for the server timeout ([CB-10](crate::spec::client_behaviour#cb-10)).
     #[error("server timeout ({timeout:?}) elapsed without receiving a message from the server")]
     ServerTimeout {
         /// The limit.
         timeout: Duration,
     },
-    /// The peer broke the protocol (`CB-65`).
+    /// The peer broke the protocol ([CB-65](crate::spec::client_behaviour#cb-65)).
     #[error("protocol error: {0}")]
     Protocol(DecodeError),
-    /// The server's count of messages on a resumed connection cannot be true (`CB-86`).
+    /// The server's count of messages on a resumed connection cannot be true ([CB-86](crate::spec::client_behaviour#cb-86)).
     #[error(transparent)]
     Sequence(SequenceError),
     /// The server began a resumed connection with another message than Sequence.
@@ -529,7 +530,7 @@ pub enum CloseReason {
         /// The provider's words.
         detail: Box<str>,
     },
-    /// The reconnect policy gave up (`CB-70`).
+    /// The reconnect policy gave up ([CB-70](crate::spec::client_behaviour#cb-70)).
     #[error(
         "reconnect retries have been exhausted after {attempts} failed attempts and {elapsed:?} elapsed; the last one failed with: {last}"
     )]

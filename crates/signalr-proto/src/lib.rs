@@ -40,6 +40,7 @@ mod limits;
 mod outbox;
 mod replay;
 pub mod server;
+pub mod spec;
 mod time;
 mod timers;
 mod timestamp;

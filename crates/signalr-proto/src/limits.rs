@@ -6,7 +6,8 @@ pub struct Limits {
     /// Largest hub message accepted. Servers count the whole of it, separator or length prefix included; clients do not count
     /// those. Checked before the message is buffered.
     ///
-    /// Default: 16 MiB for clients, 32 KiB for servers (`SB-8`, `HP-9`).
+    /// Default: 16 MiB for clients, 32 KiB for servers ([SB-8](crate::spec::server_behaviour#sb-8),
+    /// [HP-9](crate::spec::hub_protocol#hp-9)).
     pub max_message_size: usize,
     /// Bytes waiting to be sent above which further calls fail with [`SendError::Full`](crate::SendError::Full).
     ///
@@ -21,7 +22,7 @@ pub struct Limits {
     pub max_incoming_bytes: usize,
     /// Calls and streams waiting for their completion. Default: 65,536.
     pub max_pending_invocations: usize,
-    /// Largest handshake message accepted (`HP-28`). Default: 16 KiB.
+    /// Largest handshake message accepted ([HP-28](crate::spec::hub_protocol#hp-28)). Default: 16 KiB.
     pub max_handshake_size: usize,
     /// Largest body of an HTTP answer accepted. Default: 1 MiB.
     pub max_response_size: usize,

@@ -1,4 +1,4 @@
-//! What waits to be sent: one batch in flight, everything else joined into the next (`TR-37`).
+//! What waits to be sent: one batch in flight, everything else joined into the next ([TR-37](crate::spec::transports#tr-37)).
 
 mod waiting;
 
@@ -231,8 +231,9 @@ impl Outbox {
     }
 
     /// There is a new transport: the next batch begins with a Sequence (`encode_sequence` is told its number), then come
-    /// the unacknowledged messages byte for byte, then what was written meanwhile (`HP-71`, `HP-72`, `CB-89`). Does nothing
-    /// unless [held](Self::hold).
+    /// the unacknowledged messages byte for byte, then what was written meanwhile ([HP-71](crate::spec::hub_protocol#hp-71),
+    /// [HP-72](crate::spec::hub_protocol#hp-72), [CB-89](crate::spec::client_behaviour#cb-89)). Does nothing unless
+    /// [held](Self::hold).
     pub(crate) fn resume(&mut self, encode_sequence: impl FnOnce(&mut BytesMut, u64)) {
         if let Some(replay) = self.replay.as_mut().filter(|replay| replay.is_held()) {
             self.waiting.prepend(replay.resume(encode_sequence));
@@ -322,7 +323,7 @@ impl core::fmt::Debug for Outbox {
 }
 
 /// A batch as the WebSocket message of its protocol: text for JSON and binary for MessagePack, the handshake included
-/// (`TR-35`, `HP-21`).
+/// ([TR-35](crate::spec::transports#tr-35), [HP-21](crate::spec::hub_protocol#hp-21)).
 pub(crate) fn web_socket_message(protocol: Protocol, batch: Bytes) -> WsMessage {
     match protocol.transfer_format() {
         TransferFormat::Text => WsMessage::Text(batch),

@@ -1,5 +1,5 @@
 //! What both roles remember for a stateful reconnect: messages the peer may not have, and how many came from it
-//! (`hub-protocol`, section 9).
+//! ([requirements](crate::spec::hub_protocol#stateful-reconnect)).
 //!
 //! Each direction numbers its messages of types 1 to 5 from 1 on. The numbers are not on the wire: an Ack names the last
 //! message received, and a Sequence, the first message on a new socket, names the one that follows it.
@@ -68,7 +68,7 @@ impl Unacknowledged {
         self.held
     }
 
-    /// Whether another message may be written (`CB-83`).
+    /// Whether another message may be written ([CB-83](crate::spec::client_behaviour#cb-83)).
     pub(crate) fn admits(&self) -> bool {
         self.bytes <= self.limit || self.overdraft == Overdraft::Granted
     }
@@ -97,7 +97,8 @@ impl Unacknowledged {
         self.sent.extend(frames);
     }
 
-    /// The peer has every message up to this one. What was never sent cannot be acknowledged (`HP-75`).
+    /// The peer has every message up to this one. What was never sent cannot be acknowledged
+    /// ([HP-75](crate::spec::hub_protocol#hp-75)).
     pub(crate) fn acknowledge(&mut self, id: u64) {
         let count = id.saturating_sub(self.first.saturating_sub(1));
         let Some(count) = usize::try_from(count)
@@ -161,10 +162,12 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    /// How long the first message that is not acknowledged may wait for its Ack, and others with it (`CB-84`).
+    /// How long the first message that is not acknowledged may wait for its Ack, and others with it
+    /// ([CB-84](crate::spec::client_behaviour#cb-84)).
     pub(crate) const ACK_DELAY: core::time::Duration = core::time::Duration::from_secs(1);
 
-    /// Counts a message of types 1 to 5. Tells whether it is new; a repetition must be dropped (`HP-74`).
+    /// Counts a message of types 1 to 5. Tells whether it is new; a repetition must be dropped
+    /// ([HP-74](crate::spec::hub_protocol#hp-74)).
     pub(crate) const fn is_new(&mut self) -> bool {
         self.current = self.current.saturating_add(1);
         let new = self.current > self.received;
@@ -182,7 +185,8 @@ impl Inbound {
     /// socket is lost while messages are repeated on it, the peer may have heard meanwhile that none of them is missing.
     ///
     /// # Errors
-    /// When messages are missing before that number, or there is none like it (`HP-73`, `CB-86`).
+    /// When messages are missing before that number, or there is none like it ([HP-73](crate::spec::hub_protocol#hp-73),
+    /// [CB-86](crate::spec::client_behaviour#cb-86)).
     pub(crate) const fn sequence(&mut self, id: u64) -> Result<(), SequenceError> {
         if id > self.received.saturating_add(1) {
             return Err(SequenceError::Ahead);
@@ -215,7 +219,7 @@ impl Inbound {
 }
 
 impl HubMessage {
-    /// Whether the message is one that is numbered, kept and acknowledged (`HP-70`).
+    /// Whether the message is one that is numbered, kept and acknowledged ([HP-70](crate::spec::hub_protocol#hp-70)).
     pub(crate) const fn is_numbered(&self) -> bool {
         match self {
             Self::Invocation(_)

@@ -11,7 +11,8 @@ use crate::time::Instant;
 use crate::transport::negotiate::{AccessToken, TransportKind};
 use crate::transport::{BodyMode, EndCause, OpId, WsMessage};
 
-/// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice (`CB-27`).
+/// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice
+/// ([CB-27](crate::spec::client_behaviour#cb-27)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvocationId(pub(crate) u64);
 
@@ -40,7 +41,7 @@ impl core::fmt::Display for InvocationId {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     pub(super) id: ByteString,
-    /// The connection it came on: a later one must not see the answer (`CB-55`).
+    /// The connection it came on: a later one must not see the answer ([CB-55](crate::spec::client_behaviour#cb-55)).
     pub(super) epoch: u32,
 }
 
@@ -370,7 +371,7 @@ pub enum Event {
         /// How many.
         messages: usize,
     },
-    /// The server took a new access token (`TR-84`).
+    /// The server took a new access token ([TR-84](crate::spec::transports#tr-84)).
     AuthenticationRefreshed {
         /// How long it lives, if the server says so.
         lifetime: Option<Duration>,
@@ -400,10 +401,10 @@ pub enum CallError {
     /// The connection ended before the answer came. Whether the server carried out the call is unknown.
     #[error("the invocation was canceled because the connection ended: {0}")]
     ConnectionLost(CloseReason),
-    /// A stream item came for a call that is not a stream (`CB-25`).
+    /// A stream item came for a call that is not a stream ([CB-25](crate::spec::client_behaviour#cb-25)).
     #[error("the method is a stream: call it with `stream`")]
     UnexpectedItem,
-    /// A stream's completion came with a result (`CB-31`).
+    /// A stream's completion came with a result ([CB-31](crate::spec::client_behaviour#cb-31)).
     #[error("server provided a result in a completion response to a streamed invocation")]
     ResultOfStream,
 }
@@ -412,23 +413,23 @@ pub enum CallError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ignored {
-    /// A message of a type that is not known here (`HP-60`).
+    /// A message of a type that is not known here ([HP-60](crate::spec::hub_protocol#hp-60)).
     UnknownType,
-    /// A message that servers do not send to clients (`HP-65`).
+    /// A message that servers do not send to clients ([HP-65](crate::spec::hub_protocol#hp-65)).
     NotForClients,
-    /// A completion for no pending call (`HP-64`).
+    /// A completion for no pending call ([HP-64](crate::spec::hub_protocol#hp-64)).
     Completion {
         /// Its id.
         invocation_id: ByteString,
     },
-    /// A stream item for no pending stream (`HP-64`).
+    /// A stream item for no pending stream ([HP-64](crate::spec::hub_protocol#hp-64)).
     StreamItem {
         /// Its id.
         invocation_id: ByteString,
     },
 }
 
-/// The public state of a connection (`client-behaviour`, section 2).
+/// The public state of a connection ([table](crate::spec::client_behaviour)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "complete by definition")]
 pub enum ConnectionState {

@@ -18,7 +18,7 @@ use crate::transport::web_socket::{Opening, WebSocket};
 use crate::transport::{BodyMode, HubUrl, OpId, TransportFailure, TransportFailureReason};
 
 impl ClientConnection {
-    /// Starts over at the address the user gave (`CB-77`).
+    /// Starts over at the address the user gave ([CB-77](crate::spec::client_behaviour#cb-77)).
     pub(super) fn begin_attempt(&mut self, outage: Option<Outage>) {
         let route = Route {
             url: self.config.url.clone(),
@@ -216,8 +216,9 @@ impl ClientConnection {
         choice::choose(&course.offered, wanted, format, &course.failures)
     }
 
-    /// A transport did not start: the next one gets its chance, with a connection of its own (`TR-30`). Without a next one
-    /// there is no other connection to ask for, which would be left unused on the server (`TR-31`).
+    /// A transport did not start: the next one gets its chance, with a connection of its own
+    /// ([TR-30](crate::spec::transports#tr-30)). Without a next one there is no other connection to ask for, which would be left
+    /// unused on the server ([TR-31](crate::spec::transports#tr-31)).
     pub(super) fn transport_failed(
         &mut self,
         mut course: Course,
@@ -236,7 +237,7 @@ impl ClientConnection {
         self.prepare_negotiate(course);
     }
 
-    /// Every WebSocket gets a fresh token (`TR-40`).
+    /// Every WebSocket gets a fresh token ([TR-40](crate::spec::transports#tr-40)).
     fn prepare_socket(&mut self, course: Course, grant: Grant) {
         if self.asks_for_token(&course.route) {
             let op = self.ask_for_token();

@@ -33,10 +33,10 @@ pub struct ClientConfig {
     pub skip_negotiation: bool,
     /// Lets a redirect to another scheme, host or port see the user's headers and tokens. Default: false.
     pub credentials_across_origins: bool,
-    /// A ping is sent when nothing else was for this long (`CB-12`). Default: 15 s.
+    /// A ping is sent when nothing else was for this long ([CB-12](crate::spec::client_behaviour#cb-12)). Default: 15 s.
     pub keep_alive_interval: Duration,
-    /// The connection is given up when nothing was received for this long (`CB-10`). At least twice the server's own
-    /// keep-alive interval. Default: 30 s.
+    /// The connection is given up when nothing was received for this long ([CB-10](crate::spec::client_behaviour#cb-10)). At least
+    /// twice the server's own keep-alive interval. Default: 30 s.
     pub server_timeout: Duration,
     /// How long the server may take to answer the handshake. Default: 15 s.
     pub handshake_timeout: Duration,
@@ -111,7 +111,7 @@ impl ClientConfig {
     /// # Errors
     /// [`UsageError::ZeroInterval`] for an interval or timeout of zero, [`UsageError::ReservedHeader`] for a header that belongs
     /// to the transport, [`UsageError::SkippedNegotiation`] when negotiation is
-    /// to be skipped and another transport than WebSockets is wanted (`TR-15`).
+    /// to be skipped and another transport than WebSockets is wanted ([TR-15](crate::spec::transports#tr-15)).
     pub fn validate(&self) -> Result<(), UsageError> {
         let times = [
             self.keep_alive_interval,
@@ -174,7 +174,7 @@ impl core::fmt::Debug for ClientConfig {
     }
 }
 
-/// When to connect again after a connection was lost (`client-behaviour`, section 13).
+/// When to connect again after a connection was lost ([requirements](crate::spec::client_behaviour#reconnecting)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReconnectPolicy {
@@ -219,7 +219,7 @@ impl ReconnectPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhileReconnecting {
-    /// They fail at once (`CB-23`).
+    /// They fail at once ([CB-23](crate::spec::client_behaviour#cb-23)).
     #[default]
     Fail,
     /// They wait for the connection, and fail when there will be none. At most

@@ -11,7 +11,7 @@ use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;
 
-/// The version of the handshake, the second while stateful reconnect is not negotiated (`HP-27`).
+/// The version of the handshake, the second while stateful reconnect is not negotiated ([HP-27](crate::spec::hub_protocol#hp-27)).
 const STATEFUL_VERSION: i32 = 2;
 const PLAIN_VERSION: i32 = 1;
 
@@ -110,7 +110,7 @@ impl ClientConnection {
     }
 }
 
-/// Stateful reconnect is for WebSockets alone, whatever was granted (`CB-80`).
+/// Stateful reconnect is for WebSockets alone, whatever was granted ([CB-80](crate::spec::client_behaviour#cb-80)).
 fn is_stateful(link: &Link, grant: &Grant) -> bool {
     matches!(link, Link::WebSocket(_))
         && grant.as_ref().is_some_and(|offer| offer.stateful_reconnect)

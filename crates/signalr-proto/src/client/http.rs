@@ -1,4 +1,4 @@
-//! Server-sent events and long polling at work (`transports`, sections 6, 7 and 9).
+//! Server-sent events and long polling at work ([requirements](crate::spec::transports#long-polling)).
 
 use core::time::Duration;
 
@@ -65,7 +65,7 @@ impl ClientConnection {
         }
     }
 
-    /// What waits to be sent, as a `POST`, one at a time (`TR-37`).
+    /// What waits to be sent, as a `POST`, one at a time ([TR-37](crate::spec::transports#tr-37)).
     pub(super) fn next_post(&mut self) -> Option<Action> {
         let link = self.state.open_link_mut()?.http_mut()?;
         if link.post.is_some() || link.delete.is_some() || link.doomed {
@@ -198,7 +198,8 @@ impl ClientConnection {
         });
     }
 
-    /// A poll that hangs for too long is repeated without a word (`TR-65`); one that broke off half way is not.
+    /// A poll that hangs for too long is repeated without a word ([TR-65](crate::spec::transports#tr-65)); one that broke off half
+    /// way is not.
     pub(super) fn poll_timed_out(&mut self) {
         let Some(Exchange { op, stage, .. }) =
             self.state.http_mut().and_then(|link| link.receiving)
@@ -296,7 +297,7 @@ impl ClientConnection {
         }
     }
 
-    /// What to do about a 401. `true` when something is done (`TR-76`).
+    /// What to do about a 401. `true` when something is done ([TR-76](crate::spec::transports#tr-76)).
     fn remedy(&mut self, part: Part, op: OpId) -> bool {
         let Some(remedy) = self.state.http_mut().and_then(|link| link.refused(part)) else {
             return false;

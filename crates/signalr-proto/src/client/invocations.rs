@@ -52,7 +52,8 @@ pub(super) struct Invocations {
 }
 
 impl Invocations {
-    /// The ids of the next call: its streams first, then its own, if it wants an answer (`CB-22`, `CB-27`).
+    /// The ids of the next call: its streams first, then its own, if it wants an answer
+    /// ([CB-22](crate::spec::client_behaviour#cb-22), [CB-27](crate::spec::client_behaviour#cb-27)).
     pub(super) fn next(
         &self,
         kind: Option<Kind>,
@@ -112,8 +113,9 @@ impl Invocations {
         }
     }
 
-    /// The uploads that were still open, if the server must be told, and the call forgotten but for its tombstone (`CB-32`,
-    /// `CB-33`, `CB-44`).
+    /// The uploads that were still open, if the server must be told, and the call forgotten but for its tombstone
+    /// ([CB-32](crate::spec::client_behaviour#cb-32), [CB-33](crate::spec::client_behaviour#cb-33),
+    /// [CB-44](crate::spec::client_behaviour#cb-44)).
     pub(super) fn cancel(&mut self, id: InvocationId) -> Option<Vec<InvocationId>> {
         let (_, uploads) = self.remove(id.0)?;
         self.bury(id.0);
@@ -169,7 +171,8 @@ impl Invocations {
         Match::Cancelled
     }
 
-    /// Forgets everything but the calls that stay, and tells which have to be told, in the order they were made (`CB-63`).
+    /// Forgets everything but the calls that stay, and tells which have to be told, in the order they were made
+    /// ([CB-63](crate::spec::client_behaviour#cb-63)).
     pub(super) fn fail(
         &mut self,
         reason: &CloseReason,
@@ -191,7 +194,7 @@ impl Invocations {
             .collect()
     }
 
-    /// Takes a pending call out, and tells which of its uploads are over thereby (`CB-42`).
+    /// Takes a pending call out, and tells which of its uploads are over thereby ([CB-42](crate::spec::client_behaviour#cb-42)).
     fn remove(&mut self, number: u64) -> Option<(Kind, Vec<InvocationId>)> {
         let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else {
             return None;

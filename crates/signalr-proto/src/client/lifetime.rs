@@ -14,7 +14,8 @@ use crate::transport::{OpId, WsMessage};
 
 impl ClientConnection {
     /// Ends the connection, in any state. Ends in [`Event::Closed`], or in [`Event::StartFailed`] while the first start is
-    /// under way; in `Disconnected` nothing happens, and a second stop joins the first (`CB-100`).
+    /// under way; in `Disconnected` nothing happens, and a second stop joins the first
+    /// ([CB-100](crate::spec::client_behaviour#cb-100)).
     ///
     /// When connected, what was written before is still sent, then `{"type":7}`, then what ends the transport: a close frame
     /// on a WebSocket, a `DELETE` on long polling. All of that, and the server's side of it, has
@@ -124,7 +125,8 @@ impl ClientConnection {
         self.end(true, CloseReason::Stopped);
     }
 
-    /// The server knows that long polling is over, or has forgotten the connection already (`TR-62`).
+    /// The server knows that long polling is over, or has forgotten the connection already
+    /// ([TR-62](crate::spec::transports#tr-62)).
     pub(super) fn handle_deleted(&mut self) {
         if let Some(link) = self.state.http_mut() {
             link.delete = None;
@@ -184,7 +186,8 @@ impl ClientConnection {
         });
     }
 
-    /// A Close message came (`CB-60`, `CB-61`). What follows it in the same chunk is not read.
+    /// A Close message came ([CB-60](crate::spec::client_behaviour#cb-60), [CB-61](crate::spec::client_behaviour#cb-61)). What
+    /// follows it in the same chunk is not read.
     pub(super) fn closed_by_server(&mut self, error: Option<&str>, allow_reconnect: bool) {
         self.incoming.clear();
         let reason = CloseReason::ClosedByServer {
@@ -248,7 +251,7 @@ impl ClientConnection {
         self.consult(outage, reason);
     }
 
-    /// An attempt came to nothing. The first start is repeated on request only (`CB-76`).
+    /// An attempt came to nothing. The first start is repeated on request only ([CB-76](crate::spec::client_behaviour#cb-76)).
     pub(super) fn attempt_failed(&mut self, outage: Option<Outage>, reason: CloseReason) {
         self.timers.clear();
         self.outbox.clear();
@@ -344,7 +347,7 @@ impl ClientConnection {
         };
     }
 
-    /// Without a single attempt the loss itself is the reason (`CB-71`).
+    /// Without a single attempt the loss itself is the reason ([CB-71](crate::spec::client_behaviour#cb-71)).
     fn give_up(&mut self, outage: Outage, reason: CloseReason) {
         let reason = match outage.failed {
             0 => reason,
@@ -426,7 +429,7 @@ impl ClientConnection {
         }
     }
 
-    /// Pings keep every transport alive but long polling, which keeps itself alive (`CB-11`).
+    /// Pings keep every transport alive but long polling, which keeps itself alive ([CB-11](crate::spec::client_behaviour#cb-11)).
     pub(super) fn begin_keep_alive(&mut self) {
         self.keeps_alive = !self.state.is_polling();
         self.listen();

@@ -42,7 +42,8 @@ pub(super) struct HttpLink {
     pub(super) question: Option<OpId>,
     /// Counts the tokens: what was refused with an older one is repeated with the present one.
     pub(super) generation: u32,
-    /// Whether a 401 may be answered with a new token of the user's (`TR-76`, `TR-77`).
+    /// Whether a 401 may be answered with a new token of the user's ([TR-76](crate::spec::transports#tr-76),
+    /// [TR-77](crate::spec::transports#tr-77)).
     pub(super) renewable: bool,
     /// The last request of all.
     pub(super) delete: Option<OpId>,
@@ -278,7 +279,7 @@ impl HttpLink {
         self.requests.post(body)
     }
 
-    /// A request was answered with 401 (`TR-76`). Nothing when the status stands.
+    /// A request was answered with 401 ([TR-76](crate::spec::transports#tr-76)). Nothing when the status stands.
     pub(super) fn refused(&mut self, part: Part) -> Option<Remedy> {
         let (generation, renewable) = (self.generation, self.renewable);
         let asked = self.question.is_some();

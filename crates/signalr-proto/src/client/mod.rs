@@ -116,7 +116,8 @@ impl ClientConnection {
         self.state.public()
     }
 
-    /// The public id of the connection; none while there is no connection, or when negotiation was skipped (`CB-78`).
+    /// The public id of the connection; none while there is no connection, or when negotiation was skipped
+    /// ([CB-78](crate::spec::client_behaviour#cb-78)).
     #[must_use]
     pub fn connection_id(&self) -> Option<&str> {
         self.state
@@ -171,7 +172,8 @@ impl ClientConnection {
     /// Begins to connect. Ends in [`Event::Connected`] or [`Event::StartFailed`].
     ///
     /// # Errors
-    /// [`UsageError::NotDisconnected`] in any other state, without effect (`CB-1`); what [`ClientConfig::validate`] finds.
+    /// [`UsageError::NotDisconnected`] in any other state, without effect ([CB-1](crate::spec::client_behaviour#cb-1)); what
+    /// [`ClientConfig::validate`] finds.
     pub fn start(&mut self, now: Instant) -> Result<(), UsageError> {
         if !matches!(self.state, State::Disconnected) {
             return Err(UsageError::NotDisconnected);
@@ -362,8 +364,9 @@ impl ClientConnection {
     /// Answers a call of the server.
     ///
     /// # Errors
-    /// [`SendError::UnknownId`] when the connection it came on is gone (`CB-55`); the question comes back with the error, so
-    /// that it can be answered later (after [`SendError::Full`]) or in other words (after [`SendError::Encode`]).
+    /// [`SendError::UnknownId`] when the connection it came on is gone ([CB-55](crate::spec::client_behaviour#cb-55)); the question
+    /// comes back with the error, so that it can be answered later (after [`SendError::Full`]) or in other words (after
+    /// [`SendError::Encode`]).
     pub fn complete<T: Encode + ?Sized>(
         &mut self,
         now: Instant,
@@ -409,7 +412,8 @@ impl ClientConnection {
         self.cancel_uploads(&uploads);
     }
 
-    /// Nobody feeds these streams any more, and a method that reads from one would wait for ever (`CB-41`).
+    /// Nobody feeds these streams any more, and a method that reads from one would wait for ever
+    /// ([CB-41](crate::spec::client_behaviour#cb-41)).
     fn cancel_uploads(&mut self, uploads: &[InvocationId]) {
         if !matches!(self.state, State::Connected(_)) {
             return;
@@ -436,7 +440,7 @@ impl ClientConnection {
         }
     }
 
-    /// Something was written: the next ping can wait (`CB-12`).
+    /// Something was written: the next ping can wait ([CB-12](crate::spec::client_behaviour#cb-12)).
     fn spoke(&mut self) {
         self.stats.public.messages_sent += 1;
         self.put_ping_off();

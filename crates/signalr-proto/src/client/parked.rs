@@ -267,7 +267,8 @@ impl ClientConnection {
         }
     }
 
-    /// Tells every pending call of the loss, before anything else is told (`CB-63`), but those that are made again.
+    /// Tells every pending call of the loss, before anything else is told ([CB-63](crate::spec::client_behaviour#cb-63)), but those
+    /// that are made again.
     pub(super) fn fail_pending(&mut self, reason: &CloseReason) {
         let parked = self.parked.as_deref();
         let stays = |id: u64| parked.is_some_and(|parked| parked.holds(id));

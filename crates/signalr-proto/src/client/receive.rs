@@ -47,7 +47,8 @@ impl ClientConnection {
         }
     }
 
-    /// Anything received, even half a message, restarts the server timeout (`CB-10`); long polling has none (`CB-11`).
+    /// Anything received, even half a message, restarts the server timeout ([CB-10](crate::spec::client_behaviour#cb-10)); long
+    /// polling has none ([CB-11](crate::spec::client_behaviour#cb-11)).
     pub(super) fn listen(&mut self) {
         let deadline =
             (self.keeps_alive && !self.read_paused && matches!(self.state, State::Connected(_)))

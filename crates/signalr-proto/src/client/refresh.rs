@@ -1,4 +1,5 @@
-//! Authentication refresh: a new token for a connection that lives on (`transports`, section 10; `client-behaviour`, 15).
+//! Authentication refresh: a new token for a connection that lives on
+//! ([requirements](crate::spec::transports#authentication-refresh)).
 
 use core::time::Duration;
 
@@ -46,7 +47,8 @@ impl ClientConnection {
     ///
     /// # Errors
     /// [`UsageError::NotConnected`] outside of `Connected`, and [`UsageError::NoRefresh`] when the connection has no secret
-    /// token (negotiation of version 0, or skipped, `TR-97`) or no provider of access tokens that the server may see.
+    /// token (negotiation of version 0, or skipped, [TR-97](crate::spec::transports#tr-97)) or no provider of access tokens that
+    /// the server may see.
     pub fn refresh_authentication(&mut self, now: Instant) -> Result<(), UsageError> {
         self.advance(now);
         let State::Connected(session) = &self.state else {
@@ -85,7 +87,8 @@ impl ClientConnection {
         }
     }
 
-    /// The next automatic refresh: some time before the token expires, or at half its life when that is shorter (`TR-86`).
+    /// The next automatic refresh: some time before the token expires, or at half its life when that is shorter
+    /// ([TR-86](crate::spec::transports#tr-86)).
     pub(super) fn schedule_refresh(&mut self, lifetime: Option<Duration>, since: Instant) {
         let delay = self
             .config
@@ -147,7 +150,8 @@ impl ClientConnection {
         self.begin_refresh_step(Refresh::Telling(op, token));
     }
 
-    /// The server's answer; `false` when it is the answer to something else. The new token counts from now on (`TR-84`).
+    /// The server's answer; `false` when it is the answer to something else. The new token counts from now on
+    /// ([TR-84](crate::spec::transports#tr-84)).
     pub(super) fn handle_refreshed(&mut self, op: OpId, response: &Response<Bytes>) -> bool {
         let Some(session) = self.session_mut() else {
             return false;

@@ -1,4 +1,4 @@
-//! Stateful reconnect: how a connection outlives its WebSocket (`client-behaviour`, section 14).
+//! Stateful reconnect: how a connection outlives its WebSocket ([requirements](crate::spec::client_behaviour#stateful-reconnect)).
 
 use super::ClientConnection;
 use super::api::Event;
@@ -31,8 +31,8 @@ impl ClientConnection {
         Some(Box::default())
     }
 
-    /// The WebSocket is lost without a word. One other is opened at once in its place; nobody notices (`CB-82`). `false` when
-    /// the connection is not of this kind.
+    /// The WebSocket is lost without a word. One other is opened at once in its place; nobody notices
+    /// ([CB-82](crate::spec::client_behaviour#cb-82)). `false` when the connection is not of this kind.
     pub(super) fn begin_resume(&mut self, reason: &CloseReason) -> bool {
         let State::Connected(session) = &mut self.state else {
             return false;
@@ -74,7 +74,7 @@ impl ClientConnection {
         }
     }
 
-    /// A WebSocket at the same address with the same id, without negotiation (`TR-87`).
+    /// A WebSocket at the same address with the same id, without negotiation ([TR-87](crate::spec::transports#tr-87)).
     fn reopen(&mut self, token: Option<&AccessToken>, reason: &CloseReason) {
         let State::Connected(session) = core::mem::replace(&mut self.state, State::Disconnected)
         else {
@@ -109,7 +109,8 @@ impl ClientConnection {
         true
     }
 
-    /// The new socket stands: Sequence goes first, then what the server may have missed (`HP-71`, `HP-72`).
+    /// The new socket stands: Sequence goes first, then what the server may have missed ([HP-71](crate::spec::hub_protocol#hp-71),
+    /// [HP-72](crate::spec::hub_protocol#hp-72)).
     pub(super) fn resume(&mut self, op: OpId) {
         let protocol = self.config.protocol;
         let State::Connected(session) = &mut self.state else {
@@ -130,7 +131,8 @@ impl ClientConnection {
         self.tell(Event::Resumed);
     }
 
-    /// There is one attempt only. The loss that came first is the reason (`CB-87`, `TR-89`). `abort` when it is we who give up.
+    /// There is one attempt only. The loss that came first is the reason ([CB-87](crate::spec::client_behaviour#cb-87),
+    /// [TR-89](crate::spec::transports#tr-89)). `abort` when it is we who give up.
     pub(super) fn resume_failed(&mut self, abort: bool) {
         let reason = match self.state.link() {
             Some(Link::Lost(lost)) => lost.reason.clone(),
@@ -139,8 +141,8 @@ impl ClientConnection {
         self.connection_lost(reason, abort);
     }
 
-    /// Counts a message, and tells whether it may be looked at: not if it is a repetition (`CB-85`), or comes before the
-    /// Sequence that has to come first.
+    /// Counts a message, and tells whether it may be looked at: not if it is a repetition
+    /// ([CB-85](crate::spec::client_behaviour#cb-85)), or comes before the Sequence that has to come first.
     pub(super) fn admit(&mut self, message: Option<&HubMessage>) -> bool {
         let Some(Session {
             stateful: Some(stateful),

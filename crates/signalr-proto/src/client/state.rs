@@ -69,7 +69,7 @@ pub(super) struct Course {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) url: HubUrl,
-    /// The token a redirect gave: it replaces the user's for this attempt and connection (`TR-11`).
+    /// The token a redirect gave: it replaces the user's for this attempt and connection ([TR-11](crate::spec::transports#tr-11)).
     pub(super) token: Option<AccessToken>,
     /// The user's token of the last negotiation, which the HTTP transports go on using.
     pub(super) cached: Option<AccessToken>,
@@ -246,7 +246,8 @@ impl State {
         self.link_mut().and_then(Link::http_mut)
     }
 
-    /// Whether the transport keeps itself alive, so that there are no pings and no server timeout (`TR-66`).
+    /// Whether the transport keeps itself alive, so that there are no pings and no server timeout
+    /// ([TR-66](crate::spec::transports#tr-66)).
     pub(super) fn is_polling(&self) -> bool {
         self.link()
             .is_some_and(|link| link.kind() == TransportKind::LongPolling)

@@ -1,8 +1,9 @@
 //! Cuts a stream of bytes into frames.
 //!
-//! Transport messages, chunks and packets have no meaning to the hub protocol (`hub-protocol`, section 2): a frame may be
-//! split anywhere and several may come together. A frame that lies whole in one input leaves as a slice of it; only the
-//! bytes of unfinished frames are copied, and never more of them than were received.
+//! Transport messages, chunks and packets have no meaning to the hub protocol
+//! ([requirements](crate::spec::hub_protocol#framing)): a frame may be split anywhere and several may come together. A frame that
+//! lies whole in one input leaves as a slice of it; only the bytes of unfinished frames are copied, and never more of them than
+//! were received.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -72,8 +73,9 @@ impl FrameDecoder {
         }
     }
 
-    /// A decoder that counts as servers do: the limit is one on the whole frame, separator or prefix included (`SB-8`). Its
-    /// positions begin with `start`, the number of bytes that came before in the stream.
+    /// A decoder that counts as servers do: the limit is one on the whole frame, separator or prefix included
+    /// ([SB-8](crate::spec::server_behaviour#sb-8)). Its positions begin with `start`, the number of bytes that came before in the
+    /// stream.
     #[must_use]
     pub fn with_frame_limit(protocol: Protocol, max_frame_size: usize, start: u64) -> Self {
         Self {

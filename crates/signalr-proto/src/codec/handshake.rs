@@ -51,7 +51,7 @@ pub fn encode_response(out: &mut BytesMut, error: Option<&str>) {
 /// Reads a request from a whole record, without its separator. Unknown members are ignored.
 ///
 /// # Errors
-/// When it is not an object with the string `protocol` and the 32-bit integer `version` (`HP-26`).
+/// When it is not an object with the string `protocol` and the 32-bit integer `version` ([HP-26](crate::spec::hub_protocol#hp-26)).
 pub fn decode_request(frame: &Bytes) -> Result<HandshakeRequest, DecodeError> {
     let mut members = Members::new(frame);
     // Nothing is forgiven in a handshake.

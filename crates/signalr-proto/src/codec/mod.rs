@@ -2,7 +2,7 @@
 //!
 //! Decoding is in two phases. The envelope is read at once, by hand, over the received bytes; arguments, results and items
 //! leave as [`Payload`]s, slices of those bytes that the application decodes into its own types when it wants to. So a
-//! value of the wrong type can never disturb the connection (`HP-61`).
+//! value of the wrong type can never disturb the connection ([HP-61](crate::spec::hub_protocol#hp-61)).
 
 mod arguments;
 mod forward;
@@ -117,7 +117,7 @@ pub enum Role {
 /// Headers of a message: names and values without meaning to the protocol. Empty for nearly every message.
 pub type Headers = Vec<(ByteString, ByteString)>;
 
-/// A message of the hub protocol (`hub-protocol`, section 4). Strings and payloads are slices of the received bytes.
+/// A message of the [hub protocol](crate::spec::hub_protocol). Strings and payloads are slices of the received bytes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HubMessage {
@@ -195,7 +195,7 @@ pub enum Outcome {
     Void,
     /// With a value, which may be null.
     Result(Payload),
-    /// With an error. An empty text is kept here; callers treat it as success (`HP-38`).
+    /// With an error. An empty text is kept here; callers treat it as success ([HP-38](crate::spec::hub_protocol#hp-38)).
     Error(ByteString),
 }
 

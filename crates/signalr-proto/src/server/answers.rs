@@ -1,4 +1,4 @@
-//! Answers to requests, as the official server writes them (`server-behaviour`, section 12).
+//! Answers to requests, as the official server writes them ([SB-60](crate::spec::server_behaviour#sb-60)).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -16,7 +16,7 @@ pub(super) fn refresh_error(status: StatusCode, code: &str) -> Response<Bytes> {
     whole(status, "application/json", body.into())
 }
 
-/// An answer to a poll, which no cache may keep (`TR-64`).
+/// An answer to a poll, which no cache may keep ([TR-64](crate::spec::transports#tr-64)).
 pub(super) fn poll(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
     not_cached(whole(status, content_type, body))
 }
@@ -35,7 +35,7 @@ pub(super) fn not_cached(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
-/// The head of an event stream (`TR-50`).
+/// The head of an event stream ([TR-50](crate::spec::transports#tr-50)).
 pub(super) fn event_stream() -> Response<()> {
     let mut head = Response::new(());
     add(head.headers_mut(), &EVENT_STREAM);

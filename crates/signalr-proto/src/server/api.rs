@@ -234,8 +234,8 @@ pub enum ServerEvent {
         outcome: Outcome,
     },
     /// The answer to a question that this connection was not asked, or not any more. If it was put to another one, call
-    /// [`close_for`](super::ServerConnection::close_for) with [`DisconnectReason::ForeignAnswer`] (`SB-42`), and ignore it
-    /// otherwise (`SB-45`).
+    /// [`close_for`](super::ServerConnection::close_for) with [`DisconnectReason::ForeignAnswer`]
+    /// ([SB-42](crate::spec::server_behaviour#sb-42)), and ignore it otherwise ([SB-45](crate::spec::server_behaviour#sb-45)).
     UnknownAnswer {
         /// The question.
         id: ByteString,
@@ -273,7 +273,8 @@ pub enum ServerEvent {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "complete by definition")]
 pub enum CallOutcome<'a, T: ?Sized> {
-    /// Without a value. A plain call is answered with null (`SB-17`), a stream ends without a result (`SB-26`).
+    /// Without a value. A plain call is answered with null ([SB-17](crate::spec::server_behaviour#sb-17)), a stream ends without a
+    /// result ([SB-26](crate::spec::server_behaviour#sb-26)).
     Done,
     /// With a value. A stream has none, and ends as with `Done`.
     Value(&'a T),
@@ -320,10 +321,10 @@ pub enum DisconnectReason {
     /// The application turned the client away instead of welcoming it.
     #[error("the application turned the client away")]
     Rejected,
-    /// The client's token expired (`TR-85`).
+    /// The client's token expired ([TR-85](crate::spec::transports#tr-85)).
     #[error("the client's authentication expired")]
     AuthenticationExpired,
-    /// The application did not accept a newer token that a poll or a WebSocket presented (`TR-83`).
+    /// The application did not accept a newer token that a poll or a WebSocket presented ([TR-83](crate::spec::transports#tr-83)).
     #[error("the client's new authentication was rejected")]
     AuthenticationRejected,
     /// The transport ended cleanly without a Close message.
@@ -341,7 +342,7 @@ pub enum DisconnectReason {
         /// What the client was told.
         error: Box<str>,
     },
-    /// Nothing was received for the client timeout (`SB-34`).
+    /// Nothing was received for the client timeout ([SB-34](crate::spec::server_behaviour#sb-34)).
     #[error(
         "client hasn't sent a message/ping within the configured client timeout of {timeout:?}"
     )]
@@ -349,7 +350,7 @@ pub enum DisconnectReason {
         /// The limit.
         timeout: Duration,
     },
-    /// The client did not take what was sent to it (`SB-50`).
+    /// The client did not take what was sent to it ([SB-50](crate::spec::server_behaviour#sb-50)).
     #[error("the client took no data for {timeout:?}")]
     SendTimeout {
         /// The limit.
@@ -365,7 +366,7 @@ pub enum DisconnectReason {
         /// The limit.
         limit: usize,
     },
-    /// No transport came, or no further poll (`TR-26`, `TR-63`).
+    /// No transport came, or no further poll ([TR-26](crate::spec::transports#tr-26), [TR-63](crate::spec::transports#tr-63)).
     #[error("the client had no transport for {timeout:?}")]
     DisconnectTimeout {
         /// The limit.
@@ -374,7 +375,7 @@ pub enum DisconnectReason {
     /// The client broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(DecodeError),
-    /// The client's counting of messages cannot be true (`SB-58`).
+    /// The client's counting of messages cannot be true ([SB-58](crate::spec::server_behaviour#sb-58)).
     #[error("protocol error: {0}")]
     Sequence(SequenceError),
     /// The client went on sending and acknowledged nothing, so that it could not be answered.
@@ -387,7 +388,7 @@ pub enum DisconnectReason {
         /// The limit.
         limit: usize,
     },
-    /// The client answered a question that was put to another one (`SB-42`).
+    /// The client answered a question that was put to another one ([SB-42](crate::spec::server_behaviour#sb-42)).
     #[error("the client answered a question that was put to another connection")]
     ForeignAnswer,
     /// The driver handed in bytes that were not [asked for](super::ServerConnection::reading).

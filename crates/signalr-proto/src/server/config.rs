@@ -12,42 +12,49 @@ use crate::limits::Limits;
 pub struct ServerConfig {
     /// The protocols a client may choose. Default: all.
     pub protocols: Vec<Protocol>,
-    /// How long the client may take for its handshake, from its transport on (`SB-2`). Default: 15 s.
+    /// How long the client may take for its handshake, from its transport on ([SB-2](crate::spec::server_behaviour#sb-2)). Default:
+    /// 15 s.
     pub handshake_timeout: Duration,
-    /// A ping is sent this often, whatever else is sent, but not on long polling (`SB-33`). Default: 15 s.
+    /// A ping is sent this often, whatever else is sent, but not on long polling ([SB-33](crate::spec::server_behaviour#sb-33)).
+    /// Default: 15 s.
     pub keep_alive_interval: Duration,
     /// The client is given up when nothing was received for this long, once it has sent its first ping; not on long polling
-    /// (`SB-34`). At least twice the clients' own keep-alive interval. Default: 30 s.
+    /// ([SB-34](crate::spec::server_behaviour#sb-34)). At least twice the clients' own keep-alive interval. Default: 30 s.
     pub client_timeout_interval: Duration,
-    /// The client is cut when the transport takes longer than this for one batch (`SB-50`). Default: 10 s.
+    /// The client is cut when the transport takes longer than this for one batch ([SB-50](crate::spec::server_behaviour#sb-50)).
+    /// Default: 10 s.
     pub send_timeout: Duration,
     /// How long the last messages and the Close may take to go out; drivers wait as long for the client's close frame
-    /// (`TR-45`). Default: 5 s.
+    /// ([TR-45](crate::spec::transports#tr-45)). Default: 5 s.
     pub close_timeout: Duration,
-    /// How long a connection lives without a transport: before the first, between two polls (`TR-63`), and after a lost
-    /// WebSocket with stateful reconnect (`TR-91`). Default: 15 s.
+    /// How long a connection lives without a transport: before the first, between two polls
+    /// ([TR-63](crate::spec::transports#tr-63)), and after a lost WebSocket with stateful reconnect
+    /// ([TR-91](crate::spec::transports#tr-91)). Default: 15 s.
     pub disconnect_timeout: Duration,
-    /// How long a poll waits for something to say (`TR-59`). Default: 90 s.
+    /// How long a poll waits for something to say ([TR-59](crate::spec::transports#tr-59)). Default: 90 s.
     pub poll_timeout: Duration,
-    /// Bytes of messages the client has not acknowledged above which no other is taken (`SB-57`). Default: 100,000.
+    /// Bytes of messages the client has not acknowledged above which no other is taken
+    /// ([SB-57](crate::spec::server_behaviour#sb-57)). Default: 100,000.
     pub stateful_reconnect_buffer_size: usize,
     /// Received bytes that wait above which no more are [read](super::ServerConnection::reading), until half of them are left
-    /// (`TR-70`). Default: 64 KiB.
+    /// ([TR-70](crate::spec::transports#tr-70)). Default: 64 KiB.
     pub application_max_buffer_size: usize,
     /// POSTs that may wait for their turn on one connection; further ones are answered with 429. Default: 64.
     pub max_posts: usize,
     /// How fast the body of a POST has to come while it is read; a slower one is answered with 400, and the connection goes on.
     /// Default: 240 bytes a second after the first 5 s, as the official web server's.
     pub minimum_body_rate: Option<BodyRate>,
-    /// Plain calls that run at the same time; the next one waits, and everything behind it (`SB-22`). Default: 1.
+    /// Plain calls that run at the same time; the next one waits, and everything behind it
+    /// ([SB-22](crate::spec::server_behaviour#sb-22)). Default: 1.
     pub maximum_parallel_invocations: usize,
     /// Streams of one connection at the same time, uploads included; further calls are refused. Default: 1000.
     pub maximum_streams: usize,
-    /// Items of an upload that its method need not have taken yet (`SB-29`). Default: 10.
+    /// Items of an upload that its method need not have taken yet ([SB-29](crate::spec::server_behaviour#sb-29)). Default: 10.
     pub stream_buffer_capacity: usize,
     /// Messages that a client may send in one second; above that, reading pauses until the second is over. Default: no limit.
     pub max_messages_per_second: Option<u32>,
-    /// Tells clients what went wrong in methods, also when it is not meant for them (`SB-18`). Default: false.
+    /// Tells clients what went wrong in methods, also when it is not meant for them ([SB-18](crate::spec::server_behaviour#sb-18)).
+    /// Default: false.
     pub enable_detailed_errors: bool,
     /// Bounds on memory. Default: [`Limits::SERVER`] with 64 KiB of outgoing bytes.
     pub limits: Limits,
@@ -103,7 +110,8 @@ impl BodyRate {
 }
 
 impl ServerConfig {
-    /// The largest handshake accepted: no hub message may be larger than the message limit, and neither may this (`SB-4`).
+    /// The largest handshake accepted: no hub message may be larger than the message limit, and neither may this
+    /// ([SB-4](crate::spec::server_behaviour#sb-4)).
     pub(super) fn max_handshake_size(&self) -> usize {
         self.limits
             .max_handshake_size
@@ -117,9 +125,9 @@ impl ServerConfig {
 pub struct ConnectionOptions {
     /// Negotiation granted stateful reconnect. The client must ask for version 2 in its handshake too. Default: false.
     pub stateful_reconnect: bool,
-    /// The client may present newer tokens (`transports`, section 10). Default: false.
+    /// The client may present newer tokens ([requirements](crate::spec::transports#authentication-refresh)). Default: false.
     pub refreshable: bool,
-    /// The connection is closed when its token expires (`TR-85`). Default: false.
+    /// The connection is closed when its token expires ([TR-85](crate::spec::transports#tr-85)). Default: false.
     pub close_on_expiration: bool,
     /// Who negotiated the connection, if that is known. Default: nobody.
     pub identity: Option<Identity>,

@@ -17,7 +17,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this was issued before `other`, as far as the expiries tell: racing refreshes must not roll back (`TR-82`).
+    /// Whether this was issued before `other`, as far as the expiries tell: racing refreshes must not roll back
+    /// ([TR-82](crate::spec::transports#tr-82)).
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         match (self.expires_at, other.expires_at) {
             (Some(this), Some(other)) => this < other,

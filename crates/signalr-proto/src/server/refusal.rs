@@ -38,7 +38,8 @@ impl<'a> Failure<'a> {
         }
     }
 
-    /// `base` alone, or with the kind and the text behind it when the client may see them (`SB-18`).
+    /// `base` alone, or with the kind and the text behind it when the client may see them
+    /// ([SB-18](crate::spec::server_behaviour#sb-18)).
     pub(crate) fn describe(&self, base: &str, detailed: bool) -> String {
         if self.visible || detailed {
             format!("{base} {self}")
@@ -64,28 +65,28 @@ impl core::fmt::Display for Failure<'_> {
     }
 }
 
-/// Why a call does not run (`server-behaviour`, sections 3.2 and 6.1).
+/// Why a call does not run ([requirements](crate::spec::server_behaviour#calls)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal<'a> {
-    /// The hub has no method of that name (`SB-14`).
+    /// The hub has no method of that name ([SB-14](crate::spec::server_behaviour#sb-14)).
     NoSuchMethod,
-    /// The method takes another number of arguments (`SB-15`).
+    /// The method takes another number of arguments ([SB-15](crate::spec::server_behaviour#sb-15)).
     ArgumentCount {
         /// Arguments in the call.
         given: usize,
         /// Arguments of the method.
         expected: usize,
     },
-    /// An argument does not fit its type (`SB-15`).
+    /// An argument does not fit its type ([SB-15](crate::spec::server_behaviour#sb-15)).
     ArgumentTypes,
-    /// The user may not call the method (`SB-19`).
+    /// The user may not call the method ([SB-19](crate::spec::server_behaviour#sb-19)).
     Unauthorized,
-    /// The method streams, and the client did not ask for a stream (`SB-20`).
+    /// The method streams, and the client did not ask for a stream ([SB-20](crate::spec::server_behaviour#sb-20)).
     Streaming,
-    /// The method does not stream, and the client asked for a stream (`SB-20`).
+    /// The method does not stream, and the client asked for a stream ([SB-20](crate::spec::server_behaviour#sb-20)).
     NotStreaming,
-    /// The method takes another number of upload streams (`SB-31`).
+    /// The method takes another number of upload streams ([SB-31](crate::spec::server_behaviour#sb-31)).
     UploadCount {
         /// Upload streams of the call.
         given: usize,
@@ -94,7 +95,7 @@ pub enum Refusal<'a> {
     },
     /// The client has as many streams, or unanswered questions in its calls, as it may have at one time.
     TooManyCalls,
-    /// Another stream of the client has the same id (`SB-28`).
+    /// Another stream of the client has the same id ([SB-28](crate::spec::server_behaviour#sb-28)).
     InUse {
         /// The id.
         id: ByteString,

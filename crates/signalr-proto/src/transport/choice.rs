@@ -1,4 +1,4 @@
-//! Which of the transports that a server offers is used (`transports`, section 3).
+//! Which of the transports that a server offers is used ([requirements](crate::spec::transports#choice-and-fallback)).
 
 use super::negotiate::{TransportKind, TransportOffer};
 use crate::codec::TransferFormat;
@@ -21,13 +21,13 @@ pub struct TransportFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportFailureReason {
-    /// A name from the future (`TR-29`).
+    /// A name from the future ([TR-29](crate::spec::transports#tr-29)).
     #[error("is not supported by this client")]
     Unknown,
     /// Not in [`ClientConfig::transports`](crate::client::ClientConfig::transports).
     #[error("is disabled by the client")]
     Disabled,
-    /// It cannot carry the protocol's messages (`TR-28`).
+    /// It cannot carry the protocol's messages ([TR-28](crate::spec::transports#tr-28)).
     #[error("does not support {}", .format.name())]
     Format {
         /// What it would have to carry.
@@ -76,8 +76,9 @@ impl core::fmt::Display for TransportFailure {
     }
 }
 
-/// The next transport to try: the first usable one in the server's order (`TR-27`), or in the user's when the user gave one.
-/// Those in `failed` were tried already. With nothing left, says of each transport why not (`TR-32`).
+/// The next transport to try: the first usable one in the server's order ([TR-27](crate::spec::transports#tr-27)), or in the user's
+/// when the user gave one. Those in `failed` were tried already. With nothing left, says of each transport why not
+/// ([TR-32](crate::spec::transports#tr-32)).
 pub(crate) fn choose(
     offered: &[TransportOffer],
     wanted: &[TransportKind],

@@ -1,4 +1,5 @@
-//! Server-sent events: the body of an endless answer, cut into the payloads it carries (`transports`, sections 6.1 and 6.3).
+//! Server-sent events: the body of an endless answer, cut into the payloads it carries
+//! ([requirements](crate::spec::transports#server-sent-events)).
 //!
 //! Only the field `data` means anything to SignalR, and `event` in so far as an event with a type of its own is no message.
 //! Comments and all other fields are passed over as they come and never kept.
@@ -7,7 +8,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind};
 
-/// The comment a server writes first, so that the other side sees at once that the stream is open (`TR-50`).
+/// The comment a server writes first, so that the other side sees at once that the stream is open
+/// ([TR-50](crate::spec::transports#tr-50)).
 pub const OPENING: &[u8] = b":\r\n";
 
 /// The type of an event that has none, or none of its own.
@@ -16,7 +18,7 @@ const MESSAGE: &[u8] = b"message";
 /// UTF-8 for U+FEFF, allowed as the first thing in a stream.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Writes a payload as one event, a line `data: …` for each of its lines (`TR-51`).
+/// Writes a payload as one event, a line `data: …` for each of its lines ([TR-51](crate::spec::transports#tr-51)).
 ///
 /// ```
 /// let mut out = bytes::BytesMut::new();
@@ -55,7 +57,7 @@ fn line_end(text: &[u8]) -> Option<usize> {
     memchr::memchr2(b'\r', b'\n', text)
 }
 
-/// A decoder for the body of one event stream (`TR-52`).
+/// A decoder for the body of one event stream ([TR-52](crate::spec::transports#tr-52)).
 ///
 /// ```
 /// use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Server-sent events and long polling as values: the requests that carry them (`transports`, sections 6 and 7).
+//! Server-sent events and long polling as values: the requests that carry them
+//! ([requirements](crate::spec::transports#server-sent-events)).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -63,7 +64,7 @@ impl Requests {
         Ok(request)
     }
 
-    /// `POST` of what waits to be sent (`TR-72`).
+    /// `POST` of what waits to be sent ([TR-72](crate::spec::transports#tr-72)).
     pub(crate) fn post(&self, body: Bytes) -> Result<Request<Bytes>, http::Error> {
         let mut request = self.request(Method::POST, None, body)?;
         let kind = match self.format {

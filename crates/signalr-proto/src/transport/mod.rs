@@ -126,7 +126,7 @@ impl EndCause {
             .into()
     }
 
-    /// Whether the peer took its leave (`TR-95`), rather than being lost.
+    /// Whether the peer took its leave ([TR-95](crate::spec::transports#tr-95)), rather than being lost.
     pub(crate) const fn is_orderly(&self) -> bool {
         match self {
             Self::Clean => true,

@@ -1,4 +1,4 @@
-//! Negotiate requests and responses as values (`transports`, section 2).
+//! Negotiate requests and responses as values ([requirements](crate::spec::transports#negotiation-client)).
 //!
 //! A client asks with `POST <path>/negotiate?negotiateVersion=1` and an empty body. The answer is one JSON object:
 //! the ids and transports of a new connection, a redirect, or a refusal.
@@ -27,7 +27,7 @@ use crate::error::{DecodeError, DecodeErrorKind, NegotiateError};
 /// The highest version of negotiation known here; lower ones are spoken too.
 pub const VERSION: u32 = 1;
 
-/// Redirects followed before the attempt is given up (`TR-12`).
+/// Redirects followed before the attempt is given up ([TR-12](crate::spec::transports#tr-12)).
 pub const MAX_REDIRECTS: u32 = 100;
 
 /// A bearer token. `Debug` hides it, and it has no `Display`.
@@ -35,7 +35,7 @@ pub const MAX_REDIRECTS: u32 = 100;
 pub struct AccessToken(Box<str>);
 
 impl AccessToken {
-    /// A token; `None` when the text is empty, which means "no token" (`TR-78`).
+    /// A token; `None` when the text is empty, which means "no token" ([TR-78](crate::spec::transports#tr-78)).
     pub fn new(token: impl Into<Box<str>>) -> Option<Self> {
         let token = token.into();
         (!token.is_empty()).then_some(Self(token))
@@ -142,9 +142,9 @@ pub struct Offer {
     pub transports: Vec<TransportOffer>,
     /// Whether stateful reconnect was granted.
     pub stateful_reconnect: bool,
-    /// How long the access token lives, when the server takes refreshed ones (`TR-80`).
+    /// How long the access token lives, when the server takes refreshed ones ([TR-80](crate::spec::transports#tr-80)).
     pub token_lifetime: Option<Duration>,
-    /// The token to use from now on, in place of the user's (`TR-11`).
+    /// The token to use from now on, in place of the user's ([TR-11](crate::spec::transports#tr-11)).
     pub access_token: Option<AccessToken>,
 }
 
@@ -167,7 +167,7 @@ impl Offer {
         }
     }
 
-    /// The value of the parameter `id`: the token, or in version 0 the connection id (`TR-9`).
+    /// The value of the parameter `id`: the token, or in version 0 the connection id ([TR-9](crate::spec::transports#tr-9)).
     #[must_use]
     pub fn token(&self) -> &str {
         self.connection_token
@@ -194,7 +194,8 @@ impl core::fmt::Debug for Offer {
 pub enum NegotiateResponse {
     /// Here is a connection.
     Connect(Offer),
-    /// Ask again over there, with this token if there is one (`TR-10`, `TR-11`).
+    /// Ask again over there, with this token if there is one ([TR-10](crate::spec::transports#tr-10),
+    /// [TR-11](crate::spec::transports#tr-11)).
     Redirect {
         /// The address of the other hub.
         url: Box<str>,
@@ -208,8 +209,9 @@ pub enum NegotiateResponse {
     },
 }
 
-/// Makes a struct of optional members that is read from a JSON object. Unknown members are skipped at any depth (`TR-7`), and
-/// of one that is there twice the last counts, as everywhere in this protocol; what serde derives refuses that.
+/// Makes a struct of optional members that is read from a JSON object. Unknown members are skipped at any depth
+/// ([TR-7](crate::spec::transports#tr-7)), and of one that is there twice the last counts, as everywhere in this protocol; what
+/// serde derives refuses that.
 macro_rules! members {
     ($(#[$meta:meta])* struct $name:ident { $($(#[$about:meta])* $member:ident: $kind:ty = $key:literal,)* }) => {
         $(#[$meta])*
@@ -530,7 +532,8 @@ pub(crate) fn request(
     Ok(request)
 }
 
-/// The headers of every request: the user's, the token unless it has a place in the query, and what official clients send (`TR-74`).
+/// The headers of every request: the user's, the token unless it has a place in the query, and what official clients send
+/// ([TR-74](crate::spec::transports#tr-74)).
 pub(crate) fn common_headers(
     headers: Option<&HeaderMap>,
     token: Option<&AccessToken>,

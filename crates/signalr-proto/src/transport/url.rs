@@ -93,7 +93,8 @@ impl HubUrl {
         })
     }
 
-    /// The address of `<path>/negotiate`, with the parameters added behind the query that is there (`TR-1` to `TR-3`).
+    /// The address of `<path>/negotiate`, with the parameters added behind the query that is there
+    /// ([TR-1](crate::spec::transports#tr-1) to [TR-3](crate::spec::transports#tr-3)).
     pub(crate) fn negotiate(&self, stateful: bool) -> Result<Uri, http::Error> {
         let mut query = String::from(&*self.0.query);
         if !self.has_parameter("negotiateVersion") {
@@ -105,7 +106,7 @@ impl HubUrl {
         self.build(self.http_scheme(), &self.below("/negotiate"), &query)
     }
 
-    /// The address of `<path>/refresh` for the connection with this token (`transports`, section 10.3).
+    /// The address of `<path>/refresh` for the connection with this token ([TR-81](crate::spec::transports#tr-81)).
     pub(crate) fn refresh(&self, id: &str) -> Result<Uri, http::Error> {
         let mut query = String::from(&*self.0.query);
         append(&mut query, "id", id);
@@ -146,7 +147,8 @@ impl HubUrl {
         })
     }
 
-    /// The address of a WebSocket, with the connection's token unless negotiation was skipped (`TR-16`, `TR-38`).
+    /// The address of a WebSocket, with the connection's token unless negotiation was skipped
+    /// ([TR-16](crate::spec::transports#tr-16), [TR-38](crate::spec::transports#tr-38)).
     pub(crate) fn web_socket(
         &self,
         id: Option<&str>,

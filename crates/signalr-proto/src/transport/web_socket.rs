@@ -1,4 +1,5 @@
-//! The WebSocket transport as values: its opening request, and what its messages mean (`transports`, section 5).
+//! The WebSocket transport as values: its opening request, and what its messages mean
+//! ([requirements](crate::spec::transports#websockets)).
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -55,7 +56,7 @@ pub(crate) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// The request: the token in the `Authorization` header, or in the query on request (`TR-39`).
+    /// The request: the token in the `Authorization` header, or in the query on request ([TR-39](crate::spec::transports#tr-39)).
     pub(crate) fn request(&self) -> Result<Request<()>, http::Error> {
         let (in_query, in_header) = if self.token_in_query {
             (self.access_token, None)

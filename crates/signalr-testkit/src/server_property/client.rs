@@ -109,7 +109,8 @@ fn end(protocol: Protocol, out: &mut BytesMut, id: &str) {
     encoded.expect("nothing can be encoded");
 }
 
-/// Reads what the server says. Each unit of a transport has to end where a message does (`TR-33`).
+/// Reads what the server says. Each unit of a transport has to end where a message does
+/// ([TR-33](signalr_proto::spec::transports#tr-33)).
 pub(super) struct Ear {
     handshake: Option<HandshakeDecoder>,
     frames: FrameDecoder,

@@ -1,4 +1,4 @@
-//! Hub messages as JSON objects (`hub-protocol`, section 5).
+//! Hub messages as JSON objects ([requirements](crate::spec::hub_protocol#json-envelope)).
 
 mod members;
 mod reader;

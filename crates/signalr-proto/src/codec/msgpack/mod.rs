@@ -1,4 +1,4 @@
-//! Hub messages as MessagePack arrays (`hub-protocol`, section 6).
+//! Hub messages as MessagePack arrays ([requirements](crate::spec::hub_protocol#messagepack-envelope)).
 
 mod cursor;
 mod reader;

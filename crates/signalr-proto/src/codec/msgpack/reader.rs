@@ -2,7 +2,7 @@
 //!
 //! The count in the array's header is what counts: elements beyond those known are passed over, and so are bytes after the
 //! array. Integers may have any width. Malformed payloads are no errors here: what is left of the frame becomes the payload,
-//! and decoding that fails (`HP-61`).
+//! and decoding that fails ([HP-61](crate::spec::hub_protocol#hp-61)).
 
 use bytes::Bytes;
 use bytestring::ByteString;

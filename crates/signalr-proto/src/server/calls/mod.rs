@@ -1,8 +1,9 @@
 //! Which calls run on a connection, and which one waits for its turn.
 //!
 //! Plain calls (no stream in either direction) take one of a few permits; without one the next waits here, and nothing behind it
-//! is to be read (`SB-22`). Calls with streams take none, but their streams are counted. A plain call that waits for its
-//! client has given its permit back, and such calls are counted too, so that no kind of call can pile up.
+//! is to be read ([SB-22](crate::spec::server_behaviour#sb-22)). Calls with streams take none, but their streams are counted. A
+//! plain call that waits for its client has given its permit back, and such calls are counted too, so that no kind of call can pile
+//! up.
 
 mod uploads;
 

@@ -1,4 +1,4 @@
-//! Calls of the client, from their invocation to their completion (`server-behaviour`, sections 3 and 6).
+//! Calls of the client, from their invocation to their completion ([requirements](crate::spec::server_behaviour#calls)).
 
 use super::ServerConnection;
 use super::reading::Step;
@@ -75,7 +75,8 @@ impl ServerConnection {
         }
     }
 
-    /// The method waits for its client, whose answer may be behind another call: its permit goes back, once (`SB-43`).
+    /// The method waits for its client, whose answer may be behind another call: its permit goes back, once
+    /// ([SB-43](crate::spec::server_behaviour#sb-43)).
     pub fn release(&mut self, now: Instant, call: CallId) {
         self.advance(now);
         self.calls.release(call);

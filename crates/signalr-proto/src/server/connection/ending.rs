@@ -37,7 +37,8 @@ impl ServerConnection {
         self.fail(reason);
     }
 
-    /// Ends the connection and its transport at once, without a word and without a way back (`SB-59`).
+    /// Ends the connection and its transport at once, without a word and without a way back
+    /// ([SB-59](crate::spec::server_behaviour#sb-59)).
     pub fn abort(&mut self, now: Instant) {
         self.abort_for(now, DisconnectReason::ClosedByServer);
     }

@@ -1,4 +1,4 @@
-//! An event stream as the transport (`transports`, section 6).
+//! An event stream as the transport ([requirements](crate::spec::transports#server-sent-events)).
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;

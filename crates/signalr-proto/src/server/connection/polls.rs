@@ -1,4 +1,4 @@
-//! Long polling as the transport (`transports`, section 7.2).
+//! Long polling as the transport ([requirements](crate::spec::transports#long-polling)).
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -1,4 +1,5 @@
-//! POSTs of the client's messages (`transports`, section 7.3). They are read one after the other, so that their pieces do not mix.
+//! POSTs of the client's messages ([requirements](crate::spec::transports#post)). They are read one after the other, so that their
+//! pieces do not mix.
 
 use std::collections::VecDeque;
 
@@ -143,7 +144,8 @@ impl ServerConnection {
         self.settle_posts();
     }
 
-    /// Answers the POSTs that were taken, as soon as not too much of them waits to be read (`TR-70`).
+    /// Answers the POSTs that were taken, as soon as not too much of them waits to be read
+    /// ([TR-70](crate::spec::transports#tr-70)).
     pub(super) fn settle_posts(&mut self) {
         self.answer_posts();
         self.watch_body();

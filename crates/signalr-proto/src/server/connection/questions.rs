@@ -1,4 +1,4 @@
-//! Calls of the client's methods that it has to answer (`server-behaviour`, section 7).
+//! Calls of the client's methods that it has to answer ([requirements](crate::spec::server_behaviour#questions-to-clients)).
 
 use std::collections::BTreeSet;
 

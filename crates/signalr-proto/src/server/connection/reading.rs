@@ -336,7 +336,7 @@ impl ServerConnection {
         Step::Done
     }
 
-    /// The protocol to speak and its version, or the words of the refusal (`SB-3`).
+    /// The protocol to speak and its version, or the words of the refusal ([SB-3](crate::spec::server_behaviour#sb-3)).
     fn agree(&self, record: &Bytes) -> Result<(Protocol, i32), String> {
         let HandshakeRequest {
             protocol: name,

@@ -1,4 +1,4 @@
-//! Newer tokens for a connection that lives on (`transports`, section 10).
+//! Newer tokens for a connection that lives on ([requirements](crate::spec::transports#authentication-refresh)).
 
 use http::StatusCode;
 

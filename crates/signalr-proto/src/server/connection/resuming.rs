@@ -1,4 +1,4 @@
-//! Stateful reconnect: how a connection outlives its WebSocket (`transports`, section 11).
+//! Stateful reconnect: how a connection outlives its WebSocket ([requirements](crate::spec::server_behaviour#stateful-reconnect)).
 
 use std::collections::VecDeque;
 
@@ -74,7 +74,7 @@ impl ServerConnection {
     }
 
     /// Goes on with a new WebSocket of the same client. If there is still an old one, the client is not at its other end any
-    /// more (`TR-92`).
+    /// more ([TR-92](crate::spec::transports#tr-92)).
     pub(super) fn resume(&mut self, op: OpId) {
         if !self.can_resume() {
             return self.respond(op, text(StatusCode::NO_CONTENT, ""));
@@ -176,7 +176,7 @@ impl ServerConnection {
         }
     }
 
-    /// Whether a message was received before and is only said again. Counts it (`HP-74`).
+    /// Whether a message was received before and is only said again. Counts it ([HP-74](crate::spec::hub_protocol#hp-74)).
     pub(super) fn is_repetition(&mut self, message: &HubMessage) -> bool {
         if !self.outbox.is_replay_enabled() || !message.is_numbered() {
             return false;

@@ -1,4 +1,4 @@
-//! A WebSocket as the transport (`transports`, section 5.2).
+//! A WebSocket as the transport ([requirements](crate::spec::transports#websockets)).
 
 use http::StatusCode;
 

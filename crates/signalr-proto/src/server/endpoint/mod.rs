@@ -54,7 +54,7 @@ pub struct EndpointConfig {
     pub max_connections: usize,
     /// From which pages browsers may open WebSockets. Default: pages of the same origin.
     pub origins: Origins,
-    /// Whether clients may present newer tokens (`transports`, section 10). Default: false.
+    /// Whether clients may present newer tokens ([requirements](crate::spec::transports#authentication-refresh)). Default: false.
     pub authentication_refresh: bool,
     /// Whether connections are closed when their token expires. Default: false.
     pub close_on_authentication_expiration: bool,
@@ -101,7 +101,7 @@ impl fmt::Debug for FreshIds {
     }
 }
 
-/// The requests of one hub (`transports`, sections 2.2, 5.2, 6.2, 7.2, 7.3 and 10.3).
+/// The requests of one hub ([SB-60](crate::spec::server_behaviour#sb-60)).
 ///
 /// Tokens belong to one endpoint: those of other hubs are unknown here. Nothing that it shows holds a token.
 ///
@@ -176,7 +176,7 @@ impl Endpoint {
         self.table.next_lapse()
     }
 
-    /// Forgets negotiations that have lapsed (`TR-26`). Early or repeated calls do nothing.
+    /// Forgets negotiations that have lapsed ([TR-26](crate::spec::transports#tr-26)). Early or repeated calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.table.lapse(self.now);
@@ -254,7 +254,8 @@ impl Endpoint {
         self.enter(&token, port, identity)
     }
 
-    /// A WebSocket without negotiation (`TR-43`): its id is its token, and there is no way to refresh or to resume.
+    /// A WebSocket without negotiation ([TR-43](crate::spec::transports#tr-43)): its id is its token, and there is no way to
+    /// refresh or to resume.
     fn open_directly(
         &mut self,
         ids: impl FnOnce() -> FreshIds,

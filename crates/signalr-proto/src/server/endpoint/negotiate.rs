@@ -1,4 +1,4 @@
-//! Answers to negotiation (`transports`, section 2.2).
+//! Answers to negotiation ([requirements](crate::spec::transports#negotiation-server)).
 
 use core::time::Duration;
 
@@ -85,7 +85,8 @@ impl Endpoint {
                 .is_some_and(|asked| asked.trim().eq_ignore_ascii_case("true"))
     }
 
-    /// How long the client's own token lasts, in whole seconds, if it may be replaced and has an end (`TR-80`).
+    /// How long the client's own token lasts, in whole seconds, if it may be replaced and has an end
+    /// ([TR-80](crate::spec::transports#tr-80)).
     fn lifetime(&self, entry: &Entry) -> Option<Duration> {
         let identity = entry.identity();
         let identity = identity.filter(|_| self.config.authentication_refresh)?;

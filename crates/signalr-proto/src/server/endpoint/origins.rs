@@ -1,4 +1,5 @@
-//! From which pages browsers may open WebSockets (`TR-49`, `SB-62`).
+//! From which pages browsers may open WebSockets ([TR-49](crate::spec::transports#tr-49),
+//! [SB-62](crate::spec::server_behaviour#sb-62)).
 
 use http::{HeaderMap, header};
 

@@ -1,4 +1,4 @@
-//! Newer tokens (`transports`, section 10.3): what is refused here never reaches the connection, which judges the rest.
+//! Newer tokens ([TR-81](crate::spec::transports#tr-81)): what is refused here never reaches the connection, which judges the rest.
 
 use http::{Method, StatusCode};
 
@@ -7,7 +7,7 @@ use crate::server::Port;
 use crate::server::answers::refresh_error;
 
 impl Endpoint {
-    /// Every row of the table of refresh requests but the last ones (`TR-81`).
+    /// Every row of the table of refresh requests but the last ones ([TR-81](crate::spec::transports#tr-81)).
     pub(super) fn refresh(&mut self, head: &RequestHead<'_>) -> Result<Verdict, Refused> {
         if head.method != Method::POST {
             return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, ""));

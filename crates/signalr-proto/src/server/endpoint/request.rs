@@ -88,7 +88,7 @@ impl RequestHead<'_> {
         }
     }
 
-    /// Whether `text/event-stream` is among the accepted types (`TR-54`), parameters or not.
+    /// Whether `text/event-stream` is among the accepted types ([TR-54](crate::spec::transports#tr-54)), parameters or not.
     fn accepts_events(&self) -> bool {
         let accepted = self.headers.get_all(header::ACCEPT).iter();
         accepted

@@ -185,7 +185,7 @@ impl Entry {
         }
     }
 
-    /// Whether such a request is welcome now (`server-behaviour`, section 12); if not, what it gets.
+    /// Whether such a request is welcome now ([SB-60](crate::spec::server_behaviour#sb-60)); if not, what it gets.
     pub(super) fn admit(&self, port: Port, offered: &[TransportKind]) -> Result<(), Refused> {
         match port {
             Port::Post if self.transport == Some(TransportKind::WebSockets) => Err(refuse(
