@@ -11,10 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use signalr::TransportKind;
+use signalr::proto::client::ClientConfig;
+use signalr::proto::server::Refusal;
 use signalr::server::{HubOptions, Origins};
+use signalr::{Limits, TransportKind};
 
 const GUIDE: &str = include_str!("../../../docs/server.md");
+const CLIENT: &str = include_str!("../../../docs/client.md");
+const ERRORS: &str = include_str!("../../../docs/errors.md");
+const SECURITY: &str = include_str!("../../../docs/security.md");
 
 /// Words of promises and excuses. What is missing stands in `docs/spec-coverage.md`, with what it waits for.
 const STALE: &[&str] = &[
@@ -46,8 +51,12 @@ fn pages() -> Vec<(String, String)> {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
+        "docs/client.md",
         "docs/embedding.md",
+        "docs/errors.md",
+        "docs/security.md",
         "docs/server.md",
+        "docs/spec/README.md",
     ]
     .map(|path| (path.to_owned(), read(path)))
     .into();
@@ -88,13 +97,35 @@ fn links_of_the_front_pages_lead_somewhere() {
             let end = rest.find(')')?;
             rest.get(..end)
         });
-        for target in targets.filter(|target| target.ends_with(".md") && !target.contains("://")) {
-            if !directory.join(target).exists() {
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let there = match file {
+                "" if path.ends_with(".md") => page.clone(),
+                file if file.ends_with(".md") => {
+                    std::fs::read_to_string(directory.join(file)).unwrap_or_default()
+                }
+                _ => continue,
+            };
+            if there.is_empty() || !(anchor.is_empty() || has_anchor(&there, anchor)) {
                 found.push(format!("{path}: {target}"));
             }
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Whether a heading has this anchor: its text in small letters, with dashes for spaces and without punctuation.
+fn has_anchor(page: &str, anchor: &str) -> bool {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let mut anchors = headings.map(|line| {
+        let heading = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c })
+            .collect::<String>()
+    });
+    anchors.any(|of| of == anchor)
 }
 
 /// Viewers of Markdown show lines that rustdoc would hide, and whoever copies an example copies them too.
@@ -131,19 +162,166 @@ fn the_guide_names_every_example() {
     }
 }
 
-/// The options and their defaults as the guide tells them.
-fn told() -> BTreeMap<&'static str, &'static str> {
-    let (_, table) = GUIDE.split_once("| option | default |").expect("a table");
+/// The rows of the table whose first row begins with `head`: the first cell without its backticks, and the next two.
+fn table(page: &'static str, head: &str) -> BTreeMap<&'static str, [&'static str; 2]> {
+    let (_, table) = page.split_once(head).expect("a table");
     table
         .lines()
         .skip(2)
         .take_while(|line| line.starts_with('|'))
         .map(|line| {
             let mut cells = line.trim_matches('|').split('|').map(str::trim);
-            let option = cells.next().unwrap().trim_matches('`');
-            (option, cells.next().unwrap())
+            let first = cells.next().unwrap().trim_matches('`');
+            (first, [cells.next().unwrap(), cells.next().unwrap()])
         })
         .collect()
+}
+
+/// The options of a server, with their defaults and those of the official server.
+fn options_told() -> BTreeMap<&'static str, [&'static str; 2]> {
+    table(GUIDE, "| option | default |")
+}
+
+/// The options and their defaults as the guide tells them.
+fn told() -> BTreeMap<&'static str, &'static str> {
+    options_told()
+        .into_iter()
+        .map(|(option, [default, _])| (option, default))
+        .collect()
+}
+
+#[test]
+fn the_limits_of_a_server_are_those_of_its_guide() {
+    let limits = table(
+        SECURITY,
+        "| option | default | official server | beyond it |",
+    );
+    assert!(limits.len() > 20, "{}", limits.len());
+    let told = options_told();
+    for (option, cells) in limits {
+        assert_eq!(told.get(option), Some(&cells), "{option}");
+    }
+}
+
+#[test]
+fn the_limits_of_a_client_are_true() {
+    let limits = Limits::CLIENT;
+    let config = ClientConfig::new("http://localhost/hub").unwrap();
+    assert_eq!(config.offline_queue, None);
+    let mut sources = String::new();
+    read_sources(&root().join("crates/signalr-client/src"), &mut sources);
+    let constant = |name: &str| {
+        let (_, rest) = sources
+            .split_once(&format!("const {name}: usize = "))
+            .expect("the constant is there");
+        let digits = rest.split(';').next().unwrap().replace('_', "");
+        number(digits.parse().unwrap())
+    };
+    let truth = [
+        ("limits.max_message_size", size(limits.max_message_size)),
+        ("limits.max_incoming_bytes", size(limits.max_incoming_bytes)),
+        ("limits.max_outgoing_bytes", size(limits.max_outgoing_bytes)),
+        (
+            "limits.max_pending_invocations",
+            number(limits.max_pending_invocations),
+        ),
+        ("limits.max_handshake_size", size(limits.max_handshake_size)),
+        ("limits.max_response_size", size(limits.max_response_size)),
+        (
+            "handler_queue",
+            format!("{} calls", constant("HANDLER_QUEUE")),
+        ),
+        ("max_waiting", "no limit".to_owned()),
+        (
+            "stateful_reconnect_buffer",
+            format!("{} bytes", constant("STATEFUL_BUFFER")),
+        ),
+        ("offline_queue", "off".to_owned()),
+        ("connect_timeout", seconds(config.connect_timeout)),
+        ("handshake_timeout", seconds(config.handshake_timeout)),
+        ("server_timeout", seconds(config.server_timeout)),
+        ("request_timeout", seconds(config.request_timeout)),
+        ("close_timeout", seconds(config.close_timeout)),
+    ];
+    let told = table(
+        SECURITY,
+        "| option | default | official clients | beyond it |",
+    );
+    for (option, default) in &truth {
+        let told = told.get(option).map(|[default, _]| *default);
+        assert_eq!(told, Some(default.as_str()), "{option}");
+    }
+    assert_eq!(told.len(), truth.len());
+    // The guide to the client tells some of them again.
+    for (option, [default, _]) in told {
+        if option.ends_with("_timeout") {
+            let row = format!("| `{option}` | {default}");
+            assert!(CLIENT.contains(&row), "{row}");
+        }
+    }
+}
+
+fn read_sources(directory: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_sources(&path, into);
+        } else {
+            into.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_guide_to_the_client_names_all_that_can_be_set() {
+    let builder = root().join("crates/signalr-client/src/builder.rs");
+    let builder = std::fs::read_to_string(builder).unwrap();
+    let methods = builder.lines().filter_map(|line| {
+        let line = line.strip_prefix("    pub ")?;
+        let line = line.strip_prefix("const ").unwrap_or(line);
+        line.strip_prefix("fn ")?.split(['(', '<']).next()
+    });
+    let methods: Vec<_> = methods.collect();
+    assert!(methods.len() > 25, "{methods:?}");
+    let is_named = |method: &&str| {
+        [format!("`{method}"), format!(".{method}(")]
+            .iter()
+            .any(|name| CLIENT.contains(name) || SECURITY.contains(name))
+    };
+    let missing: Vec<_> = methods.iter().filter(|method| !is_named(method)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_page_of_errors_has_the_words_that_clients_see() {
+    let refusals = [
+        Refusal::NoSuchMethod,
+        Refusal::ArgumentCount {
+            given: 3,
+            expected: 2,
+        },
+        Refusal::ArgumentTypes,
+        Refusal::Unauthorized,
+        Refusal::Streaming,
+        Refusal::NotStreaming,
+        Refusal::UploadCount {
+            given: 1,
+            expected: 2,
+        },
+        Refusal::TooManyCalls,
+        Refusal::InUse { id: "1".into() },
+    ];
+    for refusal in refusals {
+        let words = format!("`{}`", refusal.text("Join", false));
+        assert!(ERRORS.contains(&words), "{words}");
+    }
+    let counted = Refusal::ArgumentCount {
+        given: 3,
+        expected: 2,
+    };
+    let detailed = counted.text("Join", true);
+    let detail = detailed.strip_prefix(&counted.text("Join", false)).unwrap();
+    assert!(ERRORS.contains(&format!("`{}`", detail.trim())), "{detail}");
 }
 
 #[test]
