@@ -70,3 +70,7 @@ struct Readme;
 #[doc = include_str!("../../../docs/server.md")]
 #[cfg(all(doctest, feature = "axum", feature = "tokio"))]
 struct ServerGuide;
+
+#[doc = include_str!("../../../docs/client.md")]
+#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
+struct ClientGuide;
