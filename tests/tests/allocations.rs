@@ -1,10 +1,11 @@
-//! How often our server allocates for a call.
+//! How often our server allocates for a call, and what it holds for a connection.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc;
 
+use allocation_counter::AllocationInfo;
 use futures_channel::oneshot;
 use signalr_proto::Protocol;
 use signalr_testkit::hubs::test_hubs;
@@ -15,6 +16,10 @@ const CALLS: u64 = 1000;
 const EARLIER: u64 = 100;
 /// Allocations for each call, and a little for what is not due to one.
 const BOUND: f64 = 4.1;
+
+const CONNECTIONS: i64 = 100;
+/// Bytes that the server may hold for each, most of them in the task that serves it.
+const IDLE_BOUND: i64 = 7 << 10;
 
 /// What a client writes for a call of 100 bytes, and how its answer ends.
 fn call(protocol: Protocol) -> (Message, Vec<u8>) {
@@ -56,8 +61,12 @@ fn make_calls(socket: &mut WebSocket<TcpStream>, protocol: Protocol, count: u64)
     }
 }
 
-/// Allocations are counted for one thread: the server has this one for itself, the client is on another.
-fn allocations_for_a_call(protocol: Protocol) -> f64 {
+/// What the server does while the client makes its second step. Allocations are counted for one thread: the server has this one for
+/// itself, the client is on another.
+fn measure_server<S: Send + 'static, T: Send + 'static>(
+    first: impl FnOnce(SocketAddr) -> S + Send + 'static,
+    second: impl FnOnce(&mut S, SocketAddr) -> T + Send + 'static,
+) -> AllocationInfo {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -72,20 +81,35 @@ fn allocations_for_a_call(protocol: Protocol) -> f64 {
     let (go_on, may_go_on) = mpsc::channel();
     let (done, is_done) = oneshot::channel();
     let client = std::thread::spawn(move || {
-        let mut socket = connect(address, protocol);
-        make_calls(&mut socket, protocol, EARLIER);
+        let mut state = first(address);
         warm.send(()).unwrap();
         may_go_on.recv().unwrap();
-        make_calls(&mut socket, protocol, CALLS);
+        let kept = second(&mut state, address);
         done.send(()).unwrap();
+        // What it has opened stays open until all is counted.
+        may_go_on.recv().unwrap();
+        drop((state, kept));
     });
     runtime.block_on(is_warm).unwrap();
     let used = allocation_counter::measure(|| {
         go_on.send(()).unwrap();
         runtime.block_on(is_done).unwrap();
     });
+    go_on.send(()).unwrap();
     server.abort();
     client.join().unwrap();
+    used
+}
+
+fn allocations_for_a_call(protocol: Protocol) -> f64 {
+    let used = measure_server(
+        move |address| {
+            let mut socket = connect(address, protocol);
+            make_calls(&mut socket, protocol, EARLIER);
+            socket
+        },
+        move |socket, _| make_calls(socket, protocol, CALLS),
+    );
     let total = u32::try_from(used.count_total).unwrap();
     let each = f64::from(total) / f64::from(u32::try_from(CALLS).unwrap());
     eprintln!(
@@ -94,6 +118,21 @@ fn allocations_for_a_call(protocol: Protocol) -> f64 {
         used.bytes_total / CALLS
     );
     each
+}
+
+#[test]
+fn an_idle_connection_holds_no_buffer() {
+    let open = |address| {
+        let mut socket = connect(address, Protocol::Json);
+        make_calls(&mut socket, Protocol::Json, 1);
+        socket
+    };
+    let used = measure_server(open, move |_, address| {
+        (0..CONNECTIONS).map(|_| open(address)).collect::<Vec<_>>()
+    });
+    let each = used.bytes_current / CONNECTIONS;
+    eprintln!("an idle connection holds {each} bytes of the server");
+    assert!(each <= IDLE_BOUND, "{each} are more than {IDLE_BOUND}");
 }
 
 #[test]

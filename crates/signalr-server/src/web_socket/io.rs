@@ -33,11 +33,11 @@ impl Io {
         use tokio::net::TcpStream;
 
         let upgraded = match downcast::<TokioIo<TcpStream>>(upgraded) {
-            Ok(parts) => return (Self::tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => return (Self::tcp(parts.io.into_inner()), copied(&parts.read_buf)),
             Err(upgraded) => upgraded,
         };
         match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Self::tcp(parts.io.into_inner()), parts.read_buf),
+            Ok(parts) => (Self::tcp(parts.io.into_inner()), copied(&parts.read_buf)),
             Err(upgraded) => (Self::Other(upgraded), bytes::Bytes::new()),
         }
     }
@@ -160,4 +160,10 @@ impl Io {
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+}
+
+/// What came with the request. The web server's buffer, which it is a slice of even when it is empty, is let go.
+#[cfg(feature = "tokio")]
+fn copied(early: &[u8]) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(early)
 }
