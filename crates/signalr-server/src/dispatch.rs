@@ -27,6 +27,8 @@ pub(crate) enum Bound {
 
 /// A call that is ready to run.
 pub(crate) struct Prepared {
+    /// The number of its method.
+    pub(crate) method: usize,
     pub(crate) bound: Bound,
     /// There is one when the method wants to know about its call.
     pub(crate) handle: Option<Arc<Call>>,
@@ -98,6 +100,7 @@ pub(crate) fn prepare(
         filtered(shared, method, shape, &mut parts, uploads)
     };
     Ok(Prepared {
+        method,
         bound,
         handle: parts.call,
     })
@@ -131,7 +134,7 @@ fn check(
 
 /// Runs code of the application, whose panics are its own call's failure.
 fn contained<T>(run: impl FnOnce() -> T) -> Result<T, NotRun> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| NotRun::Failed(HubError::panicked()))
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| NotRun::Failed(HubError::panicked(&*panic)))
 }
 
 /// The same behind filters, which see the arguments before they are decoded.

@@ -1,5 +1,6 @@
 //! What can go wrong in hub methods, and what clients are told about it.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
@@ -15,6 +16,8 @@ use signalr_proto::server::{Failure, Refusal};
 pub struct HubError {
     kind: &'static str,
     text: Box<str>,
+    /// What led to it, for the log.
+    causes: Box<str>,
     visible: bool,
     nature: Nature,
 }
@@ -41,6 +44,7 @@ impl HubError {
         Self {
             kind: Self::VISIBLE,
             text: text.into(),
+            causes: Box::default(),
             visible: true,
             nature: Nature::Failure,
         }
@@ -83,7 +87,10 @@ impl HubError {
         if said_by_client(error) {
             return Self::new(text);
         }
-        Self::concealed(kind, &text)
+        Self {
+            causes: causes(error, &text),
+            ..Self::concealed(kind, &text)
+        }
     }
 
     /// A `Result` that serde knows was `Err`.
@@ -124,6 +131,7 @@ impl HubError {
         Self {
             kind,
             text: text.into(),
+            causes: Box::default(),
             visible: false,
             nature: Nature::Failure,
         }
@@ -138,12 +146,15 @@ impl HubError {
         }
     }
 
-    pub(crate) fn panicked() -> Self {
+    /// A panic with this message. Its client is not told what it said, not even with detailed errors.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let said = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self {
-            kind: "Panic",
-            text: "the hub method panicked".into(),
-            visible: false,
-            nature: Nature::Failure,
+            causes: said.unwrap_or_default().into(),
+            ..Self::concealed("Panic", "the hub method panicked")
         }
     }
 
@@ -160,16 +171,21 @@ impl HubError {
         Self {
             kind: self.kind,
             text: self.text.clone(),
+            causes: self.causes.clone(),
             visible: self.visible,
             nature: self.nature,
         }
     }
 }
 
-/// Shows the text: unlike its `Display` at the client, this is for the application's own eyes.
+/// Shows the text and what led to it: this is for the application's own eyes, and what the log tells.
 impl fmt::Debug for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.text)
+        write!(f, "{}: {}", self.kind, self.text)?;
+        if self.causes.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {}", self.causes)
     }
 }
 
@@ -205,6 +221,23 @@ impl fmt::Display for Carried {
 }
 
 impl Error for Carried {}
+
+/// What led to an error, without what it says itself already.
+fn causes(error: &(dyn Error + 'static), text: &str) -> Box<str> {
+    let mut causes = String::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) && !causes.contains(&said) {
+            if !causes.is_empty() {
+                causes.push_str(": ");
+            }
+            causes.push_str(&said);
+        }
+        next = cause.source();
+    }
+    causes.into()
+}
 
 fn said_by_client(error: &(dyn Error + 'static)) -> bool {
     matches!(

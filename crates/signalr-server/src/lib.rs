@@ -67,6 +67,7 @@ mod hub;
 mod limit;
 mod options;
 mod registry;
+mod report;
 mod request;
 mod runtime;
 #[cfg(feature = "tokio")]

@@ -1,6 +1,5 @@
 //! Hub methods and streams that run, within their connection's task.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -73,7 +72,8 @@ where
 pub(crate) fn contained<T>(
     poll: impl FnOnce() -> Poll<Result<T, HubError>>,
 ) -> Poll<Result<T, HubError>> {
-    catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+    catch_unwind(AssertUnwindSafe(poll))
+        .unwrap_or_else(|panic| Poll::Ready(Err(HubError::panicked(&*panic))))
 }
 
 /// The same for a whole future.
@@ -82,17 +82,15 @@ pub(crate) async fn contained_future<T>(
 ) -> Result<T, HubError> {
     match AssertUnwindSafe(future).catch_unwind().await {
         Ok(result) => result,
-        Err(panic) => Err(panicked(&*panic)),
+        Err(panic) => Err(HubError::panicked(&*panic)),
     }
-}
-
-fn panicked(_: &(dyn Any + Send)) -> HubError {
-    HubError::panicked()
 }
 
 /// A call that did not end at once.
 pub(crate) struct Job {
     pub(crate) call: CallId,
+    /// The number of its method.
+    pub(crate) method: usize,
     /// For streams, which end when their client cancels them.
     pub(crate) handle: Option<Arc<Call>>,
     pub(crate) work: Work,

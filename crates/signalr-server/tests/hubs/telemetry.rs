@@ -1,15 +1,16 @@
 //! What tracing and metrics are told (`SB-53`), and limits of connections.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Once};
 
 use http::{HeaderMap, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use signalr_server::testing::{TestClient, TestError};
-use signalr_server::{Hub, HubError, HubMethods, HubServer};
+use signalr_server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer};
 use signalr_testkit::memory::MemoryClient;
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::support::requests::HttpClient;
@@ -27,32 +28,60 @@ impl Hub for Plain {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What this thread logs, and with it the test on it.
+///
+/// One subscriber collects for all: tracing remembers for all threads together what nobody wants, so that tests with subscribers of
+/// their own would disturb each other.
+struct Log(Level);
 
 impl Log {
-    /// What is logged from now on, until the guard is dropped.
-    fn begin(level: Level) -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_span_events(FmtSpan::CLOSE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+    /// What is logged from now on, until this is dropped.
+    fn begin(level: Level) -> Self {
+        static COLLECT: Once = Once::new();
+        COLLECT.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_max_level(Level::TRACE)
+                .with_span_events(FmtSpan::CLOSE)
+                .with_ansi(false)
+                .without_time()
+                .with_writer(|| Collector)
+                .init();
+        });
+        LINES.set(Some(Vec::new()));
+        Self(level)
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        let bytes = LINES.with_borrow(Clone::clone).unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap();
+        let wanted = text.split_inclusive('\n').filter(|line| {
+            let level = line.split_whitespace().next().unwrap();
+            level.parse::<Level>().unwrap() <= self.0
+        });
+        wanted.collect()
     }
 }
 
-impl Write for Log {
+impl Drop for Log {
+    fn drop(&mut self) {
+        LINES.set(None);
+    }
+}
+
+struct Collector;
+
+impl Write for Collector {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.write(bytes)
+        LINES.with_borrow_mut(|lines| {
+            if let Some(lines) = lines {
+                lines.extend_from_slice(bytes);
+            }
+        });
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -62,7 +91,7 @@ impl Write for Log {
 
 #[tokio::test(start_paused = true)]
 async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
-    let (log, _guard) = Log::begin(Level::DEBUG);
+    let log = Log::begin(Level::DEBUG);
     let test = Test::new(|_| {});
     let mut client = test.client("").await;
     let call = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2],"headers":{"traceparent":"00-canary-01","tracestate":"a=b"}}"#;
@@ -100,10 +129,100 @@ async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
     span("OnDisconnected", &["rpc.service"]);
 }
 
+#[derive(Debug)]
+struct Outer(std::num::ParseIntError);
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the order cannot be read")
+    }
+}
+
+impl std::error::Error for Outer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+struct Faulty;
+
+impl Hub for Faulty {
+    async fn on_disconnected(&self, _: &CallContext, _: &DisconnectReason) {
+        panic!("nobody to write to");
+    }
+
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods
+            .on("Hidden", async |_: Arc<Self>| {
+                let number: i32 = "x".parse().map_err(Outer)?;
+                Ok::<_, HubError>(number)
+            })
+            .on("Told", async |_: Arc<Self>| {
+                Err::<(), _>(HubError::new("words"))
+            })
+            .on("Panics", async |_: Arc<Self>, number: i32| {
+                assert!(number > 1, "too small");
+            });
+        methods
+            .on("Forbidden", async |_: Arc<Self>| ())
+            .require(|_: &CallContext| false);
+    }
+}
+
+/// What clients are not told is for the operator: with the method, the connection, and all that led to it.
+#[tokio::test(start_paused = true)]
+async fn failures_that_clients_are_not_told_are_errors_in_the_log_and_refusals_are_told() {
+    let log = Log::begin(Level::INFO);
+    let server = HubServer::builder(Faulty).build().unwrap();
+    let mut client = TestClient::connect(&server).await.unwrap();
+    let connection = client.connection_id().to_owned();
+    for method in ["Hidden", "Told", "hidden", "Forbidden", "Nothing"] {
+        client.invoke::<()>(method, ()).await.unwrap_err();
+    }
+    client.invoke::<()>("Panics", (1,)).await.unwrap_err();
+    client.invoke::<()>("Panics", ("x",)).await.unwrap_err();
+    client.invoke::<()>("Panics", ()).await.unwrap_err();
+    let mut stream = client.stream::<i32>("Told", ());
+    stream.next().await.unwrap().unwrap_err();
+    drop(stream);
+    let long = "n\u{e9}".repeat(300);
+    client.invoke::<()>(&long, ()).await.unwrap_err();
+    client.close().await.unwrap();
+
+    let text = log.text();
+    let count = |parts: &[&str]| {
+        let lines = text.lines();
+        let found = lines.filter(|line| parts.iter().all(|part| line.contains(part)));
+        found.filter(|line| line.contains(&connection)).count()
+    };
+    let cause = "error=Outer: the order cannot be read: invalid digit found in string";
+    assert_eq!(count(&["ERROR", "method=\"Hidden\"", cause]), 2, "{text}");
+    let panicked = "error=Panic: the hub method panicked: too small";
+    assert_eq!(
+        count(&["ERROR", "method=\"Panics\"", panicked]),
+        1,
+        "{text}"
+    );
+    assert_eq!(count(&["ERROR", "nobody to write to"]), 1, "{text}");
+    assert_eq!(count(&["ERROR"]), 4, "{text}");
+    assert!(!text.contains("words"), "it was told:\n{text}");
+    let refused = |target: &str, reason: &str| {
+        let target = format!("target=\"{target}\"");
+        assert_eq!(count(&["INFO", "refused", &target, reason]), 1, "{text}");
+    };
+    refused("Nothing", "there is no such method");
+    refused("Panics", "the arguments do not fit");
+    refused("Panics", "0 arguments instead of 1");
+    refused("Told", "it gives no stream");
+    assert_eq!(count(&["INFO", "not authorized", "Forbidden"]), 1, "{text}");
+    let cut = format!("target=\"{}\"", "n\u{e9}".repeat(50));
+    assert_eq!(count(&["INFO", "no such method", &cut]), 1, "{text}");
+}
+
 /// `SB-61`, and the same for the tokens of users and for what is said.
 #[tokio::test(start_paused = true)]
 async fn the_log_shows_no_token_and_no_payload() {
-    let (log, _guard) = Log::begin(Level::TRACE);
+    let log = Log::begin(Level::TRACE);
     let test = Test::new(|options| options.endpoint.stateful_reconnect = true);
     let (id, token) = support::negotiate(&test.server, "useStatefulReconnect=true").await;
     let query = format!("id={token}&access_token=canary-user");

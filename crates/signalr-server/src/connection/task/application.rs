@@ -13,6 +13,7 @@ use super::{Applicant, Task};
 use crate::call::Call;
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
+use crate::report;
 use crate::telemetry;
 use crate::user::User;
 
@@ -115,8 +116,7 @@ impl Task {
                 self.machine.accept(self.now);
             }
             Err(error) => {
-                let connection = &*self.connection.id;
-                tracing::debug!(connection, ?error, "the hub turned a client away");
+                report::turned_away(&self.connection.id, &error);
                 self.hurry_frames();
                 self.machine.reject(self.now, error.failure());
             }

@@ -15,6 +15,7 @@ use crate::call::Call;
 use crate::connection::running::{Job, Method, Pending, Step, Work};
 use crate::dispatch::{self, Bound};
 use crate::error::HubError;
+use crate::report;
 use crate::telemetry;
 use crate::upload::UploadSender;
 
@@ -45,8 +46,7 @@ impl Task {
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => {
-                let (connection, target) = (&*self.connection.id, &*invocation.target);
-                tracing::debug!(connection, target, ?refusal, "a call was refused");
+                report::refused(&self.connection.id, &invocation.target, &refusal);
                 return self.machine.refuse(self.now, call, refusal.as_refusal());
             }
         };
@@ -67,6 +67,7 @@ impl Task {
         drop(entered);
         let job = Job {
             call,
+            method: prepared.method,
             handle,
             work,
             span,
@@ -105,19 +106,21 @@ impl Task {
             self.hurry_frames();
         }
         self.ask();
-        let call = job.call;
+        let (call, method) = (job.call, job.method);
         match step {
             Step::Done => {
-                if let Work::Method(method) = &mut job.work {
-                    self.answer(call, method.as_mut());
+                if let Work::Method(running) = &mut job.work {
+                    if let Err(error) = self.answer(call, running.as_mut()) {
+                        self.fail(call, method, &error);
+                    }
                 }
             }
-            Step::Failed(error) => self.fail(call, &error),
+            Step::Failed(error) => self.fail(call, method, &error),
             Step::Started(Ok(items)) => {
                 job.work = Work::Items(items);
                 return Some(job);
             }
-            Step::Started(Err(error)) => self.fail(call, &error),
+            Step::Started(Err(error)) => self.fail(call, method, &error),
             Step::Item(item) => {
                 let sent = catch_unwind(AssertUnwindSafe(|| {
                     self.machine.item(self.now, call, &*item)
@@ -126,11 +129,11 @@ impl Task {
                     Ok(Ok(())) => return Some(job),
                     // The connection is over.
                     Ok(Err(SendError::NotConnected)) => {}
-                    Ok(Err(error)) => self.fail_stream(call, &HubError::from(error)),
-                    Err(_) => self.fail_stream(call, &HubError::panicked()),
+                    Ok(Err(error)) => self.fail_stream(call, method, &HubError::from(error)),
+                    Err(panic) => self.fail_stream(call, method, &HubError::panicked(&*panic)),
                 }
             }
-            Step::ItemFailed(error) => self.fail_stream(call, &error),
+            Step::ItemFailed(error) => self.fail_stream(call, method, &error),
             Step::Ended => {
                 // There is nothing in it that could not be encoded.
                 let _ = self.machine.finish(self.now, call, CallOutcome::done());
@@ -140,29 +143,26 @@ impl Task {
         None
     }
 
-    pub(super) fn answer(&mut self, call: CallId, method: Pin<&mut dyn Method>) {
-        let mut failure = None;
+    /// Answers a call with what its method has come to, unless it failed.
+    fn answer(&mut self, call: CallId, method: Pin<&mut dyn Method>) -> Result<(), HubError> {
+        let mut answered = Ok(());
         let (machine, now) = (&mut self.machine, self.now);
-        let told = catch_unwind(AssertUnwindSafe(|| {
-            method.tell(&mut |outcome| match outcome {
-                Ok(value) => {
-                    if let Err(error) = machine.finish(now, call, CallOutcome::Value(value)) {
-                        failure = Some(HubError::from(error));
-                    }
+        catch_unwind(AssertUnwindSafe(|| {
+            method.tell(&mut |outcome| {
+                answered = match outcome {
+                    Ok(value) => machine
+                        .finish(now, call, CallOutcome::Value(value))
+                        .map_err(HubError::from),
+                    Err(error) => Err(error.copy()),
                 }
-                Err(error) => failure = Some(error.copy()),
             });
-        }));
-        if told.is_err() {
-            failure = Some(HubError::panicked());
-        }
-        if let Some(error) = failure {
-            self.fail(call, &error);
-        }
+        }))
+        .map_err(|panic| HubError::panicked(&*panic))?;
+        answered
     }
 
-    pub(super) fn fail(&mut self, call: CallId, error: &HubError) {
-        self.log_failure(error);
+    fn fail(&mut self, call: CallId, method: usize, error: &HubError) {
+        self.log_failure(method, error);
         if let Some(refusal) = error.refusal() {
             return self.machine.refuse(self.now, call, refusal);
         }
@@ -171,16 +171,15 @@ impl Task {
         let _ = self.machine.finish(self.now, call, outcome);
     }
 
-    pub(super) fn fail_stream(&mut self, call: CallId, error: &HubError) {
-        self.log_failure(error);
+    fn fail_stream(&mut self, call: CallId, method: usize, error: &HubError) {
+        self.log_failure(method, error);
         let outcome = CallOutcome::stream_failed(error.failure());
         let _ = self.machine.finish(self.now, call, outcome);
     }
 
-    pub(super) fn log_failure(&self, error: &HubError) {
-        let connection = &*self.connection.id;
-        tracing::Span::current().record("error.type", error.failure().kind);
-        tracing::debug!(connection, ?error, "a hub method failed");
+    fn log_failure(&self, method: usize, error: &HubError) {
+        let method = self.shared.hub.name(method);
+        report::failed(&self.connection.id, &method, error);
     }
 
     pub(super) fn forget(&mut self, call: CallId) {

@@ -16,6 +16,7 @@ use crate::connection::mailbox::Order;
 use crate::connection::running::contained_future;
 use crate::error::UploadError;
 use crate::limit::Seat;
+use crate::report;
 use crate::server::Shared;
 use crate::telemetry;
 
@@ -108,13 +109,15 @@ impl Task {
             };
             if welcomed {
                 let context = presence.context(Call::welcoming());
-                // Its panics are reported there; nobody is left to hear of them.
-                let _ = contained_future(async {
+                let said = contained_future(async {
                     Arc::clone(&shared).on_disconnected(context, reason).await;
                     Ok(())
                 })
                 .instrument(telemetry::disconnected(shared.name))
                 .await;
+                if let Err(error) = said {
+                    report::farewell_failed(&connection.id, &error);
+                }
             }
         };
         join(farewell, hang_up).await;
