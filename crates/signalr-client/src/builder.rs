@@ -48,6 +48,7 @@ pub struct HubConnectionBuilder<R> {
     token: Option<TokenProvider>,
     net: NetOptions,
     handler_queue: usize,
+    ignore_case: bool,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -63,6 +64,7 @@ impl<R> HubConnectionBuilder<R> {
             token: None,
             net: NetOptions::default(),
             handler_queue: HANDLER_QUEUE,
+            ignore_case: false,
             runtime: PhantomData,
         }
     }
@@ -239,6 +241,14 @@ impl<R> HubConnectionBuilder<R> {
         self
     }
 
+    /// Ignores capitals in the names of methods that the server calls, as @microsoft/signalr does: `receive` and `Receive` are
+    /// one method then. Names are compared in lower case. Default: false, as in the .NET client: names match exactly, and one
+    /// that would match otherwise is told in the log, once.
+    pub const fn ignore_case(mut self, ignore: bool) -> Self {
+        self.ignore_case = ignore;
+        self
+    }
+
     /// Through which proxy the server is reached, WebSockets included. Default: the one that the environment names, see
     /// [`Proxy::from_environment`].
     ///
@@ -337,6 +347,7 @@ impl<R> HubConnectionBuilder<R> {
             self.token,
             deciders,
             self.handler_queue,
+            self.ignore_case,
         ));
         let connection = HubConnection::from_shared(Arc::clone(&shared));
         Ok((connection, Driver::new(shared, transport)))

@@ -12,7 +12,7 @@ use signalr_proto::{Arguments, CloseReason, TransportKind};
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
 use crate::call::{Invoke, OpenStream, Sending, Way};
-use crate::error::{Error, RegisterError};
+use crate::error::Error;
 use crate::handler::{Handler, Subscription, WithState};
 use crate::lifecycle::LifecycleEvent;
 use crate::shared::{Command, Handle, Shared};
@@ -333,12 +333,13 @@ impl<R> HubConnection<R> {
 impl<R> HubConnection<R> {
     /// Has the server's calls of `target` handled by a closure over their arguments; see [`Handler`].
     ///
-    /// Names match exactly. Several handlers of one method run one after another. Calls that want no answer are handled strictly
-    /// in the order in which they came; calls that want one run at the same time as everything else. Handlers run inside the
-    /// driver: they must not block the thread, and plain ones should be short.
+    /// Names match exactly, unless [`ignore_case`](crate::HubConnectionBuilder::ignore_case) is set. Several handlers of one method
+    /// run one after another. Calls that want no answer are handled strictly in the order in which they came; calls that want one
+    /// run at the same time as everything else. Handlers run inside the driver: they must not block the thread, and plain ones
+    /// should be short.
     ///
-    /// The server wants one answer, so only one handler of a method can return a value. A second one is refused: an error is
-    /// logged, and the subscription says so; use [`try_on`](Self::try_on) to handle it.
+    /// The server wants one answer (`CB-56`): when it asks and more than one handler of the method gives a value, it is told the
+    /// error `Client provided multiple results.`, and the log says so.
     ///
     /// ```
     /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
@@ -347,22 +348,6 @@ impl<R> HubConnection<R> {
     /// # }
     /// ```
     pub fn on<M>(&self, target: impl AsRef<str>, handler: impl Handler<M>) -> Subscription {
-        let target = target.as_ref();
-        self.try_on(target, handler).unwrap_or_else(|error| {
-            tracing::error!(target, "handler not registered: {error}");
-            Subscription::refused(target.into())
-        })
-    }
-
-    /// Like [`on`](Self::on), but tells when the handler is refused.
-    ///
-    /// # Errors
-    /// [`RegisterError::SecondValue`] for a second handler of the same method that returns a value.
-    pub fn try_on<M>(
-        &self,
-        target: impl AsRef<str>,
-        handler: impl Handler<M>,
-    ) -> Result<Subscription, RegisterError> {
         let connection = Arc::downgrade(&self.handle.shared);
         self.handle
             .shared

@@ -154,17 +154,3 @@ pub enum BuildError {
         detail: Box<str>,
     },
 }
-
-/// Why a handler was not registered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// There is a handler for this method that returns a value, and the server wants one value only.
-    #[error(
-        "'{target}' already has a value returning handler. Multiple return values are not supported."
-    )]
-    SecondValue {
-        /// The method.
-        target: Box<str>,
-    },
-}

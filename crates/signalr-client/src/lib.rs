@@ -57,7 +57,7 @@ pub use call::{Invoke, ItemStream, OpenStream, Sending};
 pub use connection::{HubConnection, WeakHubConnection};
 pub use domain::ascii_address;
 pub use driver::Driver;
-pub use error::{BuildError, Error, LaunchError, RegisterError};
+pub use error::{BuildError, Error, LaunchError};
 pub use handler::{
     AnyReply, ErasedHandler, Handler, HandlerError, Incoming, IntoReply, Parameter, Subscription,
     WithState, form,

@@ -494,10 +494,11 @@ impl Shared {
         token: Option<TokenProvider>,
         [decider, start_decider]: [Option<Decider>; 2],
         handler_queue: usize,
+        ignore_case: bool,
     ) -> Self {
         Self {
             inner: Mutex::new(Inner::new(machine)),
-            handlers: Registry::default(),
+            handlers: Registry::new(ignore_case),
             listeners: Listeners::default(),
             token,
             decider,

@@ -54,8 +54,8 @@ pub use signalr_tokio as tokio;
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
     FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
-    Proxy, ReconnectPolicy, RegisterError, RetryContext, RetryPolicy, Spread, Subscription,
-    TlsOptions, TransportKind, Upload,
+    Proxy, ReconnectPolicy, RetryContext, RetryPolicy, Spread, Subscription, TlsOptions,
+    TransportKind, Upload,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "tokio")]

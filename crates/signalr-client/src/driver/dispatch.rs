@@ -22,6 +22,7 @@ use crate::transport::Transport;
 /// Code of the application that keeps the connection from everything else for so long has to be told of.
 const BLOCKING: Duration = Duration::from_secs(1);
 
+const SEVERAL_RESULTS: &str = "Client provided multiple results.";
 const NO_RESULT: &str = "Client didn't provide a result.";
 const MISFIT: &str = "Client failed to parse argument(s).";
 const PANIC: &str = "The client's handler failed.";
@@ -58,6 +59,8 @@ struct Job {
     /// The handler that runs, and whether its answer counts.
     current: Option<(AnswerFuture, bool)>,
     answer: Option<Answer>,
+    /// More than one handler gave a value.
+    several: bool,
     misfit: bool,
 }
 
@@ -111,6 +114,10 @@ impl Job {
             self.warn_of_unwanted_value();
         }
         if counts {
+            let values = [self.answer.as_ref(), Some(&answer)];
+            self.several |= values
+                .iter()
+                .all(|value| matches!(value, Some(Answer::Value(_))));
             self.answer = Some(answer);
         }
     }
@@ -129,6 +136,13 @@ impl Job {
 
     /// What the server is told.
     fn into_answer(self) -> Answer {
+        if self.several {
+            tracing::warn!(
+                target = &*self.target,
+                "several handlers gave a result, and the server can take one only: it is told an error"
+            );
+            return Answer::Failed(SEVERAL_RESULTS.into());
+        }
         match self.answer {
             Some(Answer::Void) => Answer::Failed(NO_RESULT.into()),
             Some(answer) => answer,
@@ -246,10 +260,12 @@ impl<T: Transport> Dispatcher<T> {
             size = arguments.as_bytes().len(),
             "called"
         );
+        let observed = observers.is_some();
         if let Some(observers) = observers {
             tell(&observers, &target, &arguments);
-        } else if handlers.as_ref().is_none_or(|handlers| handlers.is_empty()) {
-            tracing::warn!(target = &*target, "no handler for a call of the server");
+        }
+        if handlers.is_none() {
+            self.warn_of_missing_handler(&target, observed);
         }
         let mut job = Job {
             target,
@@ -259,6 +275,7 @@ impl<T: Transport> Dispatcher<T> {
             next: 0,
             current: None,
             answer: None,
+            several: false,
             misfit: false,
         };
         let done = match reply_to {
@@ -284,6 +301,19 @@ impl<T: Transport> Dispatcher<T> {
                 self.queued_bytes = self.queued_bytes.saturating_add(job.size());
                 self.queue.push_back(job);
             }
+        }
+    }
+
+    /// Who observes all calls needs no handlers, but capitals that differ are a mistake all the same.
+    fn warn_of_missing_handler(&self, target: &str, observed: bool) {
+        if let Some(name) = self.shared.handlers.differs_in_capitals(target) {
+            tracing::warn!(
+                target,
+                handler = &*name,
+                "no handler for a call of the server: the name differs from a handler's in its capitals, which count unless ignore_case(true) is set"
+            );
+        } else if !observed {
+            tracing::warn!(target, "no handler for a call of the server");
         }
     }
 

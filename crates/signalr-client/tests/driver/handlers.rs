@@ -169,7 +169,7 @@ fn an_observer_hears_every_call_before_its_handlers_and_answers_none() {
         "{answers}"
     );
 
-    assert!(first.is_registered() && connection.off(&first) && !connection.off(&first));
+    assert!(connection.off(&first) && !connection.off(&first));
     bench
         .net
         .say(r#"{"type":1,"target":"Known","arguments":[2]}"#);
@@ -193,4 +193,56 @@ fn an_observer_is_not_held_up_by_slow_handlers() {
     }
     bench.settle();
     assert_eq!(*count.lock().unwrap(), 3);
+}
+
+#[test]
+fn several_results_are_an_error_when_the_server_asks_and_none_when_it_does_not() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    let calls = Arc::new(Mutex::new(0));
+    for number in 1..=2 {
+        let calls = Arc::clone(&calls);
+        connection.on("Add", move |a: i32| {
+            *calls.lock().unwrap() += 1;
+            a + number
+        });
+    }
+    connection.on("Add", |_: i32| {});
+    let failing = connection.on("Fail", |_: i32| Err::<i32, _>("no"));
+    connection.on("Fail", |a: i32| a);
+    connection.on("Fail", |_: i32| Ok::<(), String>(()));
+
+    for (id, target) in [("", "Add"), (r#""invocationId":"1","#, "Add")] {
+        bench.net.say(&format!(
+            r#"{{"type":1,{id}"target":"{target}","arguments":[1]}}"#
+        ));
+    }
+    bench.settle();
+    assert_eq!(*calls.lock().unwrap(), 4, "all handlers run each time");
+    assert_eq!(
+        bench.net.heard(),
+        [
+            "{\"type\":3,\"invocationId\":\"1\",\"error\":\"Client provided multiple results.\"}\u{1e}"
+        ]
+    );
+
+    // A failure is no result: the other handler's counts.
+    let ask = r#"{"type":1,"invocationId":"2","target":"Fail","arguments":[7]}"#;
+    bench.net.say(ask);
+    bench.settle();
+    assert!(bench.net.heard().concat().contains(r#""result":7"#));
+    assert!(connection.off(&failing));
+}
+
+#[test]
+fn capitals_of_names_may_be_ignored() {
+    let mut bench = Bench::started(|builder| builder.ignore_case(true));
+    let subscription = bench.connection().on("getNumber", || 7);
+    bench
+        .net
+        .say(r#"{"type":1,"invocationId":"1","target":"GetNumber","arguments":[]}"#);
+    bench.settle();
+    assert!(bench.net.heard().concat().contains(r#""result":7"#));
+    assert!(bench.connection().off(&subscription));
+    assert_eq!(bench.connection().off_all("GETNUMBER"), 0);
 }

@@ -121,6 +121,51 @@ fn a_handler_that_cannot_be_called_is_a_warning_with_target_and_reason() {
 }
 
 #[test]
+fn a_name_that_differs_in_capitals_is_a_warning_once_even_for_observers() {
+    let lines = logged(LevelFilter::WARN, || {
+        let mut bench = Bench::started(|builder| builder);
+        bench.connection().on("Receive", |_: String| {});
+        let observer = bench.connection().on_any(|_, _| {});
+        let call = r#"{"type":1,"target":"receive","arguments":["canary"]}"#;
+        bench.net.say(call);
+        bench.net.say(call);
+        bench.settle();
+        bench.connection().off(&observer);
+        bench.net.say(call);
+        bench.settle();
+    });
+    let [first, second] = &lines[..] else {
+        panic!("{lines:#?}");
+    };
+    assert!(
+        first.starts_with("WARN")
+            && first.contains(r#"target="receive" handler="Receive""#)
+            && first.contains("ignore_case"),
+        "{first}"
+    );
+    assert!(second.contains("no handler") && !second.contains("capitals"));
+    assert!(!lines.concat().contains("canary"));
+}
+
+#[test]
+fn results_that_contradict_each_other_are_a_warning() {
+    let lines = logged(LevelFilter::WARN, || {
+        let mut bench = Bench::started(|builder| builder);
+        bench.connection().on("Ask", || 1);
+        bench.connection().on("Ask", || 2);
+        bench
+            .net
+            .say(r#"{"type":1,"invocationId":"1","target":"Ask","arguments":[]}"#);
+        bench.settle();
+    });
+    let warning = line(&lines, "several handlers gave a result");
+    assert!(
+        warning.starts_with("WARN") && warning.contains(r#"target="Ask""#),
+        "{warning}"
+    );
+}
+
+#[test]
 fn a_handler_that_blocks_the_driver_for_a_second_is_a_warning_with_its_target() {
     for (target, question, slow) in [
         ("Plain", "", true),
