@@ -55,13 +55,13 @@ check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-
 check_features() {
     need cargo-hack
     cargo hack clippy --each-feature --no-dev-deps \
-        -p signalr -p signalr-client -p signalr-tokio -p signalr-smol -p signalr-async-std -p signalr-server -p signalr-proto -- -D warnings
+        -p signalr -p signalr-client -p signalr-net -p signalr-tokio -p signalr-smol -p signalr-async-std -p signalr-server -p signalr-proto -- -D warnings
 }
 
-# The core builds where there are no sockets and no clock.
+# The core and the client build where there are no sockets and no clock.
 check_wasm() {
     if rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown >/dev/null 2>&1; then
-        cargo check -p signalr-proto --target wasm32-unknown-unknown
+        cargo check -p signalr-proto -p signalr-client --target wasm32-unknown-unknown
     else
         echo "skipped: the target wasm32-unknown-unknown cannot be had here; crates/signalr-proto/clippy.toml guards the core"
     fi

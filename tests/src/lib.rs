@@ -1,6 +1,6 @@
 //! Scenarios that a client and a server must get through together, whatever the runtime and the encoding.
 //!
-//! They are written once, over any [`Launch`] runtime, and expect the hubs of the reference server. A server that lacks some of
+//! They are written once, over any [`Platform`] runtime, and expect the hubs of the reference server. A server that lacks some of
 //! them says so with [`Capabilities`], and the scenarios that need them are left out.
 
 pub mod own;
@@ -15,9 +15,14 @@ use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::{FutureExt as _, StreamExt as _, future, stream};
-use signalr_client::{Launch, Protocol, TransportKind};
+use signalr_client::{Protocol, Spawn, TransportKind};
 
 pub use session::Session;
+
+/// A runtime that scenarios can make for themselves.
+pub trait Platform: Spawn + Default {}
+
+impl<R: Spawn + Default> Platform for R {}
 
 /// How a scenario ends: well, or with what is wrong.
 pub type Outcome = Result<(), Failure>;
@@ -107,7 +112,7 @@ pub const WAYS: [(TransportKind, Protocol); 5] = [
 ];
 
 /// Runs all scenarios in every one of these ways at the same time, or those that `SIGNALR_ONLY` picks, and gives the failures.
-pub async fn run_in<R: Launch>(url: &str, ways: &[(TransportKind, Protocol)]) -> Vec<String> {
+pub async fn run_in<R: Platform>(url: &str, ways: &[(TransportKind, Protocol)]) -> Vec<String> {
     let only = std::env::var("SIGNALR_ONLY").ok();
     let runs = ways.iter().map(|(transport, protocol)| {
         run::<R>(
@@ -128,7 +133,7 @@ const AT_ONCE: usize = 24;
 
 /// Runs all scenarios that the server is capable of and gives the failures, one line for each. `only` picks those whose names
 /// contain it.
-pub async fn run<R: Launch>(
+pub async fn run<R: Platform>(
     url: &str,
     protocol: Protocol,
     transport: TransportKind,
@@ -147,7 +152,7 @@ pub async fn run<R: Launch>(
         .await
 }
 
-async fn attempt<R: Launch>(scenario: Scenario<R>, session: Session<R>) -> Option<String> {
+async fn attempt<R: Platform>(scenario: Scenario<R>, session: Session<R>) -> Option<String> {
     let (protocol, transport) = (session.protocol().name(), session.transport().name());
     let patience = Box::pin(async { R::default().sleep(PATIENCE).await });
     let running = AssertUnwindSafe((scenario.run)(session)).catch_unwind();

@@ -8,11 +8,10 @@ use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_util::{StreamExt as _, future, pin_mut};
 use signalr_client::{
-    HubConnection, HubConnectionBuilder, Launch, Limits, NetTransport, Protocol, Transport as _,
-    TransportKind,
+    HubConnection, HubConnectionBuilder, NetOptions, NetTransport, Protocol, TransportKind,
 };
 
-use crate::Failure;
+use crate::{Failure, Platform};
 
 /// A server, a runtime and an encoding.
 pub struct Session<R> {
@@ -43,7 +42,7 @@ impl<R> core::fmt::Debug for Session<R> {
     }
 }
 
-impl<R: Launch> Session<R> {
+impl<R: Platform> Session<R> {
     pub(crate) fn new(url: &str, protocol: Protocol, transport: TransportKind) -> Self {
         Self {
             url: url.trim_end_matches('/').into(),
@@ -72,12 +71,12 @@ impl<R: Launch> Session<R> {
     }
 
     /// A builder for a hub of the server, over the session's transport alone.
-    pub fn builder(&self, hub: &str) -> HubConnectionBuilder<R> {
+    pub fn builder(&self, hub: &str) -> HubConnectionBuilder {
         self.any_transport(hub).transports([self.transport])
     }
 
     /// A builder for a hub of the server, over whatever the server likes best.
-    pub fn any_transport(&self, hub: &str) -> HubConnectionBuilder<R> {
+    pub fn any_transport(&self, hub: &str) -> HubConnectionBuilder {
         HubConnection::builder(format!("{}{hub}", self.url)).protocol(self.protocol)
     }
 
@@ -85,8 +84,8 @@ impl<R: Launch> Session<R> {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub async fn connect(&self, hub: &str) -> Result<HubConnection<R>, Failure> {
-        let connection = self.builder(hub).build()?;
+    pub async fn connect(&self, hub: &str) -> Result<HubConnection, Failure> {
+        let connection = self.builder(hub).build_on(R::default())?;
         connection.start().await?;
         Ok(connection)
     }
@@ -99,7 +98,7 @@ impl<R: Launch> Session<R> {
         let request = http::Request::post(format!("{}/admin/{path}", self.url))
             .header("content-length", "0")
             .body(Bytes::new())?;
-        let response = NetTransport::new(R::default(), Limits::CLIENT)?
+        let response = NetTransport::new(R::default(), NetOptions::default())?
             .request(request)
             .await?;
         if response.status().is_success() {
@@ -147,7 +146,7 @@ impl<R: Launch> Session<R> {
     /// When it has not within eight seconds.
     pub async fn counted(
         &self,
-        connection: &HubConnection<R>,
+        connection: &HubConnection,
         name: &str,
         value: i64,
     ) -> Result<(), Failure> {

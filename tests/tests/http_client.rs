@@ -16,15 +16,14 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, Request, Response};
 use signalr_client::proto::WsMessage;
-use signalr_client::{
-    Limits, NetBody, NetError, NetOptions, NetTransport, NoCookies, Proxy, Transport as _,
-};
+use signalr_client::{HubConnection, Limits};
+use signalr_net::{NetBody, NetError, NetOptions, NetTransport, NoCookies, Proxy, Runtime};
 use signalr_tests::wire::{Heard, Peer, Wire};
-use signalr_tokio::{HubConnection, Tokio};
+use signalr_tokio::Tokio;
 use tokio::time::timeout;
 use tungstenite::protocol::Role;
 
-type Body = NetBody<<Tokio as signalr_client::Runtime>::Stream>;
+type Body = NetBody<<Tokio as Runtime>::Stream>;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const OFFER: &str = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"t","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#;
@@ -33,7 +32,7 @@ fn client() -> NetTransport<Tokio> {
     let options = NetOptions::default()
         .limits(Limits::CLIENT)
         .proxy(Proxy::none());
-    NetTransport::with_options(Tokio::default(), options).unwrap()
+    NetTransport::new(Tokio::default(), options).unwrap()
 }
 
 fn request(method: Method, url: impl AsRef<str>) -> Request<Bytes> {

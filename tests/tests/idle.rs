@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use signalr_client::{HubConnection, Protocol};
 use signalr_tests::own;
-use signalr_tokio::{HubConnection, Protocol};
 
 const CONNECTIONS: u32 = 200;
 /// Bytes of memory that each may hold.

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::future::join;
 use futures_util::{Sink, Stream, StreamExt as _, stream};
 use signalr_client::proto::{EndCause, WsMessage};
-use signalr_client::{CloseReason, Detached, Error, HubConnection, Instant, Transport};
+use signalr_client::{CloseReason, Error, HubConnection, Instant, Transport};
 
 /// A line of a recording.
 enum Line {
@@ -191,9 +191,9 @@ const ADDRESS: &str = "ws://recorded/hub?id=to%2Fken";
 /// Runs a connection over a recording, its driver beside it.
 async fn play<F: Future>(
     recording: &Recording,
-    work: impl FnOnce(HubConnection<Detached>) -> F,
+    work: impl FnOnce(HubConnection) -> F,
 ) -> F::Output {
-    let builder = HubConnection::<Detached>::builder("http://recorded/hub");
+    let builder = HubConnection::builder("http://recorded/hub");
     let (connection, driver) = builder.build_with(recording.clone()).unwrap();
     join(work(connection), driver.run()).await.0
 }

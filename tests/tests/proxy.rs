@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use futures_rustls::TlsAcceptor;
 use rustls::ServerConfig;
-use signalr_client::{NetOptions, NetTransport, Proxy, TlsOptions, Transport as _};
+use signalr_client::{HubConnection, HubConnectionBuilder, Protocol};
+use signalr_net::{NetOptions, NetTransport, Proxy, TlsOptions};
 use signalr_tests::own::{self, Own};
 use signalr_tests::reference;
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
-use signalr_tokio::{HubConnection, HubConnectionBuilder, Protocol, Tokio};
+use signalr_tokio::Tokio;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 static OWN: LazyLock<Own> = LazyLock::new(|| own::start().unwrap());
@@ -246,7 +247,7 @@ async fn requests_through_a_proxy_share_a_connection() {
             let options = NetOptions::default()
                 .tls(trusted.clone())
                 .proxy(Proxy::url(proxy).unwrap());
-            let client = NetTransport::with_options(Tokio::default(), options).unwrap();
+            let client = NetTransport::new(Tokio::default(), options).unwrap();
             for _ in 0..3 {
                 let request = http::Request::get(format!("{server}/nothing"));
                 let request = request.body(bytes::Bytes::new()).unwrap();

@@ -23,13 +23,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
+use signalr_client::{
+    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, NetOptions,
+    NetTransport, Protocol, Proxy, ReconnectPolicy, TransportKind,
+};
 use signalr_tests::own::{self, Own};
 use signalr_tests::reference;
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
-use signalr_tokio::{
-    BuildError, Error, HubConnection, HubConnectionBuilder, LifecycleEvent, Limits, NetOptions,
-    NetTransport, Protocol, Proxy, ReconnectPolicy, Tokio, Transport as _, TransportKind,
-};
+use signalr_tokio::Tokio;
 
 /// Every secret of this test contains it.
 const CANARY: &str = "canary";
@@ -321,7 +322,7 @@ async fn admin(server: &str, path: &str) {
         .header(header::CONTENT_LENGTH, "0")
         .body(Bytes::new())
         .unwrap();
-    let net = NetTransport::new(Tokio::default(), Limits::CLIENT).unwrap();
+    let net = NetTransport::new(Tokio::default(), NetOptions::default()).unwrap();
     let answer = net.request(request).await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
 }
@@ -377,7 +378,7 @@ async fn pass_on(server: &str, request: Request) -> Response {
     let body = to_bytes(body, 1 << 20).await.unwrap();
     head.uri = format!("{server}{}", head.uri).parse().unwrap();
     head.headers.remove(header::HOST);
-    let net = NetTransport::new(Tokio::default(), Limits::CLIENT).unwrap();
+    let net = NetTransport::new(Tokio::default(), NetOptions::default()).unwrap();
     let answer = net.request(Request::from_parts(head, body)).await.unwrap();
     let (mut head, body) = answer.into_parts();
     for name in [header::TRANSFER_ENCODING, header::CONNECTION] {

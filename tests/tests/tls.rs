@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use signalr_client::{Error, Protocol};
+use signalr_client::{Error, HubConnection, Protocol};
 use signalr_tests::reference::{self, Server};
-use signalr_tokio::HubConnection;
 
 /// A server with a certificate for 127.0.0.1, and the certificate.
 struct Secure {

@@ -1,71 +1,45 @@
-//! A SignalR client for [async-std](https://docs.rs/async-std).
+//! The sockets, timers and tasks of [async-std](https://docs.rs/async-std) for SignalR connections.
 //!
 //! async-std is discontinued (RUSTSEC-2025-0052). This crate is for programs that still use it; new ones are better off with
 //! `signalr-smol`, which is the same in use.
 //!
-//! ```no_run
-//! use signalr_async_std::HubConnection;
-//!
-//! # fn main() {}
-//! async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//!     let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
-//!     connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
-//!     connection.start().await?;
-//!     let greeting: String = connection.invoke("Greet", ("me",)).await?;
-//!     println!("{greeting}");
-//!     connection.stop().await;
-//!     Ok(())
-//! }
-//! ```
-//!
-//! | feature | default | |
-//! |---|---|---|
-//! | `tls-native-roots` | yes | https, with the certificates the system trusts |
-//! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
-//!
-//! All limits and defaults are those of [`signalr_client`], whose types are found here too.
+//! `signalr` has it as `signalr::AsyncStd` where its feature `async-std` is on: `HubConnection::builder(url).build_on(AsyncStd)`.
 
+use core::future::Future;
+use core::pin::Pin;
 use core::time::Duration;
 use std::io;
 
 use async_std::net::TcpStream;
+use signalr_net::{Runtime, Spawn, Task};
 
-pub use signalr_client::*;
-
-/// The runtime.
+/// async-std.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to configure")]
 pub struct AsyncStd;
-
-/// A connection to a hub whose driver runs on this runtime.
-pub type HubConnection = signalr_client::HubConnection<AsyncStd>;
-
-/// A handle that does not keep the connection.
-pub type WeakHubConnection = signalr_client::WeakHubConnection<AsyncStd>;
-
-/// Configures a [`HubConnection`].
-pub type HubConnectionBuilder = signalr_client::HubConnectionBuilder<AsyncStd>;
 
 impl Runtime for AsyncStd {
     type Stream = TcpStream;
+    type Connect = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
-        let stream = TcpStream::connect((host, port)).await?;
-        // Messages are small and gathered already: waiting for more would only delay them.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn connect(&self, host: &str, port: u16) -> Self::Connect {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect((&*host, port)).await?;
+            // Messages are small and gathered already: waiting for more would only delay them.
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
     }
 
-    async fn sleep(&self, duration: Duration) {
-        async_std::task::sleep(duration).await;
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        Box::pin(async_std::task::sleep(duration))
     }
 }
 
-impl Launch for AsyncStd {
-    fn launcher(driver: Driver<NetTransport<Self>>) -> Launcher {
-        Launcher::new(driver.run(), |driver| {
-            drop(async_std::task::spawn(driver));
-            Ok(())
-        })
+impl Spawn for AsyncStd {
+    fn spawn(&self, task: Task) {
+        drop(async_std::task::spawn(task));
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn start(verbosity: u8) {
         "signalr",
         "signalr_cli",
         "signalr_client",
+        "signalr_net",
         "signalr_proto",
         "signalr_server",
         "signalr_tokio",

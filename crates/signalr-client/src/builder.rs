@@ -1,23 +1,23 @@
 //! How a connection is configured.
 
 use core::future::Future;
-use core::marker::PhantomData;
 use core::time::Duration;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use signalr_proto::client::{ClientConfig, ClientConnection, OfflineQueue, WhileReconnecting};
+use signalr_proto::domain::ascii_address;
 use signalr_proto::{Limits, Protocol, TransportKind, UsageError};
 
 use crate::connection::HubConnection;
-use crate::domain::ascii_address;
 use crate::driver::Driver;
 use crate::error::BuildError;
-use crate::net::{Cookies, NetOptions, NetTransport, Proxy};
+#[cfg(feature = "net")]
+use crate::net::Network;
 use crate::policy::{IntoToken, RetryPolicy, TokenProvider};
 use crate::shared::Shared;
-use crate::transport::{Launch, Transport};
+use crate::transport::Transport;
 
 /// Calls of the server that may wait for a slow handler before reading stops.
 const HANDLER_QUEUE: usize = 1024;
@@ -25,13 +25,15 @@ const HANDLER_QUEUE: usize = 1024;
 /// Bytes kept for the server's acknowledgement.
 const STATEFUL_BUFFER: usize = 100_000;
 
-/// Configures a [`HubConnection`]. Mistakes are reported by [`build`](Self::build), all of them errors and none a panic.
+/// Configures a [`HubConnection`]. Mistakes are reported when it is built, all of them errors and none a panic: by `build` on tokio
+/// (feature `tokio`), by `build_on` on another runtime (feature `net`), or by [`build_with`](Self::build_with) over a transport of
+/// your own.
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use signalr_client::{Detached, HubConnection, ReconnectPolicy, Protocol};
+/// # use signalr_client::{HubConnection, Protocol, ReconnectPolicy};
 /// # fn example() {
-/// let builder = HubConnection::<Detached>::builder("https://example.com/chat")
+/// let builder = HubConnection::builder("https://example.com/chat")
 ///     .protocol(Protocol::MessagePack)
 ///     .token("secret")
 ///     .header("x-tenant", "blue")
@@ -41,18 +43,18 @@ const STATEFUL_BUFFER: usize = 100_000;
 /// # }
 /// ```
 #[must_use = "nothing is built yet: call build()"]
-pub struct HubConnectionBuilder<R> {
-    config: Result<ClientConfig, UsageError>,
+pub struct HubConnectionBuilder {
+    pub(crate) config: Result<ClientConfig, UsageError>,
     retry: Option<RetryPolicy>,
     retry_start: Option<RetryPolicy>,
     token: Option<TokenProvider>,
-    net: NetOptions,
+    #[cfg(feature = "net")]
+    pub(crate) network: Network,
     handler_queue: usize,
     ignore_case: bool,
-    runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> HubConnectionBuilder<R> {
+impl HubConnectionBuilder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
             config: ClientConfig::new(&ascii_address(url)).map(|mut config| {
@@ -62,10 +64,10 @@ impl<R> HubConnectionBuilder<R> {
             retry: None,
             retry_start: None,
             token: None,
-            net: NetOptions::default(),
+            #[cfg(feature = "net")]
+            network: Network::default(),
             handler_queue: HANDLER_QUEUE,
             ignore_case: false,
-            runtime: PhantomData,
         }
     }
 
@@ -85,9 +87,9 @@ impl<R> HubConnectionBuilder<R> {
     /// a fresh one. It returns a future of a `String`, an `Option<String>`, or a `Result` of either.
     ///
     /// ```
-    /// # use signalr_client::{Detached, HubConnection};
+    /// # use signalr_client::HubConnection;
     /// # async fn log_in() -> Result<String, std::io::Error> { Ok(String::new()) }
-    /// HubConnection::<Detached>::builder("https://example.com/chat").access_token(|| log_in());
+    /// HubConnection::builder("https://example.com/chat").access_token(|| log_in());
     /// ```
     pub fn access_token<F, Fut>(mut self, provide: F) -> Self
     where
@@ -249,86 +251,19 @@ impl<R> HubConnectionBuilder<R> {
         self
     }
 
-    /// Through which proxy the server is reached, WebSockets included. Default: the one that the environment names, see
-    /// [`Proxy::from_environment`].
-    ///
-    /// ```
-    /// # use signalr_client::{BuildError, Detached, HubConnection, Proxy};
-    /// # fn example() -> Result<(), BuildError> {
-    /// let proxy = Proxy::url("http://user:password@proxy.example:3128")?;
-    /// HubConnection::<Detached>::builder("https://example.com/chat").proxy(proxy);
-    /// # Ok(()) }
-    /// ```
-    pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.net = self.net.proxy(proxy);
-        self
-    }
-
-    /// Who keeps the server's cookies, which are sent back with all that follows, the opening of a WebSocket included. Default: a
-    /// [`CookieJar`](crate::CookieJar) of this connection's own. [`NoCookies`](crate::NoCookies) keeps none.
-    pub fn cookies(mut self, cookies: impl Cookies + 'static) -> Self {
-        self.net = self.net.cookies(cookies);
-        self
-    }
-
-    /// Trusts this certificate authority too: one certificate in DER form, or any number in PEM form.
-    pub fn add_root_certificate(mut self, certificate: impl Into<Vec<u8>>) -> Self {
-        self.net = self
-            .net
-            .change_tls(|tls| tls.add_root_certificate(certificate));
-        self
-    }
-
-    /// Trusts nothing but the certificates added, neither those of the system nor those compiled in. Default: false.
-    pub fn only_added_root_certificates(mut self, only: bool) -> Self {
-        self.net = self
-            .net
-            .change_tls(|tls| tls.only_added_root_certificates(only));
-        self
-    }
-
-    /// Accepts any certificate of any server. Whoever is between you and the server can then read and change everything, your
-    /// token included. For tests. Default: false.
-    pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
-        self.net = self
-            .net
-            .change_tls(|tls| tls.danger_accept_invalid_certificates(accept));
-        self
-    }
-
-    /// A connection that is not started yet. Its driver is spawned by the first [`start`](HubConnection::start).
-    ///
-    /// # Errors
-    /// [`BuildError::Usage`] for an address, header or interval that is not valid; [`BuildError::Tls`] for certificates that
-    /// cannot be read, and for an https address when no TLS is compiled in.
-    pub fn build(mut self) -> Result<HubConnection<R>, BuildError>
-    where
-        R: Launch,
-    {
-        let mut net = core::mem::take(&mut self.net);
-        let mut secure = false;
-        if let Ok(config) = &self.config {
-            secure = config.url.is_secure();
-            net = net.limits(config.limits).within(config.connect_timeout);
-        }
-        let transport = NetTransport::with_options(R::default(), net)?;
-        if secure {
-            transport.prepare_tls()?;
-        }
-        let (connection, driver) = self.build_with(transport)?;
-        connection.set_launcher(R::launcher(driver));
-        Ok(connection)
-    }
-
     /// A connection over a transport of your own, or with a driver that you run yourself: nothing happens unless the future of
-    /// [`Driver::run`] is polled. Certificates, proxies and cookies are the transport's business: see [`NetOptions`].
+    /// [`Driver::run`] is polled. Certificates, proxies and cookies are the transport's business: `NetOptions` has them for the
+    /// one that comes with this library.
     ///
     /// # Errors
-    /// [`BuildError::Usage`] for an address, header or interval that is not valid.
+    /// [`BuildError::Usage`] for an address, header or interval that is not valid; [`BuildError::NetworkOption`] when an option of
+    /// the network was set here, where the transport would not obey it.
     pub fn build_with<T: Transport>(
         self,
         transport: T,
-    ) -> Result<(HubConnection<R>, Driver<T>), BuildError> {
+    ) -> Result<(HubConnection, Driver<T>), BuildError> {
+        #[cfg(feature = "net")]
+        self.network.check_unused()?;
         let mut config = self.config?;
         config.has_access_token = self.token.is_some();
         let deciders = [
@@ -354,7 +289,7 @@ impl<R> HubConnectionBuilder<R> {
     }
 }
 
-impl<R> core::fmt::Debug for HubConnectionBuilder<R> {
+impl core::fmt::Debug for HubConnectionBuilder {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("HubConnectionBuilder")
             .field("url", &self.config.as_ref().map(|config| &config.url))

@@ -474,7 +474,7 @@ impl<T> OpenStream<T> {
     /// [`Error::StreamOverflow`]. What was taken from the connection in one go counts no more. Default: no bound.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// let prices = connection.stream::<f64>("Prices", ("ACME",)).max_waiting(1000).await?;
     /// # Ok(())
     /// # }

@@ -1,6 +1,5 @@
 //! The handle users hold.
 
-use core::marker::PhantomData;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
@@ -20,28 +19,16 @@ use crate::states::States;
 
 /// A connection to a SignalR hub. Cloning it is cheap and gives another handle to the same connection.
 ///
-/// `R` is the runtime; each of `signalr-tokio`, `signalr-smol` and `signalr-async-std` offers this type with its own filled in.
-///
 /// When the last handle is dropped the connection is stopped, in an orderly way. Futures and streams of calls count as handles,
 /// and so do handles that a handler's closure holds: let such closures hold a [`WeakHubConnection`] instead.
-pub struct HubConnection<R> {
+#[derive(Clone)]
+pub struct HubConnection {
     handle: Handle,
     /// How calls of this handle meet the loss of the connection.
     options: CallOptions,
-    runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> Clone for HubConnection<R> {
-    fn clone(&self) -> Self {
-        Self {
-            handle: self.handle.clone(),
-            options: self.options,
-            runtime: PhantomData,
-        }
-    }
-}
-
-impl<R> core::fmt::Debug for HubConnection<R> {
+impl core::fmt::Debug for HubConnection {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("HubConnection")
             .field("machine", &self.handle.shared.lock().machine)
@@ -49,9 +36,9 @@ impl<R> core::fmt::Debug for HubConnection<R> {
     }
 }
 
-impl<R> HubConnection<R> {
+impl HubConnection {
     /// Begins to configure a connection to the hub at this address: `http`, `https`, `ws` or `wss`.
-    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder<R> {
+    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
         HubConnectionBuilder::new(url.as_ref())
     }
 
@@ -59,26 +46,25 @@ impl<R> HubConnection<R> {
         Self {
             handle: Handle::new(shared),
             options: CallOptions::default(),
-            runtime: PhantomData,
         }
     }
 
-    pub(crate) fn set_launcher(&self, launcher: crate::transport::Launcher) {
+    #[cfg(feature = "net")]
+    pub(crate) fn set_launcher(&self, launcher: crate::launch::Launcher) {
         self.handle.shared.set_launcher(launcher);
     }
 
     /// A handle that does not keep the connection.
     #[must_use]
-    pub fn downgrade(&self) -> WeakHubConnection<R> {
+    pub fn downgrade(&self) -> WeakHubConnection {
         WeakHubConnection {
             shared: Arc::downgrade(&self.handle.shared),
-            runtime: PhantomData,
         }
     }
 }
 
 /// The life of the connection.
-impl<R> HubConnection<R> {
+impl HubConnection {
     /// Connects. When it fails, nothing is retried: call it again when you see fit.
     ///
     /// A connection that was stopped or lost can be started again; handlers stay registered. Dropping the future does not stop
@@ -114,7 +100,7 @@ impl<R> HubConnection<R> {
     /// The state now, then each change of it. Who looks seldom sees the latest only. Ends when the driver is gone for good.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// # async fn example(connection: signalr_client::HubConnection) {
     /// let mut states = connection.states();
     /// while let Some(state) = states.next().await {
     ///     println!("{state:?}");
@@ -182,7 +168,7 @@ impl<R> HubConnection<R> {
     }
 
     /// What happens to the connection from now on, as a stream.
-    pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<R> {
+    pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<> {
         self.handle.shared.listeners.subscribe()
     }
 
@@ -223,7 +209,7 @@ impl<R> HubConnection<R> {
 /// A call is written when the method is called, so calls reach the server in the order in which they were made, and arguments
 /// may be borrowed. Awaiting what the method returns waits for the outcome. Arguments are serialized while the connection is
 /// locked: a `Serialize` implementation must not use the same connection.
-impl<R> HubConnection<R> {
+impl HubConnection {
     fn way(&self) -> Way {
         Way {
             handle: self.handle.clone(),
@@ -235,7 +221,7 @@ impl<R> HubConnection<R> {
     /// [`Error::NotConnected`]. They fail when the connection is over. Calls with upload streams do not wait.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// let sum: i32 = connection.waiting().invoke("Add", (1, 2)).await?;
     /// # Ok(())
     /// # }
@@ -252,7 +238,7 @@ impl<R> HubConnection<R> {
     /// bear it. Streams, sends and calls with upload streams are refused with [`Error::NotRepeatable`].
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// let names: Vec<String> = connection.idempotent().invoke("ListNames", ()).await?;
     /// # Ok(())
     /// # }
@@ -272,7 +258,7 @@ impl<R> HubConnection<R> {
     /// ```
     /// # use signalr_client::{Error, HubConnection};
     /// # use std::time::Duration;
-    /// # async fn example<R>(connection: HubConnection<R>) -> Result<(), Error> {
+    /// # async fn example(connection: HubConnection) -> Result<(), Error> {
     /// let sum: i32 = connection.invoke("Add", (1, 2)).await?;
     /// let name = connection.invoke::<Option<String>>("FindName", (42,)).timeout(Duration::from_secs(5)).await?;
     /// # Ok(())
@@ -287,7 +273,7 @@ impl<R> HubConnection<R> {
     /// Calls a method and waits until it is done. Its result does not matter, if there is one; its failure does.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// connection.call("Heartbeat", ()).await?;
     /// # Ok(())
     /// # }
@@ -300,7 +286,7 @@ impl<R> HubConnection<R> {
     /// carry it out is not told.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// connection.send("Notify", ("everybody", [1, 2, 3])).await?;
     /// # Ok(())
     /// # }
@@ -312,7 +298,7 @@ impl<R> HubConnection<R> {
     /// Calls a method whose results are a stream.
     ///
     /// ```
-    /// # async fn example<R>(connection: signalr_client::HubConnection<R>) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
     /// let mut numbers = connection.stream::<i32>("Count", (10, 500)).await?;
     /// while let Some(number) = numbers.next().await {
     ///     println!("{}", number?);
@@ -330,7 +316,7 @@ impl<R> HubConnection<R> {
 }
 
 /// Calls of the server.
-impl<R> HubConnection<R> {
+impl HubConnection {
     /// Has the server's calls of `target` handled by a closure over their arguments; see [`Handler`].
     ///
     /// Names match exactly, unless [`ignore_case`](crate::HubConnectionBuilder::ignore_case) is set. Several handlers of one method
@@ -342,7 +328,7 @@ impl<R> HubConnection<R> {
     /// error `Client provided multiple results.`, and the log says so.
     ///
     /// ```
-    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// # fn example(connection: signalr_client::HubConnection) {
     /// connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
     /// connection.on("Ask", async |question: String| question.len());
     /// # }
@@ -361,7 +347,7 @@ impl<R> HubConnection<R> {
     /// ```
     /// # use std::sync::Arc;
     /// # use std::sync::atomic::{AtomicI32, Ordering};
-    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// # fn example(connection: signalr_client::HubConnection) {
     /// let sum = Arc::new(AtomicI32::new(0));
     /// connection.on_with(Arc::clone(&sum), "Add", async |sum: Arc<AtomicI32>, n: i32| {
     ///     sum.fetch_add(n, Ordering::Relaxed)
@@ -384,7 +370,7 @@ impl<R> HubConnection<R> {
     /// short. [`off`](Self::off) removes them.
     ///
     /// ```
-    /// # fn example<R>(connection: signalr_client::HubConnection<R>) {
+    /// # fn example(connection: signalr_client::HubConnection) {
     /// use signalr_client::Arguments;
     ///
     /// connection.on_any(|target: &str, arguments: &Arguments| println!("{target} {:?}", arguments.len()));
@@ -409,22 +395,19 @@ impl<R> HubConnection<R> {
 }
 
 /// A handle that does not keep the connection; for closures that the connection itself holds.
-pub struct WeakHubConnection<R> {
+#[derive(Clone)]
+pub struct WeakHubConnection {
     shared: Weak<Shared>,
-    runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> WeakHubConnection<R> {
+impl WeakHubConnection {
     pub(crate) const fn from_shared(shared: Weak<Shared>) -> Self {
-        Self {
-            shared,
-            runtime: PhantomData,
-        }
+        Self { shared }
     }
 
     /// A full handle, unless all of them are gone.
     #[must_use]
-    pub fn upgrade(&self) -> Option<HubConnection<R>> {
+    pub fn upgrade(&self) -> Option<HubConnection> {
         let shared = self
             .shared
             .upgrade()
@@ -433,16 +416,7 @@ impl<R> WeakHubConnection<R> {
     }
 }
 
-impl<R> Clone for WeakHubConnection<R> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Weak::clone(&self.shared),
-            runtime: PhantomData,
-        }
-    }
-}
-
-impl<R> core::fmt::Debug for WeakHubConnection<R> {
+impl core::fmt::Debug for WeakHubConnection {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("WeakHubConnection").finish_non_exhaustive()
     }

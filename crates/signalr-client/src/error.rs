@@ -77,9 +77,10 @@ pub enum Error {
     /// The connection was configured wrongly, or is not of the kind that the operation needs.
     #[error(transparent)]
     Usage(UsageError),
-    /// The driver cannot be run here.
+    /// The connection's runtime is not there.
+    #[cfg(feature = "net")]
     #[error(transparent)]
-    Launch(#[from] LaunchError),
+    Spawn(#[from] signalr_net::SpawnError),
     /// The driver is gone: its runtime was shut down, or the future of `Driver::run` was dropped.
     #[error(
         "the task that ran the connection is gone, with its runtime or because it was dropped: build a new connection"
@@ -118,22 +119,6 @@ impl From<SendError> for Error {
     }
 }
 
-/// Why a driver cannot be run here.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct LaunchError {
-    detail: Box<str>,
-}
-
-impl LaunchError {
-    /// An error with these words.
-    pub fn new(detail: impl Into<Box<str>>) -> Self {
-        Self {
-            detail: detail.into(),
-        }
-    }
-}
-
 /// Why a connection cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -141,16 +126,16 @@ pub enum BuildError {
     /// The address, a header or an interval is not valid.
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// A certificate cannot be read, or no TLS is compiled in.
-    #[error("{detail}")]
-    Tls {
-        /// What is wrong.
-        detail: Box<str>,
-    },
-    /// The address of a proxy is not valid.
-    #[error("{detail}")]
-    Proxy {
-        /// What is wrong.
-        detail: Box<str>,
+    /// A certificate cannot be read, the address of a proxy is not valid, or no TLS is compiled in.
+    #[cfg(feature = "net")]
+    #[error(transparent)]
+    Network(#[from] signalr_net::SetupError),
+    /// An option of the network was set for a connection over a transport of the application's own, which would not obey it.
+    #[error(
+        "`{option}` is an option of the network, and build_with() is given another: tell NetOptions, or the transport itself"
+    )]
+    NetworkOption {
+        /// The option's name.
+        option: &'static str,
     },
 }

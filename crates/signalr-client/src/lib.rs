@@ -1,16 +1,13 @@
 //! An async SignalR client that knows no runtime.
 //!
-//! Most programs use it through [`signalr-tokio`](https://docs.rs/signalr-tokio),
-//! [`signalr-smol`](https://docs.rs/signalr-smol) or the facade [`signalr`](https://docs.rs/signalr), which fill in the runtime:
-//! a [`HubConnection`] is then all there is to it. This crate is for runtimes and networks of your own, see [`Runtime`] and
-//! [`Transport`]:
+//! Most programs use it through the facade [`signalr`](https://docs.rs/signalr), which fills in the runtime. This crate knows none
+//! of them without its features, and no network: a connection runs over any [`Transport`], and whoever builds it runs its driver.
 //!
 //! ```no_run
-//! use signalr_client::{Detached, HubConnection, NetTransport, Runtime};
+//! use signalr_client::{HubConnection, Transport};
 //!
-//! async fn run<R: Runtime>(runtime: R) -> Result<(), Box<dyn std::error::Error>> {
-//!     let transport = NetTransport::new(runtime, Default::default())?;
-//!     let (connection, driver) = HubConnection::<Detached>::builder("http://localhost:5000/chat").build_with(transport)?;
+//! async fn run(transport: impl Transport) -> Result<(), Box<dyn std::error::Error>> {
+//!     let (connection, driver) = HubConnection::builder("http://localhost:5000/chat").build_with(transport)?;
 //!     let work = async move {
 //!         connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
 //!         connection.start().await?;
@@ -31,19 +28,22 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `tls-native-roots` | yes | https, with the certificates the system trusts |
-//! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
-//! | `tls` | through either | https, with nothing but the certificates you add |
+//! | `net` | no | `build_on`: HTTP, WebSockets, proxies and cookies over the sockets of any runtime, from [`signalr-net`](https://docs.rs/signalr-net) |
+//! | `tokio` | no | `build`: on tokio; brings `net` along |
+//! | `tls-native-roots` | no | https, with the certificates the system trusts; brings `net` along |
+//! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts; brings `net` along |
 
 mod arguments;
 mod builder;
 mod call;
 mod connection;
-mod domain;
 mod driver;
 mod error;
 mod handler;
+#[cfg(feature = "net")]
+mod launch;
 mod lifecycle;
+#[cfg(feature = "net")]
 mod net;
 mod policy;
 mod shared;
@@ -55,25 +55,26 @@ pub use arguments::{Argument, CallArguments, HubArgument, Spread};
 pub use builder::HubConnectionBuilder;
 pub use call::{Invoke, ItemStream, OpenStream, Sending};
 pub use connection::{HubConnection, WeakHubConnection};
-pub use domain::ascii_address;
 pub use driver::Driver;
-pub use error::{BuildError, Error, LaunchError};
+pub use error::{BuildError, Error};
 pub use handler::{
     AnyReply, ErasedHandler, Handler, HandlerError, Incoming, IntoReply, Parameter, Subscription,
     WithState, form,
 };
 pub use lifecycle::LifecycleEvent;
-pub use net::{
-    CookieJar, Cookies, NetBody, NetError, NetOptions, NetTransport, NetWebSocket, NoCookies,
-    Proxy, TlsOptions,
-};
 pub use policy::{IntoToken, RetryPolicy};
 pub use states::States;
-pub use transport::{Detached, DriverFuture, Launch, Launcher, Runtime, Transport};
+pub use transport::Transport;
 pub use upload::Upload;
 
+#[cfg(feature = "net")]
+pub use signalr_net::{
+    CookieJar, Cookies, NetError, NetOptions, NetTransport, NoCookies, Proxy, Runtime, SetupError,
+    Spawn, SpawnError, Task, TlsOptions,
+};
 pub use signalr_proto as proto;
 pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, Stats};
+pub use signalr_proto::domain::ascii_address;
 pub use signalr_proto::{
     Arguments, CloseReason, FromArguments, Instant, Limits, Payload, Protocol, Timestamp,
     TransportKind,

@@ -17,10 +17,11 @@ use signalr_proto::{CloseReason, Instant, Payload, SendError};
 
 use crate::error::Error;
 use crate::handler::Registry;
+#[cfg(feature = "net")]
+use crate::launch::Launcher;
 use crate::lifecycle::Listeners;
 use crate::policy::{Decider, TokenProvider};
 use crate::states::Watch;
-use crate::transport::Launcher;
 use crate::upload::Upload;
 
 /// Everything a connection is, apart from its runtime.
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) start_decider: Option<Decider>,
     /// Calls of the server that may wait for slow handlers before reading stops.
     pub(crate) handler_queue: usize,
+    #[cfg(feature = "net")]
     launcher: Mutex<Option<Launcher>>,
     handles: AtomicUsize,
 }
@@ -504,6 +506,7 @@ impl Shared {
             decider,
             start_decider,
             handler_queue,
+            #[cfg(feature = "net")]
             launcher: Mutex::new(None),
             handles: AtomicUsize::new(0),
         }
@@ -512,29 +515,6 @@ impl Shared {
     /// A panic in a value's `Serialize` must not take the connection along, so poison is ignored.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_launcher(&self, launcher: Launcher) {
-        *self.launcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(launcher);
-    }
-
-    /// Spawns the driver if that is still to be done.
-    pub(crate) fn launch(&self) -> Result<(), Error> {
-        let mut launcher = self.launcher.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(waiting) = launcher.as_mut() else {
-            return Ok(());
-        };
-        waiting.launch()?;
-        *launcher = None;
-        Ok(())
-    }
-
-    /// Whether the driver was ever started, as far as is known here.
-    pub(crate) fn is_launched(&self) -> bool {
-        self.launcher
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
     }
 
     pub(crate) fn command(&self, command: Command) -> Result<(), Error> {
@@ -561,6 +541,58 @@ impl Shared {
         self.lock().abandon(&mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
+}
+
+/// Drivers that runtimes run.
+#[cfg(feature = "net")]
+impl Shared {
+    fn launcher(&self) -> MutexGuard<'_, Option<Launcher>> {
+        self.launcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_launcher(&self, launcher: Launcher) {
+        *self.launcher() = Some(launcher);
+    }
+
+    /// Spawns the driver if that is still to be done.
+    pub(crate) fn launch(&self) -> Result<(), Error> {
+        let mut launcher = self.launcher();
+        if let Some(waiting) = launcher.as_mut() {
+            waiting.launch()?;
+            *launcher = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the driver was ever started, as far as is known here.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.launcher().is_none()
+    }
+
+    /// A driver that never ran holds the connection, and the connection holds it: breaks the circle.
+    fn forget_driver(&self) {
+        let driver = self.launcher().take();
+        drop(driver);
+    }
+}
+
+/// Drivers are the application's to run.
+#[cfg(not(feature = "net"))]
+#[expect(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "with the feature `net` it is otherwise"
+)]
+impl Shared {
+    pub(crate) const fn launch(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    pub(crate) const fn is_launched(&self) -> bool {
+        true
+    }
+
+    const fn forget_driver(&self) {}
 }
 
 pub(crate) fn wake(waker: Option<Waker>) {
@@ -594,14 +626,7 @@ impl Drop for Handle {
         }
         let waker = self.shared.lock().touch();
         wake(waker);
-        // A driver that never ran holds the connection, and the connection holds it: break the circle.
-        drop(
-            self.shared
-                .launcher
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        self.shared.forget_driver();
     }
 }
 

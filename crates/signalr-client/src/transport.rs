@@ -1,21 +1,14 @@
 //! What the driver asks of the outside world.
 
 use core::future::Future;
-use core::pin::Pin;
-use core::time::Duration;
 
 use bytes::Bytes;
-use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{Sink, Stream};
 use signalr_proto::{EndCause, Instant, WsMessage};
 
-use crate::driver::Driver;
-use crate::error::LaunchError;
-use crate::net::NetTransport;
-
 /// HTTP, WebSockets and time, as the driver uses them.
 ///
-/// [`NetTransport`] implements it over any [`Runtime`], with proxies, cookies, redirects and connections that are used again; all
+/// `NetTransport` (feature `net`) implements it over any runtime, with proxies, cookies, redirects and connections that are used again; all
 /// of those are a transport's business. Implement it yourself for a network that is not sockets, such as a browser's or a
 /// simulated one, or around another transport, and hand it to [`build_with`](crate::HubConnectionBuilder::build_with). Nothing
 /// has to be `Send`; the driver's future is when all of these are.
@@ -98,95 +91,3 @@ pub trait Transport: Clone + 'static {
         }
     }
 }
-
-/// All that a socket runtime must give. [`NetTransport`] makes a [`Transport`] of it.
-///
-/// ```
-/// # use core::{future::Future, time::Duration};
-/// # use futures_util::io::Cursor;
-/// #[derive(Clone, Debug, Default)]
-/// struct Mine;
-///
-/// impl signalr_client::Runtime for Mine {
-///     type Stream = Cursor<Vec<u8>>; // a TcpStream, in earnest
-///
-///     async fn connect(&self, host: &str, port: u16) -> std::io::Result<Self::Stream> {
-///         # let _ = (host, port);
-///         Ok(Cursor::new(Vec::new()))
-///     }
-///
-///     async fn sleep(&self, duration: Duration) {
-///         # let _ = duration;
-///     }
-/// }
-/// ```
-pub trait Runtime: Clone + 'static {
-    /// A TCP connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin;
-
-    /// Resolves the name and connects. `host` is a name, an IPv4 address, or an IPv6 address without brackets.
-    fn connect(&self, host: &str, port: u16)
-    -> impl Future<Output = std::io::Result<Self::Stream>>;
-
-    /// Waits.
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
-}
-
-/// A runtime that can run a driver by itself, so that [`build`](crate::HubConnectionBuilder::build) is all it takes.
-///
-/// The one method is implemented where the runtime is a concrete type, because only there the compiler knows that the
-/// driver may move between threads.
-pub trait Launch: Runtime + Default {
-    /// Prepares to run the driver in the background; nothing is spawned yet.
-    fn launcher(driver: Driver<NetTransport<Self>>) -> Launcher;
-}
-
-/// A boxed driver on its way to an executor.
-pub type DriverFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Hands a driver to an executor, or gives it back.
-type Spawn = dyn FnMut(DriverFuture) -> Result<(), (LaunchError, DriverFuture)> + Send;
-
-/// Spawns a driver when the connection is first started.
-pub struct Launcher {
-    driver: Option<DriverFuture>,
-    spawn: Box<Spawn>,
-}
-
-impl Launcher {
-    /// A launcher for this driver. `spawn` gives the driver back when it cannot be run here, so that it can be tried again.
-    pub fn new(
-        driver: impl Future<Output = ()> + Send + 'static,
-        spawn: impl FnMut(DriverFuture) -> Result<(), (LaunchError, DriverFuture)> + Send + 'static,
-    ) -> Self {
-        Self {
-            driver: Some(Box::pin(driver)),
-            spawn: Box::new(spawn),
-        }
-    }
-
-    /// Spawns the driver, once.
-    pub(crate) fn launch(&mut self) -> Result<(), LaunchError> {
-        let Some(driver) = self.driver.take() else {
-            return Ok(());
-        };
-        (self.spawn)(driver).map_err(|(error, driver)| {
-            self.driver = Some(driver);
-            error
-        })
-    }
-}
-
-impl core::fmt::Debug for Launcher {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Launcher")
-            .field("launched", &self.driver.is_none())
-            .finish_non_exhaustive()
-    }
-}
-
-/// In place of a runtime for connections whose driver you run yourself; see
-/// [`build_with`](crate::HubConnectionBuilder::build_with).
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Detached;

@@ -34,6 +34,8 @@
 
 pub mod client;
 pub mod codec;
+#[cfg(feature = "idna")]
+pub mod domain;
 mod error;
 mod incoming;
 mod limits;

@@ -1,69 +1,57 @@
-//! A SignalR client for [smol](https://docs.rs/smol).
+//! The sockets, timers and tasks of [smol](https://docs.rs/smol) for SignalR connections.
 //!
-//! ```no_run
-//! use signalr_smol::HubConnection;
-//!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     smol::block_on(async {
-//!         let connection = HubConnection::builder("http://localhost:5000/chat").build()?;
-//!         connection.on("Receive", |user: String, text: String| println!("{user}: {text}"));
-//!         connection.start().await?;
-//!         let greeting: String = connection.invoke("Greet", ("me",)).await?;
-//!         println!("{greeting}");
-//!         connection.stop().await;
-//!         Ok(())
-//!     })
-//! }
-//! ```
-//!
-//! | feature | default | |
-//! |---|---|---|
-//! | `tls-native-roots` | yes | https, with the certificates the system trusts |
-//! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
-//!
-//! All limits and defaults are those of [`signalr_client`], whose types are found here too.
+//! `signalr` has it as `signalr::Smol` where its feature `smol` is on: `HubConnection::builder(url).build_on(Smol)`. Connections run
+//! on smol's global executor.
 
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
+use signalr_net::{Runtime, Spawn, Task};
+use smol::Timer;
 use smol::net::TcpStream;
 
-pub use signalr_client::*;
-
-/// The runtime.
+/// smol.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to configure")]
 pub struct Smol;
-
-/// A connection to a hub whose driver runs on this runtime.
-pub type HubConnection = signalr_client::HubConnection<Smol>;
-
-/// A handle that does not keep the connection.
-pub type WeakHubConnection = signalr_client::WeakHubConnection<Smol>;
-
-/// Configures a [`HubConnection`].
-pub type HubConnectionBuilder = signalr_client::HubConnectionBuilder<Smol>;
 
 impl Runtime for Smol {
     type Stream = TcpStream;
+    type Connect = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+    type Sleep = Sleep;
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Stream> {
-        let stream = TcpStream::connect((host, port)).await?;
-        // Messages are small and gathered already: waiting for more would only delay them.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn connect(&self, host: &str, port: u16) -> Self::Connect {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            // Messages are small and gathered already: waiting for more would only delay them.
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
     }
 
-    async fn sleep(&self, duration: Duration) {
-        smol::Timer::after(duration).await;
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep(Timer::after(duration))
     }
 }
 
-impl Launch for Smol {
-    fn launcher(driver: Driver<NetTransport<Self>>) -> Launcher {
-        Launcher::new(driver.run(), |driver| {
-            smol::spawn(driver).detach();
-            Ok(())
-        })
+impl Spawn for Smol {
+    fn spawn(&self, task: Task) {
+        smol::spawn(task).detach();
+    }
+}
+
+/// Is done after a time.
+#[derive(Debug)]
+pub struct Sleep(Timer);
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
     }
 }

@@ -18,10 +18,10 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `client` | yes | the client's types, under [`client`] |
-//! | `tokio` | yes | the client on tokio: [`tokio`], and [`HubConnection`] |
-//! | `smol` | no | the client on smol: `smol` |
-//! | `async-std` | no | the client on async-std, which is discontinued: `async_std` |
+//! | `client` | yes | [`HubConnection`] and what belongs to it; all of it is under [`client`] |
+//! | `tokio` | yes | connections on tokio: `HubConnection::builder(url).build()` |
+//! | `smol` | no | connections on smol: `.build_on(Smol)` |
+//! | `async-std` | no | connections on async-std, which is discontinued: `.build_on(AsyncStd)` |
 //! | `server` | no | the server: `server` |
 //! | `axum` | no | routers of hubs for axum |
 //! | `metrics` | no | counts and durations of the server's connections through the `metrics` facade |
@@ -38,28 +38,30 @@
 //!
 //! The protocol itself, free of any network or runtime, is [`proto`].
 
-#[cfg(feature = "async-std")]
-pub use signalr_async_std as async_std;
+pub mod prelude;
+
 #[cfg(feature = "client")]
 pub use signalr_client as client;
 pub use signalr_proto as proto;
 #[cfg(feature = "server")]
 pub use signalr_server as server;
-#[cfg(feature = "smol")]
-pub use signalr_smol as smol;
-#[cfg(feature = "tokio")]
-pub use signalr_tokio as tokio;
 
+#[cfg(feature = "async-std")]
+pub use signalr_async_std::AsyncStd;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+pub use signalr_client::Proxy;
 #[cfg(feature = "client")]
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
-    FromArguments, Handler, HandlerError, HubArgument, Invoke, ItemStream, LifecycleEvent, Payload,
-    Proxy, ReconnectPolicy, RetryContext, RetryPolicy, Spread, Subscription, TlsOptions,
-    TransportKind, Upload,
+    FromArguments, Handler, HandlerError, HubArgument, HubConnection, HubConnectionBuilder, Invoke,
+    ItemStream, LifecycleEvent, Payload, ReconnectPolicy, RetryContext, RetryPolicy, Spread,
+    Subscription, TransportKind, Upload, WeakHubConnection,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
+#[cfg(feature = "smol")]
+pub use signalr_smol::Smol;
 #[cfg(feature = "tokio")]
-pub use signalr_tokio::{HubConnection, HubConnectionBuilder, WeakHubConnection};
+pub use signalr_tokio::Tokio;
 
 /// The examples of the README are tests.
 #[doc = include_str!("../../../README.md")]

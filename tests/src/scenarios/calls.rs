@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use futures_util::future;
-use signalr_client::{Error, HubConnection, Launch, Spread};
+use signalr_client::{Error, HubConnection, Spread};
 
-use crate::{Failure, Outcome, Session, ensure, ensure_eq};
+use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
 
-pub(super) async fn results_come_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn results_come_back<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     ensure_eq!(
@@ -33,7 +33,7 @@ pub(super) async fn results_come_back<R: Launch>(session: Session<R>) -> Outcome
     Ok(())
 }
 
-pub(super) async fn text_of_every_kind_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn text_of_every_kind_comes_back<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     for text in ["", "a", "é漢😀", "\u{1e}\0\n\"\\", &"x".repeat(20_000)] {
         ensure_eq!(
@@ -50,7 +50,9 @@ pub(super) async fn text_of_every_kind_comes_back<R: Launch>(session: Session<R>
     Ok(())
 }
 
-pub(super) async fn void_null_and_renamed_methods_work<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn void_null_and_renamed_methods_work<R: Platform>(
+    session: Session<R>,
+) -> Outcome {
     let connection = session.connect("/hub").await?;
     connection.invoke::<()>("DoNothing", ()).await?;
     ensure_eq!(
@@ -72,7 +74,7 @@ pub(super) async fn void_null_and_renamed_methods_work<R: Launch>(session: Sessi
     Ok(())
 }
 
-pub(super) async fn five_hundred_calls_in_flight_are_kept_apart<R: Launch>(
+pub(super) async fn five_hundred_calls_in_flight_are_kept_apart<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/parallel").await?;
@@ -88,7 +90,7 @@ pub(super) async fn five_hundred_calls_in_flight_are_kept_apart<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn calls_are_sent_in_order<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn calls_are_sent_in_order<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let slow = connection.invoke::<String>("Slow", (150, "a"));
     let quick = connection.invoke::<i32>("Add", (1, 2));
@@ -101,7 +103,7 @@ pub(super) async fn calls_are_sent_in_order<R: Launch>(session: Session<R>) -> O
     Ok(())
 }
 
-pub(super) async fn sends_arrive<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn sends_arrive<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let before = connection.invoke::<i64>("Counter", ("nothing",)).await?;
     for _ in 0..50 {
@@ -117,7 +119,7 @@ pub(super) async fn sends_arrive<R: Launch>(session: Session<R>) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn a_dropped_call_disturbs_nothing<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_dropped_call_disturbs_nothing<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/parallel").await?;
     drop(connection.invoke::<String>("Slow", (100, "a")));
     let mut polled = connection.invoke::<String>("Slow", (100, "b"));
@@ -131,7 +133,7 @@ pub(super) async fn a_dropped_call_disturbs_nothing<R: Launch>(session: Session<
     Ok(())
 }
 
-pub(super) async fn a_deadline_ends_one_call<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_deadline_ends_one_call<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/parallel").await?;
     let after = Duration::from_millis(200);
     let slow = connection
@@ -151,7 +153,7 @@ pub(super) async fn a_deadline_ends_one_call<R: Launch>(session: Session<R>) -> 
     Ok(())
 }
 
-pub(super) async fn a_mebibyte_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_mebibyte_comes_back<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/large").await?;
     let text = "m".repeat(1 << 20);
     let (first, second) = future::try_join(
@@ -163,7 +165,7 @@ pub(super) async fn a_mebibyte_comes_back<R: Launch>(session: Session<R>) -> Out
     Ok(())
 }
 
-pub(super) async fn more_than_fits_waits_for_room<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn more_than_fits_waits_for_room<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/large").await?;
     let text = "r".repeat(100_000);
     let calls = (0..60).map(|number| {
@@ -180,8 +182,8 @@ pub(super) async fn more_than_fits_waits_for_room<R: Launch>(session: Session<R>
     Ok(())
 }
 
-async fn failure<R: Launch>(
-    connection: &HubConnection<R>,
+async fn failure(
+    connection: &HubConnection,
     target: &str,
     arguments: Vec<serde_json::Value>,
 ) -> Result<String, Failure> {
@@ -191,7 +193,7 @@ async fn failure<R: Launch>(
     }
 }
 
-pub(super) async fn failures_have_the_servers_words<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn failures_have_the_servers_words<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     for (target, argument, words) in [
         (

@@ -1,11 +1,11 @@
 //! Addresses, tokens, headers and negotiation.
 
-use signalr_client::{Error, Launch, TransportKind};
+use signalr_client::{Error, TransportKind};
 
-use crate::{Failure, Outcome, Session, ensure, ensure_eq};
+use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
 
 /// Why a hub cannot be connected to.
-async fn refusal<R: Launch>(
+async fn refusal<R: Platform>(
     session: &Session<R>,
     hub: &str,
     token: Option<&str>,
@@ -14,15 +14,18 @@ async fn refusal<R: Launch>(
     if let Some(token) = token {
         builder = builder.token(token);
     }
-    match builder.build()?.start().await {
+    match builder.build_on(R::default())?.start().await {
         Ok(()) => Err(format!("{hub} lets everybody in").into()),
         Err(error @ Error::Start(_)) => Ok(error.to_string()),
         Err(other) => Err(other.into()),
     }
 }
 
-pub(super) async fn skips_negotiation<R: Launch>(session: Session<R>) -> Outcome {
-    let built = session.builder("/hub").skip_negotiation(true).build();
+pub(super) async fn skips_negotiation<R: Platform>(session: Session<R>) -> Outcome {
+    let built = session
+        .builder("/hub")
+        .skip_negotiation(true)
+        .build_on(R::default());
     if session.transport() != TransportKind::WebSockets {
         let refusal = built.err().map(|error| error.to_string());
         ensure!(
@@ -41,7 +44,7 @@ pub(super) async fn skips_negotiation<R: Launch>(session: Session<R>) -> Outcome
     Ok(())
 }
 
-pub(super) async fn a_hub_with_this_transport_alone_is_used<R: Launch>(
+pub(super) async fn a_hub_with_this_transport_alone_is_used<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let hub = format!("/{}", session.transport().name().to_lowercase());
@@ -56,7 +59,7 @@ pub(super) async fn a_hub_with_this_transport_alone_is_used<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn a_redirect_is_followed<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_redirect_is_followed<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/redirect").await?;
     ensure_eq!(connection.invoke::<String>("UserName", ()).await?, "alice");
     ensure_eq!(
@@ -66,7 +69,7 @@ pub(super) async fn a_redirect_is_followed<R: Launch>(session: Session<R>) -> Ou
     Ok(())
 }
 
-pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Launch>(
+pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let another = if session.transport() == TransportKind::WebSockets {
@@ -89,7 +92,7 @@ pub(super) async fn bad_answers_to_negotiate_are_told_apart<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn tokens_are_used_and_refused<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn tokens_are_used_and_refused<R: Platform>(session: Session<R>) -> Outcome {
     for token in [None, Some("expired")] {
         let refusal = refusal(&session, "/auth", token).await?;
         ensure!(
@@ -103,14 +106,14 @@ pub(super) async fn tokens_are_used_and_refused<R: Launch>(session: Session<R>) 
             .builder("/auth")
             .token("carol")
             .token_in_query(in_query)
-            .build()?;
+            .build_on(R::default())?;
         connection.start().await?;
         ensure_eq!(connection.invoke::<String>("UserName", ()).await?, "carol");
     }
     let connection = session
         .builder("/auth")
         .access_token(|| async { Err::<String, _>("logged out") })
-        .build()?;
+        .build_on(R::default())?;
     let Err(error) = connection.start().await else {
         return Err("connected without a token".into());
     };
@@ -122,17 +125,17 @@ pub(super) async fn tokens_are_used_and_refused<R: Launch>(session: Session<R>) 
         .builder("/auth")
         .token("dave")
         .skip_negotiation(true)
-        .build()?;
+        .build_on(R::default())?;
     connection.start().await?;
     ensure_eq!(connection.invoke::<String>("UserName", ()).await?, "dave");
     Ok(())
 }
 
-pub(super) async fn headers_and_query_are_sent<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn headers_and_query_are_sent<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session
         .builder("/hub?colour=red")
         .header("X-Colour", "blue")
-        .build()?;
+        .build_on(R::default())?;
     connection.start().await?;
     ensure_eq!(
         connection.invoke::<String>("Query", ("colour",)).await?,
@@ -146,7 +149,7 @@ pub(super) async fn headers_and_query_are_sent<R: Launch>(session: Session<R>) -
 }
 
 /// Without a wish of the user's the server's first transport is taken that can carry the messages.
-pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Launch>(
+pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     for (hub, json, binary) in [
@@ -162,7 +165,7 @@ pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Lau
             Some(TransportKind::LongPolling),
         ),
     ] {
-        let connection = session.any_transport(hub).build()?;
+        let connection = session.any_transport(hub).build_on(R::default())?;
         let started = connection.start().await;
         match if session.is_json() {
             Some(json)

@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_channel::mpsc;
 use futures_util::{FutureExt as _, StreamExt as _, future};
 use signalr_client::{
-    CloseReason, ConnectionState, Error, HubConnection, Launch, LifecycleEvent, ReconnectPolicy,
+    CloseReason, ConnectionState, Error, HubConnection, LifecycleEvent, ReconnectPolicy,
     RetryPolicy, TransportKind,
 };
 
-use crate::{Outcome, Session, ensure, ensure_eq};
+use crate::{Outcome, Platform, Session, ensure, ensure_eq};
 
 /// What `on_close` is told.
-fn closes<R: Launch>(
-    connection: &HubConnection<R>,
-) -> mpsc::UnboundedReceiver<Option<CloseReason>> {
+fn closes(connection: &HubConnection) -> mpsc::UnboundedReceiver<Option<CloseReason>> {
     let (sender, receiver) = mpsc::unbounded();
     connection.on_close(move |reason| {
         let _ = sender.unbounded_send(reason.cloned());
@@ -24,8 +22,8 @@ fn closes<R: Launch>(
     receiver
 }
 
-pub(super) async fn connects_has_an_id_and_stops<R: Launch>(session: Session<R>) -> Outcome {
-    let connection = session.builder("/hub").build()?;
+pub(super) async fn connects_has_an_id_and_stops<R: Platform>(session: Session<R>) -> Outcome {
+    let connection = session.builder("/hub").build_on(R::default())?;
     let mut closed = closes(&connection);
     ensure_eq!(
         (connection.state(), connection.connection_id()),
@@ -51,10 +49,10 @@ pub(super) async fn connects_has_an_id_and_stops<R: Launch>(session: Session<R>)
     Ok(())
 }
 
-pub(super) async fn a_second_start_is_refused_and_harmless<R: Launch>(
+pub(super) async fn a_second_start_is_refused_and_harmless<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
-    let connection = session.builder("/hub").build()?;
+    let connection = session.builder("/hub").build_on(R::default())?;
     let (first, second) = future::join(connection.start(), connection.start()).await;
     ensure_eq!((first, second), (Ok(()), Err(Error::NotDisconnected)));
     ensure_eq!(connection.start().await, Err(Error::NotDisconnected));
@@ -63,7 +61,7 @@ pub(super) async fn a_second_start_is_refused_and_harmless<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn starts_again_after_a_stop<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn starts_again_after_a_stop<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let first = connection.connection_id();
     connection.stop().await;
@@ -74,11 +72,11 @@ pub(super) async fn starts_again_after_a_stop<R: Launch>(session: Session<R>) ->
     Ok(())
 }
 
-pub(super) async fn stops_in_every_state<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn stops_in_every_state<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session
         .builder("/hub")
         .automatic_reconnect(vec![Duration::from_secs(60)])
-        .build()?;
+        .build_on(R::default())?;
     connection.stop().await;
     let (started, ()) = future::join(connection.start(), connection.stop()).await;
     ensure_eq!(started, Err(Error::Start(CloseReason::Stopped)));
@@ -92,12 +90,12 @@ pub(super) async fn stops_in_every_state<R: Launch>(session: Session<R>) -> Outc
     Ok(())
 }
 
-pub(super) async fn stays_connected_by_pings<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn stays_connected_by_pings<R: Platform>(session: Session<R>) -> Outcome {
     let builder = session
         .builder("/tiny")
         .keep_alive_interval(Duration::from_millis(500))
         .server_timeout(Duration::from_secs(2));
-    let connection = builder.build()?;
+    let connection = builder.build_on(R::default())?;
     connection.start().await?;
     session.sleep(Duration::from_secs(5)).await;
     ensure_eq!(connection.state(), ConnectionState::Connected);
@@ -105,10 +103,10 @@ pub(super) async fn stays_connected_by_pings<R: Launch>(session: Session<R>) -> 
     Ok(())
 }
 
-pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Launch>(
+pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
-    let connection = session.builder("/hub").build()?;
+    let connection = session.builder("/hub").build_on(R::default())?;
     ensure_eq!(
         connection.invoke::<i32>("Add", (1, 2)).await,
         Err(Error::NotConnected)
@@ -130,7 +128,9 @@ pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn a_stop_from_inside_a_handler_works<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_stop_from_inside_a_handler_works<R: Platform>(
+    session: Session<R>,
+) -> Outcome {
     let connection = session.connect("/hub").await?;
     let mut closed = closes(&connection);
     let weak = connection.downgrade();
@@ -148,7 +148,7 @@ pub(super) async fn a_stop_from_inside_a_handler_works<R: Launch>(session: Sessi
     Ok(())
 }
 
-pub(super) async fn the_last_handle_stops_the_connection<R: Launch>(
+pub(super) async fn the_last_handle_stops_the_connection<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;
@@ -163,13 +163,13 @@ pub(super) async fn the_last_handle_stops_the_connection<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Launch>(
+pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session
         .builder("/hub")
         .automatic_reconnect(ReconnectPolicy::standard())
-        .build()?;
+        .build_on(R::default())?;
     let mut closed = closes(&connection);
     connection.start().await?;
     let aborted = connection.invoke::<()>("Abort", ()).await;
@@ -182,8 +182,8 @@ pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn hears_what_the_hub_says_first<R: Launch>(session: Session<R>) -> Outcome {
-    let connection = session.builder("/greeting").build()?;
+pub(super) async fn hears_what_the_hub_says_first<R: Platform>(session: Session<R>) -> Outcome {
+    let connection = session.builder("/greeting").build_on(R::default())?;
     let (sender, mut heard) = mpsc::unbounded();
     connection.on("Welcome", move |number: i32| {
         let _ = sender.unbounded_send(number);
@@ -195,9 +195,9 @@ pub(super) async fn hears_what_the_hub_says_first<R: Launch>(session: Session<R>
     Ok(())
 }
 
-pub(super) async fn a_start_that_cannot_connect_says_so<R: Launch>(_: Session<R>) -> Outcome {
-    let connection =
-        HubConnection::<R>::builder("http://127.0.0.1:1/hub?access_token=canary").build()?;
+pub(super) async fn a_start_that_cannot_connect_says_so<R: Platform>(_: Session<R>) -> Outcome {
+    let connection = HubConnection::builder("http://127.0.0.1:1/hub?access_token=canary")
+        .build_on(R::default())?;
     let Err(error) = connection.start().await else {
         return Err("connected to nothing".into());
     };
@@ -212,7 +212,8 @@ pub(super) async fn a_start_that_cannot_connect_says_so<R: Launch>(_: Session<R>
         "{error}"
     );
     ensure!(!format!("{error:?}").contains("canary"), "the query shows");
-    let connection = HubConnection::<R>::builder("http://no-such-host.invalid/hub").build()?;
+    let connection =
+        HubConnection::builder("http://no-such-host.invalid/hub").build_on(R::default())?;
     let Err(error) = connection.start().await else {
         return Err("connected to nothing".into());
     };
@@ -223,11 +224,11 @@ pub(super) async fn a_start_that_cannot_connect_says_so<R: Launch>(_: Session<R>
     Ok(())
 }
 
-pub(super) async fn is_turned_away_by_a_hub<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn is_turned_away_by_a_hub<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session
         .builder("/failing")
         .automatic_reconnect(ReconnectPolicy::standard())
-        .build()?;
+        .build_on(R::default())?;
     let mut closed = closes(&connection);
     connection.start().await?;
     let Some(reason) = session.soon(&mut closed).await? else {
@@ -238,7 +239,7 @@ pub(super) async fn is_turned_away_by_a_hub<R: Launch>(session: Session<R>) -> O
 }
 
 pub(super) async fn a_message_over_the_servers_limit_ends_the_connection_and_its_calls<
-    R: Launch,
+    R: Platform,
 >(
     session: Session<R>,
 ) -> Outcome {
@@ -264,7 +265,7 @@ pub(super) async fn a_message_over_the_servers_limit_ends_the_connection_and_its
     Ok(())
 }
 
-pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn an_expired_token_is_replaced<R: Platform>(session: Session<R>) -> Outcome {
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);
     let first_tokens = if session.transport() == TransportKind::WebSockets {
@@ -281,7 +282,7 @@ pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>)
             let first = count.fetch_add(1, Ordering::Relaxed) < first_tokens;
             async move { if first { "short" } else { "long" }.to_owned() }
         })
-        .build()?;
+        .build_on(R::default())?;
     let mut events = connection.events();
     connection.start().await?;
     // On a busy machine two seconds may be over before the answer is there.
@@ -302,7 +303,7 @@ pub(super) async fn an_expired_token_is_replaced<R: Launch>(session: Session<R>)
     Ok(())
 }
 
-pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_cut_connection_comes_back<R: Platform>(session: Session<R>) -> Outcome {
     if session.transport() == TransportKind::LongPolling {
         // The official server has nothing to cut there: the request it remembers is over.
         return Ok(());
@@ -310,7 +311,7 @@ pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) 
     let connection = session
         .builder("/nostateful")
         .automatic_reconnect(ReconnectPolicy::standard())
-        .build()?;
+        .build_on(R::default())?;
     let (sender, mut heard) = mpsc::unbounded();
     let lost = sender.clone();
     connection.on_reconnecting(move |reason| {
@@ -344,7 +345,7 @@ pub(super) async fn a_cut_connection_comes_back<R: Launch>(session: Session<R>) 
     Ok(())
 }
 
-pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_custom_policy_decides<R: Platform>(session: Session<R>) -> Outcome {
     if session.transport() == TransportKind::LongPolling {
         // The official server has nothing to cut there: the request it remembers is over.
         return Ok(());
@@ -358,7 +359,7 @@ pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> O
     let connection = session
         .builder("/nostateful")
         .automatic_reconnect(policy)
-        .build()?;
+        .build_on(R::default())?;
     let mut closed = closes(&connection);
     connection.start().await?;
     session
@@ -382,7 +383,7 @@ pub(super) async fn a_custom_policy_decides<R: Launch>(session: Session<R>) -> O
     Ok(())
 }
 
-pub(super) async fn a_lost_connection_without_policy_is_closed<R: Launch>(
+pub(super) async fn a_lost_connection_without_policy_is_closed<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     if session.transport() == TransportKind::LongPolling {
@@ -405,7 +406,7 @@ pub(super) async fn a_lost_connection_without_policy_is_closed<R: Launch>(
 }
 
 /// Cut again and again, a stateful connection loses, doubles and reorders nothing, and nobody hears of it.
-pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
+pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     if session.transport() != TransportKind::WebSockets {
@@ -415,7 +416,7 @@ pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
         .builder("/hub")
         .stateful_reconnect(true)
         .automatic_reconnect(ReconnectPolicy::standard())
-        .build()?;
+        .build_on(R::default())?;
     let mut events = connection.events();
     let (sender, mut heard) = mpsc::unbounded();
     connection.on("Number", move |number: i32| {
@@ -458,7 +459,7 @@ pub(super) async fn a_stateful_connection_outlives_its_web_sockets<R: Launch>(
 }
 
 /// Between two connections calls wait, those that may be repeated are, and sends lie in the queue.
-pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Launch>(
+pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     if session.transport() == TransportKind::LongPolling {
@@ -469,7 +470,7 @@ pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Launch>(
         .builder("/nostateful")
         .automatic_reconnect(vec![Duration::from_secs(3600)])
         .offline_queue(10_000, Duration::from_secs(60))
-        .build()?;
+        .build_on(R::default())?;
     let (sender, mut heard) = mpsc::unbounded();
     connection.on("Mail", move |text: String| {
         let _ = sender.unbounded_send(text);

@@ -8,9 +8,7 @@ mod streams;
 mod types;
 mod uploads;
 
-use signalr_client::Launch;
-
-use crate::{Need, Running, Scenario, Session};
+use crate::{Need, Platform, Running, Scenario, Session};
 
 /// Names a scenario by its function.
 macro_rules! scenarios {
@@ -23,7 +21,7 @@ macro_rules! scenarios {
     };
 }
 
-pub(crate) fn all<R: Launch>() -> Vec<Scenario<R>> {
+pub(crate) fn all<R: Platform>() -> Vec<Scenario<R>> {
     scenarios! {
         Basic:
             lifecycle::connects_has_an_id_and_stops,

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use futures_channel::mpsc;
-use signalr_client::{HandlerError, Launch};
+use signalr_client::HandlerError;
 
-use crate::{Outcome, Session, ensure, ensure_eq};
+use crate::{Outcome, Platform, Session, ensure, ensure_eq};
 
-pub(super) async fn calls_come_in_order<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn calls_come_in_order<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let (sender, mut heard) = mpsc::unbounded();
     connection.on("Number", move |number: i32| {
@@ -20,10 +20,13 @@ pub(super) async fn calls_come_in_order<R: Launch>(session: Session<R>) -> Outco
     Ok(())
 }
 
-pub(super) async fn slow_handlers_keep_the_order_and_do_not_block_calls<R: Launch>(
+pub(super) async fn slow_handlers_keep_the_order_and_do_not_block_calls<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
-    let connection = session.builder("/hub").handler_queue(8).build()?;
+    let connection = session
+        .builder("/hub")
+        .handler_queue(8)
+        .build_on(R::default())?;
     connection.start().await?;
     let (sender, mut heard) = mpsc::unbounded();
     let (gate, open) = futures_channel::oneshot::channel::<()>();
@@ -49,7 +52,9 @@ pub(super) async fn slow_handlers_keep_the_order_and_do_not_block_calls<R: Launc
     Ok(())
 }
 
-pub(super) async fn several_arguments_and_handlers_work<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn several_arguments_and_handlers_work<R: Platform>(
+    session: Session<R>,
+) -> Outcome {
     let connection = session.connect("/hub").await?;
     let (sender, mut heard) = mpsc::unbounded();
     let (first, second) = (sender.clone(), sender);
@@ -77,7 +82,9 @@ pub(super) async fn several_arguments_and_handlers_work<R: Launch>(session: Sess
     Ok(())
 }
 
-pub(super) async fn the_servers_questions_are_answered<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn the_servers_questions_are_answered<R: Platform>(
+    session: Session<R>,
+) -> Outcome {
     let connection = session.connect("/parallel").await?;
     connection.on("Answer", |question: String| async move { question + "!" });
     connection.on("Add", |a: i32, b: i32| a + b);
@@ -90,7 +97,7 @@ pub(super) async fn the_servers_questions_are_answered<R: Launch>(session: Sessi
     Ok(())
 }
 
-pub(super) async fn a_removed_handler_is_silent<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_removed_handler_is_silent<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let (sender, mut heard) = mpsc::unbounded();
     let (first, second) = (sender.clone(), sender);
@@ -110,7 +117,7 @@ pub(super) async fn a_removed_handler_is_silent<R: Launch>(session: Session<R>) 
     Ok(())
 }
 
-pub(super) async fn questions_without_an_answer_get_the_official_texts<R: Launch>(
+pub(super) async fn questions_without_an_answer_get_the_official_texts<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/parallel").await?;

@@ -1,12 +1,12 @@
 //! Streams from the server.
 
 use futures_util::{TryStreamExt as _, future};
-use signalr_client::{CallArguments, Error, HubConnection, Launch};
+use signalr_client::{CallArguments, Error, HubConnection};
 
-use crate::{Failure, Outcome, Session, ensure, ensure_eq};
+use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
 
-async fn all<R: Launch>(
-    connection: &HubConnection<R>,
+async fn all(
+    connection: &HubConnection,
     target: &str,
     arguments: impl CallArguments,
 ) -> Result<Vec<i32>, Error> {
@@ -17,7 +17,7 @@ async fn all<R: Launch>(
         .await
 }
 
-pub(super) async fn items_come_in_order<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn items_come_in_order<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     ensure_eq!(
         all(&connection, "Count", (1000, 0)).await?,
@@ -33,7 +33,7 @@ pub(super) async fn items_come_in_order<R: Launch>(session: Session<R>) -> Outco
     Ok(())
 }
 
-pub(super) async fn several_streams_run_at_once<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn several_streams_run_at_once<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let streams = [10, 20, 30, 40].map(|count| all(&connection, "Count", (count, 1)));
     let lengths: Vec<_> = future::try_join_all(streams)
@@ -45,7 +45,7 @@ pub(super) async fn several_streams_run_at_once<R: Launch>(session: Session<R>) 
     Ok(())
 }
 
-pub(super) async fn a_dropped_stream_is_cancelled<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_dropped_stream_is_cancelled<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let before = connection
         .invoke::<i64>("Counter", ("cancelled-stream",))
@@ -62,7 +62,7 @@ pub(super) async fn a_dropped_stream_is_cancelled<R: Launch>(session: Session<R>
     Ok(())
 }
 
-pub(super) async fn an_item_of_the_wrong_type_ends_its_stream_only<R: Launch>(
+pub(super) async fn an_item_of_the_wrong_type_ends_its_stream_only<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;
@@ -74,8 +74,8 @@ pub(super) async fn an_item_of_the_wrong_type_ends_its_stream_only<R: Launch>(
     Ok(())
 }
 
-async fn failure<R: Launch>(
-    connection: &HubConnection<R>,
+async fn failure(
+    connection: &HubConnection,
     target: &str,
     arguments: impl CallArguments,
 ) -> Result<(usize, String), Failure> {
@@ -90,7 +90,7 @@ async fn failure<R: Launch>(
     }
 }
 
-pub(super) async fn failures_of_streams_have_the_servers_words<R: Launch>(
+pub(super) async fn failures_of_streams_have_the_servers_words<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;

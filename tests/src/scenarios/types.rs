@@ -6,17 +6,16 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use signalr_client::{HubConnection, Launch, Timestamp};
+use signalr_client::{HubConnection, Timestamp};
 
-use crate::{Failure, Outcome, Session, ensure_eq};
+use crate::{Failure, Outcome, Platform, Session, ensure_eq};
 
-async fn echo<R, T>(
-    connection: &HubConnection<R>,
+async fn echo<T>(
+    connection: &HubConnection,
     method: &str,
     values: impl IntoIterator<Item = T>,
 ) -> Outcome
 where
-    R: Launch,
     T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
 {
     for value in values {
@@ -29,7 +28,7 @@ fn timestamp() -> Result<Timestamp, Failure> {
     Timestamp::new(1_577_934_245, 678_000_000).ok_or_else(|| "out of range".into())
 }
 
-pub(super) async fn every_simple_type_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn every_simple_type_comes_back<R: Platform>(session: Session<R>) -> Outcome {
     let connection = &session.connect("/hub").await?;
     let longs = [
         0,
@@ -74,7 +73,7 @@ pub(super) async fn every_simple_type_comes_back<R: Launch>(session: Session<R>)
     }
 }
 
-async fn json_forms<R: Launch>(connection: &HubConnection<R>) -> Outcome {
+async fn json_forms(connection: &HubConnection) -> Outcome {
     echo(connection, "EchoBytes", ["AP8K".to_owned(), String::new()]).await?;
     echo(connection, "EchoTimeSpan", ["01:02:03.5000000".to_owned()]).await?;
     echo(
@@ -88,7 +87,7 @@ async fn json_forms<R: Launch>(connection: &HubConnection<R>) -> Outcome {
     echo(connection, "EchoColour", [5]).await
 }
 
-async fn message_pack_forms<R: Launch>(connection: &HubConnection<R>) -> Outcome {
+async fn message_pack_forms(connection: &HubConnection) -> Outcome {
     for size in [0, 1, 255, 256, 20_000] {
         echo(connection, "EchoBytes", [ByteBuf::from(vec![7; size])]).await?;
     }
@@ -180,7 +179,7 @@ macro_rules! dto {
 dto!(JsonDto, "camelCase", String, u8);
 dto!(MessagePackDto, "PascalCase", ByteBuf, Colour);
 
-pub(super) async fn a_record_of_every_type_comes_back<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_record_of_every_type_comes_back<R: Platform>(session: Session<R>) -> Outcome {
     let connection = &session.connect("/hub").await?;
     if session.is_json() {
         echo(

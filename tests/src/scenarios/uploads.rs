@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::{StreamExt as _, stream};
-use signalr_client::{Argument, Error, Launch, Spread, Upload};
+use signalr_client::{Argument, Error, Spread, Upload};
 
-use crate::{Outcome, Session, ensure, ensure_eq};
+use crate::{Outcome, Platform, Session, ensure, ensure_eq};
 
-pub(super) async fn numbers_are_summed<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn numbers_are_summed<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     ensure_eq!(
         connection
@@ -33,7 +33,7 @@ pub(super) async fn numbers_are_summed<R: Launch>(session: Session<R>) -> Outcom
     Ok(())
 }
 
-pub(super) async fn two_streams_of_one_call_advance_side_by_side<R: Launch>(
+pub(super) async fn two_streams_of_one_call_advance_side_by_side<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;
@@ -70,7 +70,7 @@ pub(super) async fn two_streams_of_one_call_advance_side_by_side<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn streams_run_both_ways<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn streams_run_both_ways<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let (sender, words) = mpsc::unbounded();
     sender.unbounded_send("w0".to_owned())?;
@@ -92,7 +92,7 @@ pub(super) async fn streams_run_both_ways<R: Launch>(session: Session<R>) -> Out
     Ok(())
 }
 
-pub(super) async fn a_failing_upload_is_reported<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn a_failing_upload_is_reported<R: Platform>(session: Session<R>) -> Outcome {
     let connection = session.connect("/hub").await?;
     let numbers = stream::iter([Ok(1), Ok(2), Err("gave up")]);
     let outcome = connection
@@ -107,7 +107,7 @@ pub(super) async fn a_failing_upload_is_reported<R: Launch>(session: Session<R>)
 }
 
 /// The server answers a call that was given up when its method has ended, which one that waits for items does not by itself.
-pub(super) async fn a_call_that_is_given_up_ends_its_uploads<R: Launch>(
+pub(super) async fn a_call_that_is_given_up_ends_its_uploads<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;
@@ -138,7 +138,9 @@ pub(super) async fn a_call_that_is_given_up_ends_its_uploads<R: Launch>(
     Ok(())
 }
 
-pub(super) async fn dynamic_arguments_may_hold_streams<R: Launch>(session: Session<R>) -> Outcome {
+pub(super) async fn dynamic_arguments_may_hold_streams<R: Platform>(
+    session: Session<R>,
+) -> Outcome {
     let connection = session.connect("/hub").await?;
     let upload = |word| Argument::Upload(Upload::new(stream::iter([word])));
     let arguments = vec![upload("a"), Argument::Value("+".into()), upload("b")];
@@ -160,7 +162,7 @@ pub(super) async fn dynamic_arguments_may_hold_streams<R: Launch>(session: Sessi
     Ok(())
 }
 
-pub(super) async fn wrong_uploads_have_the_servers_words<R: Launch>(
+pub(super) async fn wrong_uploads_have_the_servers_words<R: Platform>(
     session: Session<R>,
 ) -> Outcome {
     let connection = session.connect("/hub").await?;

@@ -10,8 +10,8 @@ mod report;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use signalr::Tokio;
 use signalr::client::{NetTransport, ascii_address};
-use signalr::tokio::Tokio;
 use signalr_proto::TransportKind;
 use signalr_proto::client::ClientConfig;
 

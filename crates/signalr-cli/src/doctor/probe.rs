@@ -8,8 +8,8 @@ use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use signalr::CloseReason;
+use signalr::Tokio;
 use signalr::client::{NetTransport, Transport};
-use signalr::tokio::Tokio;
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ClientConnection, Event, Input, Output,
 };

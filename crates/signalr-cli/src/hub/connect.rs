@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use signalr::client::{NetOptions, NetTransport, Proxy, TlsOptions};
-use signalr::tokio::Tokio;
-use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy};
+use signalr::client::{NetOptions, NetTransport, Proxy, SetupError, TlsOptions};
+use signalr::{BuildError, HubConnection, HubConnectionBuilder, Limits, ReconnectPolicy, Tokio};
 
 use signalr_proto::UsageError;
 
@@ -57,7 +56,7 @@ pub(crate) fn transport(server: &ServerOptions) -> Result<NetTransport<Tokio>, F
         .tls(tls)
         .proxy(proxy(server)?)
         .limits(Limits::CLIENT);
-    NetTransport::with_options(Tokio::default(), net).map_err(build_failure)
+    NetTransport::new(Tokio::default(), net).map_err(build_failure)
 }
 
 /// The proxy that the options name; without them, what the environment says.
@@ -70,8 +69,12 @@ pub(crate) fn proxy(server: &ServerOptions) -> Result<Proxy, Failure> {
     }
 }
 
-pub(crate) fn build_failure(error: BuildError) -> Failure {
-    if matches!(error, BuildError::Usage(_) | BuildError::Proxy { .. }) {
+pub(crate) fn build_failure(error: impl Into<BuildError>) -> Failure {
+    let error = error.into();
+    if matches!(
+        error,
+        BuildError::Usage(_) | BuildError::Network(SetupError::Proxy { .. })
+    ) {
         return Failure::usage(error.to_string());
     }
     Failure::failed(error.to_string())

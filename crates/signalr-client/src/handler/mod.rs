@@ -26,14 +26,14 @@ use crate::shared::Shared;
 /// answer, when the server asked for one: nothing, a value, or a `Result`; see [`IntoReply`].
 ///
 /// ```
-/// # use signalr_client::{Arguments, Detached, Handler, HandlerError, WeakHubConnection};
+/// # use signalr_client::{Arguments, Handler, HandlerError, WeakHubConnection};
 /// # fn on<M>(_: impl Handler<M>) {}
 /// on(|user: String, text: String| println!("{user}: {text}"));
 /// on(async |question: String| format!("{question}? 42!"));
 /// on(|text: String| -> Result<i32, HandlerError> { Ok(text.parse()?) });
 /// on(|| {});
 /// on(|arguments: Arguments| println!("{:?}", arguments.len()));
-/// on(async |connection: WeakHubConnection<Detached>, room: String| {
+/// on(async |connection: WeakHubConnection, room: String| {
 ///     if let Some(connection) = connection.upgrade() {
 ///         let _ = connection.send("Join", (room,)).await;
 ///     }
@@ -207,7 +207,6 @@ mod tests {
 
     use super::*;
     use crate::connection::WeakHubConnection;
-    use crate::transport::Detached;
 
     type Boxed = Box<dyn Error + Send + Sync>;
 
@@ -309,7 +308,7 @@ mod tests {
         );
         assert_eq!(
             run(
-                |n: i32, connection: WeakHubConnection<Detached>, m: i32| {
+                |n: i32, connection: WeakHubConnection, m: i32| {
                     (connection.upgrade().is_none(), n, m)
                 },
                 "[1,2]"
@@ -318,7 +317,7 @@ mod tests {
         );
         assert_eq!(
             run(
-                |_: WeakHubConnection<Detached>, raw: Arguments, n: i32| (raw.len().unwrap(), n),
+                |_: WeakHubConnection, raw: Arguments, n: i32| (raw.len().unwrap(), n),
                 "[7,8]"
             ),
             "[2,7]"

@@ -95,7 +95,7 @@ impl Parameter<form::Raw> for Arguments {
     }
 }
 
-impl<R> Parameter<form::Synthetic> for WeakHubConnection<R> {
+impl Parameter<form::Synthetic> for WeakHubConnection {
     const ARGUMENTS: Option<usize> = Some(0);
 
     fn take(incoming: &mut Incoming<'_>) -> Result<Self, PayloadError> {

@@ -13,7 +13,7 @@ use std::task::Wake;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Sink, Stream, stream};
 use signalr_client::proto::WsMessage;
-use signalr_client::{Detached, HubConnection, HubConnectionBuilder, Instant, Transport};
+use signalr_client::{HubConnection, HubConnectionBuilder, Instant, Transport};
 
 /// The network's state, seen from the test.
 #[derive(Default)]
@@ -188,14 +188,14 @@ impl Wake for Flag {
 /// A connection, its driver, and the world around them.
 pub(crate) struct Bench {
     pub(crate) net: Net,
-    pub(crate) connection: Option<HubConnection<Detached>>,
+    pub(crate) connection: Option<HubConnection>,
     pub(crate) driver: Option<Pin<Box<dyn Future<Output = ()>>>>,
     pub(crate) woken: Arc<Flag>,
 }
 
 impl Bench {
     pub(crate) fn new(
-        configure: impl FnOnce(HubConnectionBuilder<Detached>) -> HubConnectionBuilder<Detached>,
+        configure: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder,
     ) -> Self {
         let net = Net::default();
         let builder = HubConnection::builder("http://host/hub");
@@ -210,7 +210,7 @@ impl Bench {
     }
 
     pub(crate) fn started(
-        configure: impl FnOnce(HubConnectionBuilder<Detached>) -> HubConnectionBuilder<Detached>,
+        configure: impl FnOnce(HubConnectionBuilder) -> HubConnectionBuilder,
     ) -> Self {
         let mut bench = Self::new(configure);
         let connection = bench.connection().clone();
@@ -220,7 +220,7 @@ impl Bench {
         bench
     }
 
-    pub(crate) fn connection(&self) -> &HubConnection<Detached> {
+    pub(crate) fn connection(&self) -> &HubConnection {
         self.connection.as_ref().unwrap()
     }
 

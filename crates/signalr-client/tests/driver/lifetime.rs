@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use signalr_client::{
-    BuildError, CloseReason, ConnectionState, Detached, Error, HubConnection, HubConnectionBuilder,
+    BuildError, CloseReason, ConnectionState, Error, HubConnection, HubConnectionBuilder,
     ReconnectPolicy, RetryPolicy,
 };
 
@@ -145,9 +145,8 @@ fn stop_while_waiting_to_reconnect_is_prompt_and_tells_once() {
 
 #[test]
 fn mistakes_of_configuration_are_errors_of_build() {
-    let build = |builder: HubConnectionBuilder<Detached>| {
-        builder.build_with(Net::default()).map(|_| ()).unwrap_err()
-    };
+    let build =
+        |builder: HubConnectionBuilder| builder.build_with(Net::default()).map(|_| ()).unwrap_err();
     for wrong in [
         HubConnection::builder("not a url"),
         HubConnection::builder("http://h/hub").header("a b", "x"),
@@ -155,5 +154,33 @@ fn mistakes_of_configuration_are_errors_of_build() {
         HubConnection::builder("http://h/hub").server_timeout(Duration::ZERO),
     ] {
         assert!(matches!(build(wrong), BuildError::Usage(_)));
+    }
+}
+
+/// A transport of one's own has its own proxies, cookies and certificates.
+#[cfg(feature = "net")]
+#[test]
+fn options_of_the_network_are_refused_where_another_transport_would_not_obey_them() {
+    use signalr_client::{NoCookies, Proxy};
+
+    type Configure = fn(HubConnectionBuilder) -> HubConnectionBuilder;
+    let options: [(&str, Configure); 5] = [
+        ("proxy", |builder| builder.proxy(Proxy::none())),
+        ("cookies", |builder| builder.cookies(NoCookies)),
+        ("add_root_certificate", |builder| {
+            builder.add_root_certificate(Vec::new())
+        }),
+        ("only_added_root_certificates", |builder| {
+            builder.only_added_root_certificates(true)
+        }),
+        ("danger_accept_invalid_certificates", |builder| {
+            builder.danger_accept_invalid_certificates(true)
+        }),
+    ];
+    for (option, configure) in options {
+        let builder = configure(HubConnection::builder("http://h/hub"));
+        let error = builder.build_with(Net::default()).map(|_| ()).unwrap_err();
+        assert_eq!(error, BuildError::NetworkOption { option });
+        assert!(error.to_string().contains(option), "{error}");
     }
 }

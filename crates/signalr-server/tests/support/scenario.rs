@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::{TryStreamExt as _, stream};
-use signalr_client::{HubConnection, Launch, Upload};
+use signalr_client::{HubConnection, Spawn, Upload};
 use signalr_server::{
     CallContext, Hub, HubMethods, InvokeError, Protocol, SendError, TransportKind, UploadError,
     UploadStream,
@@ -65,7 +65,7 @@ async fn next_turn() {
 }
 
 /// Plays on every transport, in every protocol that it carries.
-pub(crate) async fn play<R: Launch>(url: &str) {
+pub(crate) async fn play<R: Spawn + Default>(url: &str) {
     for transport in TransportKind::ALL {
         for protocol in Protocol::ALL {
             if transport.formats().contains(&protocol.transfer_format()) {
@@ -76,19 +76,19 @@ pub(crate) async fn play<R: Launch>(url: &str) {
 }
 
 /// A client over this transport.
-pub(crate) fn client<R: Launch>(
+pub(crate) fn client<R: Spawn + Default>(
     url: &str,
     transport: TransportKind,
     protocol: Protocol,
-) -> HubConnection<R> {
+) -> HubConnection {
     HubConnection::builder(url)
         .transports([transport])
         .protocol(protocol)
-        .build()
+        .build_on(R::default())
         .unwrap()
 }
 
-async fn play_on<R: Launch>(url: &str, transport: TransportKind, protocol: Protocol) {
+async fn play_on<R: Spawn + Default>(url: &str, transport: TransportKind, protocol: Protocol) {
     let connection = client::<R>(url, transport, protocol);
     let (heard, mut hears) = futures_channel::mpsc::unbounded();
     connection.on("Hear", move |text: String| {

@@ -201,7 +201,7 @@ fn secret(text: &str) -> Option<HeaderValue> {
 }
 
 /// Adds the cookies for a request behind those that its maker put there.
-pub(super) fn attach(cookies: &dyn Cookies, url: &Uri, headers: &mut HeaderMap) {
+pub(crate) fn attach(cookies: &dyn Cookies, url: &Uri, headers: &mut HeaderMap) {
     let Some(ours) = cookies.header(url) else {
         return;
     };
@@ -218,7 +218,7 @@ pub(super) fn attach(cookies: &dyn Cookies, url: &Uri, headers: &mut HeaderMap) 
 }
 
 /// Keeps what an answer sets.
-pub(super) fn keep(cookies: &dyn Cookies, url: &Uri, headers: &HeaderMap) {
+pub(crate) fn keep(cookies: &dyn Cookies, url: &Uri, headers: &HeaderMap) {
     let mut set = headers.get_all(header::SET_COOKIE).iter().peekable();
     if set.peek().is_some() {
         cookies.store(url, &mut set);

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use idna::AsciiDenyList;
 
-/// The address in ASCII: `http://bücher.example/hub` is `http://xn--bcher-kva.example/hub`, as in browsers. For those who read
-/// addresses themselves; [`HubConnection::builder`](crate::HubConnection::builder), redirects and proxies go through it anyway.
+/// The address in ASCII: `http://bücher.example/hub` is `http://xn--bcher-kva.example/hub`, as in browsers. For
+/// [`ClientConfig::ascii_address`](crate::client::ClientConfig::ascii_address), and for those who read addresses themselves.
 ///
 /// What needs no change is left as it is, and so is a name that cannot be one: reading the address then fails.
 ///
 /// ```
-/// # use signalr_client::ascii_address;
+/// # use signalr_proto::domain::ascii_address;
 /// assert_eq!(ascii_address("https://Straße.example/ä"), "https://xn--strae-oqa.example/%C3%A4");
 /// assert_eq!(ascii_address("http://localhost:5000/hub"), "http://localhost:5000/hub");
 /// ```
@@ -37,7 +37,8 @@ pub fn ascii_address(address: &str) -> Cow<'_, str> {
 }
 
 /// A host in ASCII, or none if it cannot be one.
-pub(crate) fn ascii_host(host: &str) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn ascii_host(host: &str) -> Option<Cow<'_, str>> {
     if host.is_ascii() && !host.contains('%') {
         // Names in ASCII, the encoded ones too, are the business of whoever resolves them.
         return Some(Cow::Borrowed(host));
@@ -74,7 +75,8 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 }
 
 /// The text with everything beyond ASCII percent-encoded.
-pub(crate) fn percent_encoded(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn percent_encoded(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }

@@ -5,30 +5,30 @@ use std::sync::Arc;
 
 use signalr_proto::Limits;
 
-use super::cookies::Cookies;
-use super::proxy::Proxy;
+use crate::cookies::Cookies;
+use crate::proxy::Proxy;
 
 /// How long a proxy may take to be reached and to make a connection.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Everything that can be chosen about a [`NetTransport`](crate::NetTransport) that you make yourself. A
-/// [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options.
+/// Everything that can be chosen about a [`NetTransport`](crate::NetTransport) that you make yourself. The builder of
+/// a connection has the same options.
 ///
 /// ```
-/// use signalr_client::{BuildError, NetOptions, NetTransport, Proxy, Runtime};
+/// use signalr_net::{NetOptions, NetTransport, Proxy, Runtime, SetupError};
 ///
-/// fn transport<R: Runtime>(runtime: R) -> Result<NetTransport<R>, BuildError> {
+/// fn transport<R: Runtime>(runtime: R) -> Result<NetTransport<R>, SetupError> {
 ///     let proxy = Proxy::url("http://user:password@proxy.example:3128")?.except("localhost, .example");
-///     NetTransport::with_options(runtime, NetOptions::default().proxy(proxy))
+///     NetTransport::new(runtime, NetOptions::default().proxy(proxy))
 /// }
 /// ```
 #[derive(Clone, Default)]
 #[must_use = "options do nothing by themselves: make a transport with them"]
 pub struct NetOptions {
-    pub(super) tls: TlsOptions,
-    pub(super) proxy: Proxy,
-    pub(super) cookies: Option<Arc<dyn Cookies>>,
-    pub(super) limits: Limits,
+    pub(crate) tls: TlsOptions,
+    pub(crate) proxy: Proxy,
+    pub(crate) cookies: Option<Arc<dyn Cookies>>,
+    pub(crate) limits: Limits,
     proxy_timeout: Option<Duration>,
 }
 
@@ -64,18 +64,12 @@ impl NetOptions {
         self
     }
 
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.proxy_timeout.unwrap_or(PROXY_TIMEOUT)
     }
 
-    /// Changes what is said of TLS.
-    pub(crate) fn change_tls(mut self, change: impl FnOnce(TlsOptions) -> TlsOptions) -> Self {
-        self.tls = change(self.tls);
-        self
-    }
-
     /// Bounds the time of a proxy by the time that a whole step may take, so that it is the proxy that is blamed.
-    pub(crate) fn within(mut self, step: Duration) -> Self {
+    pub fn within(mut self, step: Duration) -> Self {
         let most = step.saturating_mul(2) / 3;
         self.proxy_timeout = Some(self.patience().min(most));
         self
@@ -94,24 +88,22 @@ impl core::fmt::Debug for NetOptions {
 
 /// Which servers are trusted over https and wss.
 ///
-/// A [`HubConnectionBuilder`](crate::HubConnectionBuilder) has the same options; these are for a
-/// [`NetTransport`](crate::NetTransport) that you make yourself, for instance to wrap it in a [`Transport`](crate::Transport) of
-/// your own.
+/// The builder of a connection has the same options; these are for a [`NetTransport`](crate::NetTransport) that you make yourself.
 ///
 /// ```
-/// use signalr_client::{BuildError, Limits, NetTransport, Runtime, TlsOptions};
+/// use signalr_net::{NetOptions, NetTransport, Runtime, SetupError, TlsOptions};
 ///
-/// fn transport<R: Runtime>(runtime: R, authority: Vec<u8>) -> Result<NetTransport<R>, BuildError> {
+/// fn transport<R: Runtime>(runtime: R, authority: Vec<u8>) -> Result<NetTransport<R>, SetupError> {
 ///     let tls = TlsOptions::default().add_root_certificate(authority).only_added_root_certificates(true);
-///     NetTransport::with_tls(runtime, tls, Limits::CLIENT)
+///     NetTransport::new(runtime, NetOptions::default().tls(tls))
 /// }
 /// ```
 #[derive(Clone, Default)]
 #[must_use = "options do nothing by themselves: make a transport with them"]
 pub struct TlsOptions {
-    pub(super) roots: Vec<Vec<u8>>,
-    pub(super) only_added: bool,
-    pub(super) accept_invalid: bool,
+    pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) only_added: bool,
+    pub(crate) accept_invalid: bool,
 }
 
 impl TlsOptions {

@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 /// Bytes to and from a server, or a proxy. There may be TLS in TLS: a server's in that of a proxy.
 #[derive(Debug)]
-pub(super) enum NetStream<S> {
+pub(crate) enum NetStream<S> {
     Plain(S),
     #[cfg(feature = "tls")]
     Tls(Box<futures_rustls::client::TlsStream<Self>>),

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 
-use super::address::Address;
-use crate::domain::{ascii_address, percent_encoded};
+use crate::address::Address;
+use signalr_proto::domain::{ascii_address, percent_encoded};
 
 /// Followed for one request.
-pub(super) const MOST: usize = 10;
+pub(crate) const MOST: usize = 10;
 
 /// Headers that may go to a server that was not asked for. All others may be credentials.
 const HARMLESS: [HeaderName; 5] = [
@@ -23,7 +23,7 @@ const HARMLESS: [HeaderName; 5] = [
 
 /// The request that an answer wants instead, if it is to be made: 307 and 308 for any method, 301 to 303 for what only asks.
 /// Never from https to http.
-pub(super) fn next<B>(request: &Request<Bytes>, answer: &Response<B>) -> Option<Request<Bytes>> {
+pub(crate) fn next<B>(request: &Request<Bytes>, answer: &Response<B>) -> Option<Request<Bytes>> {
     if !is_followed(request.method(), answer.status()) {
         return None;
     }

@@ -7,10 +7,10 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
-use super::NetError;
-use super::address::Address;
-use crate::domain::{ascii_address, ascii_host};
-use crate::error::BuildError;
+use crate::address::Address;
+use crate::error::NetError;
+use crate::error::SetupError;
+use signalr_proto::domain::{ascii_address, ascii_host};
 
 /// Where a proxy is when its address names no port; curl's choice.
 const DEFAULT_PORT: u16 = 1080;
@@ -42,10 +42,10 @@ impl Proxy {
     /// This proxy for every server. The environment does not count.
     ///
     /// # Errors
-    /// [`BuildError::Proxy`] when the address is not one of the forms above.
-    pub fn url(url: &str) -> Result<Self, BuildError> {
+    /// [`SetupError::Proxy`] when the address is not one of the forms above.
+    pub fn url(url: &str) -> Result<Self, SetupError> {
         let server = Server::parse(url).map(Arc::new);
-        let server = server.ok_or_else(|| BuildError::Proxy {
+        let server = server.ok_or_else(|| SetupError::Proxy {
             detail: NOT_A_PROXY.into(),
         })?;
         Ok(Self::from_rules(Rules {
@@ -76,7 +76,7 @@ impl Proxy {
     /// As [`from_environment`](Self::from_environment), with variables from elsewhere.
     ///
     /// ```
-    /// # use signalr_client::Proxy;
+    /// # use signalr_net::Proxy;
     /// let proxy = Proxy::from_variables(|name| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned()));
     /// ```
     #[must_use]
@@ -98,8 +98,8 @@ impl Proxy {
     /// The proxy through which this address is reached, if there is one: its scheme, host and port. For those who want to show it.
     ///
     /// ```
-    /// # use signalr_client::{BuildError, Proxy};
-    /// # fn main() -> Result<(), BuildError> {
+    /// # use signalr_net::{Proxy, SetupError};
+    /// # fn main() -> Result<(), SetupError> {
     /// let proxy = Proxy::url("http://user:password@proxy.example:3128")?.except("localhost");
     /// let found = proxy.server_for(&"https://example.com/chat".parse().unwrap())?;
     /// assert_eq!(found.unwrap().to_string(), "http://proxy.example:3128/");
@@ -108,9 +108,9 @@ impl Proxy {
     /// ```
     ///
     /// # Errors
-    /// [`BuildError::Proxy`] when the environment variable that counts makes no sense, or `url` has no host.
-    pub fn server_for(&self, url: &Uri) -> Result<Option<Uri>, BuildError> {
-        let wrong = |error: NetError| BuildError::Proxy {
+    /// [`SetupError::Proxy`] when the environment variable that counts makes no sense, or `url` has no host.
+    pub fn server_for(&self, url: &Uri) -> Result<Option<Uri>, SetupError> {
+        let wrong = |error: NetError| SetupError::Proxy {
             detail: error.to_string().into(),
         };
         let address = Address::of(url).map_err(wrong)?;
@@ -125,7 +125,7 @@ impl Proxy {
         }
     }
 
-    pub(super) fn into_rules(self) -> Rules {
+    pub(crate) fn into_rules(self) -> Rules {
         match self.choice {
             Choice::Environment => Rules::read(|name| std::env::var(name).ok()),
             Choice::Rules(rules) => rules,
@@ -160,7 +160,7 @@ enum Found {
 
 /// Proxies by kind of address, and the exceptions.
 #[derive(Clone)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     plain: Found,
     secure: Found,
     except: Option<Arc<Matcher>>,
@@ -196,7 +196,7 @@ impl Rules {
     }
 
     /// The proxy for a server.
-    pub(super) fn find(&self, address: &Address) -> Result<Option<&Server>, NetError> {
+    pub(crate) fn find(&self, address: &Address) -> Result<Option<&Server>, NetError> {
         let found = if address.is_secure() {
             &self.secure
         } else {
@@ -257,7 +257,7 @@ fn exceptions(list: &str) -> Option<Arc<Matcher>> {
 
 /// A proxy.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     kind: Kind,
     /// Secure if TLS is spoken with the proxy itself.
     address: Address,
@@ -265,7 +265,7 @@ pub(super) struct Server {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Http,
     Socks,
 }
@@ -319,31 +319,31 @@ impl Server {
             .map_err(|_| NetError::failed("the proxy's address is not valid"))
     }
 
-    pub(super) const fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }
 
-    pub(super) const fn address(&self) -> &Address {
+    pub(crate) const fn address(&self) -> &Address {
         &self.address
     }
 
     /// The value of `Proxy-Authorization`.
-    pub(super) fn basic(&self) -> Option<&HeaderValue> {
+    pub(crate) fn basic(&self) -> Option<&HeaderValue> {
         self.found.basic_auth()
     }
 
     /// User name and password.
-    pub(super) fn password(&self) -> Option<(&str, &str)> {
+    pub(crate) fn password(&self) -> Option<(&str, &str)> {
         self.found.raw_auth()
     }
 
     /// What came of asking the proxy.
-    pub(super) fn failed(&self, what: impl core::fmt::Display) -> NetError {
+    pub(crate) fn failed(&self, what: impl core::fmt::Display) -> NetError {
         NetError::failed(format!("{self} {what}"))
     }
 
     /// A status that says that it wants to know who asks.
-    pub(super) fn wants_credentials(&self, has_some: bool) -> NetError {
+    pub(crate) fn wants_credentials(&self, has_some: bool) -> NetError {
         self.failed(if has_some {
             "does not accept the user name and password"
         } else {

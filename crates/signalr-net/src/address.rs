@@ -3,11 +3,11 @@
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 
-use super::NetError;
+use crate::error::NetError;
 
 /// Scheme, host and port of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Address {
+pub(crate) struct Address {
     secure: bool,
     authority: Authority,
     port: Option<u16>,
@@ -15,7 +15,7 @@ pub(super) struct Address {
 
 /// What two addresses share when a connection to one may serve the other, and credentials for one may go to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     secure: bool,
     host: Box<str>,
     port: u16,
@@ -23,7 +23,7 @@ pub(super) struct Origin {
 
 impl Address {
     /// A host, in brackets if it is an IPv6 address, that need not be a server: a proxy.
-    pub(super) const fn new(secure: bool, authority: Authority, port: u16) -> Self {
+    pub(crate) const fn new(secure: bool, authority: Authority, port: u16) -> Self {
         Self {
             secure,
             authority,
@@ -31,7 +31,7 @@ impl Address {
         }
     }
 
-    pub(super) fn of(uri: &Uri) -> Result<Self, NetError> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, NetError> {
         let secure = matches!(uri.scheme_str(), Some("https" | "wss"));
         let authority = uri
             .authority()
@@ -52,19 +52,19 @@ impl Address {
         })
     }
 
-    pub(super) const fn is_secure(&self) -> bool {
+    pub(crate) const fn is_secure(&self) -> bool {
         self.secure
     }
 
     /// The name or address without an IPv6 address's brackets, as resolvers and certificates want it.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         let host = self.authority.host();
         host.strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host)
     }
 
-    pub(super) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         Origin {
             secure: self.secure,
             host: self.host().to_ascii_lowercase().into(),
@@ -73,22 +73,22 @@ impl Address {
     }
 
     /// Host and port, always both.
-    pub(super) fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         format!("{}:{}", self.authority.host(), self.port())
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port.unwrap_or(if self.secure { 443 } else { 80 })
     }
 
     /// Host and port as they stood in the address, without user name and password.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = self.authority.host();
         self.port
             .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    pub(super) fn host_header(&self) -> Result<HeaderValue, NetError> {
+    pub(crate) fn host_header(&self) -> Result<HeaderValue, NetError> {
         HeaderValue::from_str(&self.authority())
             .map_err(|_| NetError::failed("the host of the address is not valid in HTTP"))
     }

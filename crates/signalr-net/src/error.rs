@@ -35,7 +35,7 @@ impl core::fmt::Display for Words<'_> {
 }
 
 impl NetError {
-    pub(super) fn failed(detail: impl Into<Box<str>>) -> Self {
+    pub(crate) fn failed(detail: impl Into<Box<str>>) -> Self {
         Self {
             cause: EndCause::Failed {
                 detail: detail.into(),
@@ -44,29 +44,29 @@ impl NetError {
     }
 
     /// A WebSocket was answered with this head.
-    pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn refused(status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
             cause: EndCause::refusal(status, headers),
         }
     }
 
-    pub(super) const fn closed(code: u16, reason: Box<str>) -> Self {
+    pub(crate) const fn closed(code: u16, reason: Box<str>) -> Self {
         Self {
             cause: EndCause::WebSocketClose { code, reason },
         }
     }
 
     /// `who` is a server's host and port, or a proxy.
-    pub(super) fn connect(who: &str, error: &std::io::Error) -> Self {
+    pub(crate) fn connect(who: &str, error: &std::io::Error) -> Self {
         Self::failed(format!("{who} cannot be reached: {error}"))
     }
 
-    pub(super) fn tls(detail: &str) -> Self {
+    pub(crate) fn tls(detail: &str) -> Self {
         Self::failed(format!("TLS failed: {detail}"))
     }
 
     /// Any other error, its sources included: they say what happened.
-    pub(super) fn because(what: &str, error: &dyn core::error::Error) -> Self {
+    pub(crate) fn because(what: &str, error: &dyn core::error::Error) -> Self {
         let mut detail = format!("{what}: {error}");
         let mut source = error.source();
         while let Some(error) = source {
@@ -80,7 +80,27 @@ impl NetError {
         Self::failed(detail)
     }
 
-    pub(super) fn end_cause(&self) -> EndCause {
+    /// The error as the protocol's machine wants it: a refused upgrade keeps its status, a closed WebSocket its code.
+    #[must_use]
+    pub fn end_cause(&self) -> EndCause {
         self.cause.clone()
     }
+}
+
+/// Why a transport cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// A certificate cannot be read, or no TLS is compiled in.
+    #[error("{detail}")]
+    Tls {
+        /// What is wrong.
+        detail: Box<str>,
+    },
+    /// The address of a proxy is not valid.
+    #[error("{detail}")]
+    Proxy {
+        /// What is wrong.
+        detail: Box<str>,
+    },
 }

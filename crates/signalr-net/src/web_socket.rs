@@ -16,10 +16,10 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig, WebSocketContext};
 
-use super::NetError;
-use super::address::Address;
-use super::http1;
-use super::stream::NetStream;
+use crate::address::Address;
+use crate::error::NetError;
+use crate::http1;
+use crate::stream::NetStream;
 
 /// Allocated for each connection for as long as it lives, and most of what an idle one holds, so kept small: a batch of usual
 /// messages fits, and larger ones grow it while they last.
@@ -99,14 +99,14 @@ fn config(limits: &Limits) -> WebSocketConfig {
 }
 
 /// An answer to the first request of a WebSocket.
-pub(super) struct Opening<S> {
+pub(crate) struct Opening<S> {
     key: String,
     head: http::response::Parts,
     upgraded: Option<(NetStream<S>, Bytes)>,
 }
 
 /// Asks for a WebSocket.
-pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
     address: &Address,
     request: http::Request<()>,
@@ -123,12 +123,12 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opening<S> {
-    pub(super) const fn headers(&self) -> &HeaderMap {
+    pub(crate) const fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }
 
     /// The WebSocket, if the answer is as it must be.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         self,
         address: &Address,
         limits: &Limits,

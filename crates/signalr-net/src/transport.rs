@@ -1,25 +1,4 @@
-//! HTTP/1.1, WebSockets and TLS over any runtime's sockets.
-
-mod address;
-mod cookies;
-mod error;
-mod http1;
-mod options;
-mod pool;
-mod proxy;
-mod redirect;
-mod stream;
-#[cfg(feature = "tls")]
-mod tls;
-mod tunnel;
-mod web_socket;
-
-pub use cookies::{CookieJar, Cookies, NoCookies};
-pub use error::NetError;
-pub use http1::NetBody;
-pub use options::{NetOptions, TlsOptions};
-pub use proxy::Proxy;
-pub use web_socket::NetWebSocket;
+//! HTTP and WebSockets: from a runtime to a transport.
 
 use core::future::Future;
 use core::pin::pin;
@@ -29,23 +8,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode, Uri};
-use signalr_proto::{EndCause, Instant, Limits};
+use signalr_proto::{Instant, Limits};
 
-use crate::error::BuildError;
-use crate::transport::{Runtime, Transport};
-use address::Address;
-use http1::{Home, Live, Unanswered, Wire};
-use pool::Pool;
-use proxy::{Kind, Rules, Server};
-use stream::NetStream;
+use crate::address::Address;
+use crate::cookies::{self, CookieJar, Cookies};
+use crate::error::{NetError, SetupError};
+use crate::http1::{self, Home, Live, NetBody, Unanswered, Wire};
+use crate::options::NetOptions;
+use crate::pool::Pool;
+use crate::proxy::{Kind, Rules, Server};
+use crate::redirect;
+use crate::runtime::Runtime;
+use crate::stream::NetStream;
+#[cfg(feature = "tls")]
+use crate::tls;
+use crate::tunnel;
+use crate::web_socket::{self, NetWebSocket};
 
-/// The [`Transport`] over sockets, for everything that one connection to a hub needs. Clones share what follows.
+/// HTTP and WebSockets over a runtime's sockets, for everything that one connection to a hub needs. Clones share what follows.
 ///
 /// - Connections are kept and used again: at most 4 idle ones, for at most 30 s, and none to a server whose WebSocket was opened.
 ///   A request on a connection that turns out to be closed goes to another one, unless any of it was already written.
 /// - Redirects are followed, at most 10: 307 and 308 for all methods, 301, 302 and 303 for GET; never from https to http, and
 ///   to another origin only without credentials. Those of a WebSocket's opening are not.
-/// - [`Cookies`] are kept. [`Proxy`] servers are used.
+/// - [`Cookies`] are kept. [`Proxy`](crate::Proxy) servers are used.
 /// - User names and passwords in addresses of servers are not sent.
 pub struct NetTransport<R: Runtime> {
     inner: Arc<Inner<R>>,
@@ -65,27 +51,11 @@ struct Inner<R: Runtime> {
 }
 
 impl<R: Runtime> NetTransport<R> {
-    /// A transport with the default options.
-    ///
-    /// # Errors
-    /// [`BuildError::Tls`] when TLS cannot be set up.
-    pub fn new(runtime: R, limits: Limits) -> Result<Self, BuildError> {
-        Self::with_options(runtime, NetOptions::default().limits(limits))
-    }
-
-    /// A transport that trusts what `tls` says. Without TLS compiled in it does nothing, and https addresses fail.
-    ///
-    /// # Errors
-    /// [`BuildError::Tls`] when an added certificate cannot be read.
-    pub fn with_tls(runtime: R, tls: TlsOptions, limits: Limits) -> Result<Self, BuildError> {
-        Self::with_options(runtime, NetOptions::default().tls(tls).limits(limits))
-    }
-
     /// A transport with these options. The environment is read now, if a proxy is to be found there.
     ///
     /// # Errors
-    /// [`BuildError::Tls`] when an added certificate cannot be read.
-    pub fn with_options(runtime: R, options: NetOptions) -> Result<Self, BuildError> {
+    /// [`SetupError::Tls`] when an added certificate cannot be read.
+    pub fn new(runtime: R, options: NetOptions) -> Result<Self, SetupError> {
         let patience = options.patience();
         let cookies = options.cookies;
         Ok(Self {
@@ -104,20 +74,19 @@ impl<R: Runtime> NetTransport<R> {
     }
 
     /// Finds out now rather than later whether TLS works.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::unused_self, reason = "with TLS it is used")
-    )]
-    pub(crate) fn prepare_tls(&self) -> Result<(), BuildError> {
+    ///
+    /// # Errors
+    /// [`SetupError::Tls`] when no authority is trusted, or no TLS is compiled in.
+    pub fn prepare_tls(&self) -> Result<(), SetupError> {
         #[cfg(feature = "tls")]
         return self
             .inner
             .tls
             .config()
             .map(|_| ())
-            .map_err(|detail| BuildError::Tls { detail });
+            .map_err(|detail| SetupError::Tls { detail });
         #[cfg(not(feature = "tls"))]
-        Err(BuildError::Tls {
+        Err(SetupError::Tls {
             detail: NO_TLS.into(),
         })
     }
@@ -292,15 +261,17 @@ impl<R: Runtime> NetTransport<R> {
 #[cfg(not(feature = "tls"))]
 const NO_TLS: &str = "https needs one of the features tls-native-roots and tls-webpki-roots";
 
-impl<R: Runtime> Transport for NetTransport<R> {
-    type WebSocket = NetWebSocket<R::Stream>;
-    type Body = NetBody<R::Stream>;
-    type Error = NetError;
-
-    async fn request(
+/// What a connection's driver asks for.
+impl<R: Runtime> NetTransport<R> {
+    /// Sends a request, follows redirects, and waits for the head of the answer, whatever its status. One that may have reached
+    /// the server is not sent again.
+    ///
+    /// # Errors
+    /// When the server or its proxy cannot be reached, or breaks off.
+    pub async fn request(
         &self,
         mut request: http::Request<Bytes>,
-    ) -> Result<http::Response<Self::Body>, NetError> {
+    ) -> Result<http::Response<NetBody<R::Stream>>, NetError> {
         for _ in 0..redirect::MOST {
             let answer = self.exchange(request.clone()).await?;
             let Some(next) = redirect::next(&request, &answer) else {
@@ -312,10 +283,14 @@ impl<R: Runtime> Transport for NetTransport<R> {
         self.exchange(request).await
     }
 
-    async fn open_web_socket(
+    /// Opens a WebSocket: a `ws` or `wss` address, without the headers that RFC 6455 wants.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses.
+    pub async fn open_web_socket(
         &self,
         mut request: http::Request<()>,
-    ) -> Result<Self::WebSocket, NetError> {
+    ) -> Result<NetWebSocket<R::Stream>, NetError> {
         let uri = request.uri().clone();
         let address = Address::of(&uri)?;
         self.attach_cookies(&uri, request.headers_mut());
@@ -329,18 +304,17 @@ impl<R: Runtime> Transport for NetTransport<R> {
         Ok(socket)
     }
 
-    async fn sleep_until(&self, deadline: Instant) {
+    /// Waits, by the clock of [`now`](Self::now).
+    pub async fn sleep_until(&self, deadline: Instant) {
         // Nobody else comes by regularly.
         self.inner.pool.prune();
         self.inner.runtime.sleep(deadline.since(self.now())).await;
     }
 
-    fn now(&self) -> Instant {
+    /// The time since this transport was made.
+    #[must_use]
+    pub fn now(&self) -> Instant {
         Instant(self.inner.epoch.elapsed())
-    }
-
-    fn end_cause(error: &NetError) -> EndCause {
-        error.end_cause()
     }
 }
 

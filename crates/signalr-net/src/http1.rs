@@ -18,10 +18,10 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::ReadBufCursor;
 
-use super::NetError;
-use super::address::{Address, Origin};
-use super::pool::Pool;
-use super::stream::NetStream;
+use crate::address::{Address, Origin};
+use crate::error::NetError;
+use crate::pool::Pool;
+use crate::stream::NetStream;
 
 /// Bytes read from the socket at a time.
 const CHUNK: usize = 4096;
@@ -63,13 +63,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Io<S> {
 }
 
 /// A request's body in pieces: hyper copies what it is given at once, and a connection keeps that memory while it idles.
-pub(super) struct Pieces(Bytes);
+pub(crate) struct Pieces(Bytes);
 
 /// Bytes of a piece.
 const PIECE: usize = 16 << 10;
 
 impl Pieces {
-    pub(super) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self(Bytes::new())
     }
 }
@@ -99,19 +99,19 @@ impl Body for Pieces {
 }
 
 /// A request as it stands on the wire.
-pub(super) type Wire = http::Request<Pieces>;
+pub(crate) type Wire = http::Request<Pieces>;
 
 /// The largest head of an answer, and about as much is gathered before it is written.
 const MAX_HEAD: usize = 64 << 10;
 
 /// A connection, and how it is asked.
-pub(super) struct Live<S: AsyncRead + AsyncWrite + Unpin> {
+pub(crate) struct Live<S: AsyncRead + AsyncWrite + Unpin> {
     sender: SendRequest<Pieces>,
     connection: Connection<Io<S>, Pieces>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
-    pub(super) async fn over(stream: NetStream<S>, who: &str) -> Result<Box<Self>, NetError> {
+    pub(crate) async fn over(stream: NetStream<S>, who: &str) -> Result<Box<Self>, NetError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(Io(stream))
@@ -122,9 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
 }
 
 /// Where a connection goes when its answer is read.
-pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin> {
-    pub(super) pool: Arc<Pool<S>>,
-    pub(super) origin: Origin,
+pub(crate) struct Home<S: AsyncRead + AsyncWrite + Unpin> {
+    pub(crate) pool: Arc<Pool<S>>,
+    pub(crate) origin: Origin,
 }
 
 /// The body of an answer; reading it drives the connection it comes on. Read to its end, it leaves the connection to the next
@@ -189,14 +189,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> core::fmt::Debug for NetBody<S> {
 }
 
 /// Why there is no answer.
-pub(super) struct Unanswered {
-    pub(super) error: NetError,
+pub(crate) struct Unanswered {
+    pub(crate) error: NetError,
     /// The request, if nothing of it was written: it may be sent again elsewhere.
-    pub(super) request: Option<Box<Wire>>,
+    pub(crate) request: Option<Box<Wire>>,
 }
 
 /// Sends the request and waits for the head of the answer.
-pub(super) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     mut live: Box<Live<S>>,
     who: &str,
     request: Wire,
@@ -238,7 +238,7 @@ type Upgraded<S> = Option<(NetStream<S>, Bytes)>;
 
 /// Sends the request on a connection of its own and, if the answer is 101, or 200 to `CONNECT`, gives back the stream. With any
 /// other answer nothing but its head counts.
-pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
     who: &str,
     request: Wire,
@@ -270,7 +270,7 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A request for the server: path and query, with the host as a header.
-pub(super) fn in_origin_form(
+pub(crate) fn in_origin_form(
     address: &Address,
     request: http::Request<Bytes>,
 ) -> Result<Wire, NetError> {
@@ -286,7 +286,7 @@ pub(super) fn in_origin_form(
 }
 
 /// A request for a proxy that is to pass it on: the whole address, without user name and password.
-pub(super) fn in_absolute_form(
+pub(crate) fn in_absolute_form(
     address: &Address,
     request: http::Request<Bytes>,
     credentials: Option<&HeaderValue>,

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::address::Origin;
-use super::http1::Live;
+use crate::address::Origin;
+use crate::http1::Live;
 
 /// A connection that waited for longer is closed: servers close theirs after about a minute, and a request must not cross with
 /// that.
@@ -23,12 +23,12 @@ struct Idle<S: AsyncRead + AsyncWrite + Unpin> {
 
 /// The idle connections of a transport, the one used last at the end. Nobody drives them; whether one is still open shows when
 /// it is taken.
-pub(super) struct Pool<S: AsyncRead + AsyncWrite + Unpin> {
+pub(crate) struct Pool<S: AsyncRead + AsyncWrite + Unpin> {
     idle: Mutex<Vec<Idle<S>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pool<S> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             idle: Mutex::new(Vec::new()),
         }
@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pool<S> {
     }
 
     /// The connection to this server that was used last.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Box<Live<S>>> {
+    pub(crate) fn take(&self, origin: &Origin) -> Option<Box<Live<S>>> {
         self.prune();
         let mut idle = self.idle();
         let at = idle.iter().rposition(|idle| idle.origin == *origin)?;
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pool<S> {
     }
 
     /// Keeps a connection on which nothing is going on. Too many: the one that waited longest goes.
-    pub(super) fn put(&self, origin: Origin, live: Box<Live<S>>) {
+    pub(crate) fn put(&self, origin: Origin, live: Box<Live<S>>) {
         self.prune();
         let mut idle = self.idle();
         idle.push(Idle {
@@ -61,16 +61,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pool<S> {
     }
 
     /// Closes those that waited too long.
-    pub(super) fn prune(&self) {
+    pub(crate) fn prune(&self) {
         self.idle().retain(|idle| idle.since.elapsed() < IDLE_TIME);
     }
 
     /// Closes those to this server.
-    pub(super) fn close(&self, origin: &Origin) {
+    pub(crate) fn close(&self, origin: &Origin) {
         self.idle().retain(|idle| idle.origin != *origin);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.idle().len()
     }
 }

@@ -4,14 +4,14 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use http::{Request, StatusCode, header};
 
-use super::NetError;
-use super::address::Address;
-use super::http1::{self, Pieces, Wire};
-use super::proxy::{Kind, Server};
-use super::stream::NetStream;
+use crate::address::Address;
+use crate::error::NetError;
+use crate::http1::{self, Pieces, Wire};
+use crate::proxy::{Kind, Server};
+use crate::stream::NetStream;
 
 /// Has the proxy at the other end of this stream connect to a server.
-pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
     server: &Server,
     target: &Address,

@@ -11,12 +11,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::address::Address;
-use super::{NetError, TlsOptions};
-use crate::error::BuildError;
+use crate::address::Address;
+use crate::error::NetError;
+use crate::error::SetupError;
+use crate::options::TlsOptions;
 
 /// The TLS side of a transport. The system's certificates are read when they are first needed, since that takes a while.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     added: Vec<CertificateDer<'static>>,
     only_added: bool,
     accept_invalid: bool,
@@ -24,7 +25,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn new(options: TlsOptions) -> Result<Self, BuildError> {
+    pub(crate) fn new(options: TlsOptions) -> Result<Self, SetupError> {
         let mut added = Vec::new();
         for root in options.roots {
             added.extend(certificates(root)?);
@@ -37,7 +38,7 @@ impl Tls {
         })
     }
 
-    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, Box<str>> {
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, Box<str>> {
         self.config.get_or_init(|| self.build()).clone()
     }
 
@@ -82,7 +83,7 @@ impl Tls {
         Ok(roots)
     }
 
-    pub(super) async fn wrap<S>(
+    pub(crate) async fn wrap<S>(
         &self,
         address: &Address,
         stream: S,
@@ -116,17 +117,17 @@ fn add_default_roots(roots: &mut RootCertStore) {
 }
 
 /// One certificate in DER form, or all of a PEM file.
-fn certificates(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+fn certificates(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     if !bytes.windows(10).any(|window| window == b"-----BEGIN") {
         return Ok(vec![CertificateDer::from(bytes)]);
     }
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(BuildError::Tls {
+        Ok(_) => Err(SetupError::Tls {
             detail: "the PEM text holds no certificate".into(),
         }),
-        Err(error) => Err(BuildError::Tls {
+        Err(error) => Err(SetupError::Tls {
             detail: format!("the PEM text cannot be read: {error}").into(),
         }),
     }

@@ -1,0 +1,21 @@
+//! What most programs need: `use signalr::prelude::*`.
+//!
+//! The names of the client with the feature `client`, and those of hubs with the feature `server`. None of them is the name of
+//! another crate, and neither are those of `use signalr::*`.
+
+#[cfg(feature = "async-std")]
+pub use crate::AsyncStd;
+#[cfg(feature = "smol")]
+pub use crate::Smol;
+#[cfg(feature = "tokio")]
+pub use crate::Tokio;
+#[cfg(feature = "client")]
+pub use crate::{
+    CloseReason, ConnectionState, HandlerError, HubConnection, ItemStream, LifecycleEvent,
+    ReconnectPolicy, Spread, TransportKind, Upload, WeakHubConnection,
+};
+pub use signalr_proto::Protocol;
+#[cfg(feature = "server")]
+pub use signalr_server::{
+    CallContext, CancellationToken, Hub, HubError, HubMethods, HubServer, UploadStream, User,
+};
