@@ -24,6 +24,14 @@ pub trait Platform: Spawn + Default {}
 
 impl<R: Spawn + Default> Platform for R {}
 
+/// An error with its causes, which it does not tell by itself.
+#[must_use]
+pub fn with_causes(error: &(dyn core::error::Error + 'static)) -> String {
+    let causes = core::iter::successors(Some(error), |error| error.source());
+    let words: Vec<_> = causes.map(ToString::to_string).collect();
+    words.join(": ")
+}
+
 /// How a scenario ends: well, or with what is wrong.
 pub type Outcome = Result<(), Failure>;
 /// What is wrong.

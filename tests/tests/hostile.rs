@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use signalr::{HubConnection, Limits, Protocol};
+use signalr_tests::with_causes;
 use tungstenite::{Message, WebSocket};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,7 +129,7 @@ async fn refused(url: &str) -> String {
         "{:?}",
         begin.elapsed()
     );
-    let text = error.to_string();
+    let text = with_causes(&error);
     assert!(
         !text.is_empty() && !format!("{text}{error:?}").contains("canary"),
         "{text}"
@@ -140,14 +141,15 @@ async fn refused(url: &str) -> String {
 async fn broken(url: &str, protocol: Protocol) -> String {
     let connection = connection(url, protocol);
     let work = async {
-        connection.start().await?;
-        connection.invoke::<String>("Never", ()).await.map(drop)
+        let started = connection.start().await;
+        started.map_err(|error| with_causes(&error))?;
+        let called = connection.invoke::<String>("Never", ()).await.map(drop);
+        called.map_err(|error| with_causes(&error))
     };
-    let error = tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(PATIENCE, work)
         .await
         .expect("the call was never resolved")
-        .expect_err("the call succeeded");
-    error.to_string()
+        .expect_err("the call succeeded")
 }
 
 #[tokio::test]

@@ -23,7 +23,8 @@ use bytes::Bytes;
 use futures_util::future::join;
 use futures_util::{Sink, Stream, StreamExt as _, stream};
 use signalr_client::proto::{EndCause, WsMessage};
-use signalr_client::{CloseReason, Error, HubConnection, Instant, Transport};
+use signalr_client::{CallErrorKind, CloseReason, HubConnection, Instant, Transport};
+use signalr_tests::with_causes;
 
 /// A line of a recording.
 enum Line {
@@ -261,7 +262,7 @@ async fn what_the_transport_says_of_failures_reaches_the_user() {
     ] {
         let recording = Recording::of(lines);
         let error = play(&recording, async |connection| connection.start().await).await;
-        let error = error.expect_err("it started").to_string();
+        let error = with_causes(&error.expect_err("it started"));
         assert!(error.contains(words), "{error}");
     }
 }
@@ -286,11 +287,10 @@ async fn a_call_ends_when_the_recorded_server_closes() {
     let lost = lost.await;
     assert!(
         matches!(
-            &lost,
-            Err(Error::ConnectionLost(CloseReason::WebSocketClosed {
-                code: 1011,
-                ..
-            }))
+            lost.as_ref().map_err(|error| error.kind()),
+            Err(CallErrorKind::ConnectionLost(
+                CloseReason::WebSocketClosed { code: 1011, .. }
+            ))
         ),
         "{lost:?}"
     );

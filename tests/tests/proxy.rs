@@ -20,6 +20,7 @@ use signalr_net::{NetOptions, NetTransport, Proxy, TlsOptions};
 use signalr_tests::own::{self, Own};
 use signalr_tests::reference;
 use signalr_tests::wire::{Wire, http_proxy, socks_proxy};
+use signalr_tests::with_causes;
 use signalr_tokio::Tokio;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
@@ -61,7 +62,7 @@ async fn fails(builder: HubConnectionBuilder) -> String {
     );
     let text = format!("{error} {error:?} {connection:?}");
     assert!(!text.contains("canary"), "{text}");
-    error.to_string()
+    with_causes(&error)
 }
 
 /// Ends TLS in front of another server, on a thread of its own. Gives host and port.

@@ -1,6 +1,7 @@
 //! How the program ends.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
@@ -42,6 +43,18 @@ impl Failure {
             Self::BrokenPipe => ExitCode::SUCCESS,
         }
     }
+}
+
+/// An error with its causes: those it does not tell by itself.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// Failures of writing to standard output, the only stream for which `?` is used on an `io::Error`.

@@ -194,7 +194,7 @@ impl CallArguments for Arguments {
 /// A list whose elements are the arguments of a call, one by one: a `Vec`, an array or a slice.
 ///
 /// ```
-/// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+/// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
 /// use signalr_client::Spread;
 ///
 /// let sum: i32 = connection.invoke("Add", Spread(vec![1, 2])).await?;

@@ -11,7 +11,7 @@ use signalr_proto::{Arguments, CloseReason, TransportKind};
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
 use crate::call::{Invoke, OpenStream, Sending, Way};
-use crate::error::Error;
+use crate::error::{RefreshError, RefreshErrorKind, StartError, StartErrorKind};
 use crate::handler::{Handler, Subscription, WithState};
 use crate::lifecycle::LifecycleEvent;
 use crate::shared::{Command, Handle, Shared};
@@ -71,13 +71,18 @@ impl HubConnection {
     /// the attempt; [`stop`](Self::stop) does.
     ///
     /// # Errors
-    /// [`Error::NotDisconnected`] in any other state, [`Error::Start`] when no connection could be made, [`Error::Launch`]
-    /// outside of the runtime, [`Error::DriverGone`] after it was shut down.
-    pub async fn start(&self) -> Result<(), Error> {
-        self.handle.shared.launch()?;
-        let (sender, answer) = oneshot::channel();
-        self.handle.shared.command(Command::Start(sender))?;
-        answer.await.unwrap_or(Err(Error::DriverGone))
+    /// [`StartErrorKind::NotDisconnected`] in any other state, [`StartErrorKind::Failed`] when no connection could be made,
+    /// [`StartErrorKind::NoRuntime`] outside of the runtime, [`StartErrorKind::DriverGone`] after it was shut down.
+    pub async fn start(&self) -> Result<(), StartError> {
+        let shared = &self.handle.shared;
+        let started = async {
+            shared.launch()?;
+            let (sender, answer) = oneshot::channel();
+            shared.command(Command::Start(sender));
+            answer.await.unwrap_or(Err(StartErrorKind::DriverGone))
+        };
+        let started = started.await;
+        started.map_err(|kind| StartError::new(&shared.address, kind))
     }
 
     /// Closes the connection in an orderly way and waits until that is done. What was sent before still goes out; pending calls
@@ -85,16 +90,17 @@ impl HubConnection {
     pub async fn stop(&self) {
         let shared = &self.handle.shared;
         let (sender, answer) = oneshot::channel();
-        if shared.is_launched() && shared.command(Command::Stop(sender)).is_ok() {
+        if shared.is_launched() {
+            shared.command(Command::Stop(sender));
             // An error means that the driver is gone, and the connection with it.
             let _ = answer.await;
         }
     }
 
-    /// What the connection is doing.
+    /// What the connection is doing. Disconnected, too, when its driver is gone.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
-        self.handle.shared.lock().machine.state()
+        self.handle.shared.lock().state()
     }
 
     /// The state now, then each change of it. Who looks seldom sees the latest only. Ends when the driver is gone for good.
@@ -114,15 +120,16 @@ impl HubConnection {
     /// Waits until the connection is in this state; ready at once if it is. A state that lasts for a moment only may be missed.
     ///
     /// # Errors
-    /// [`Error::DriverGone`] when it will never be.
-    pub async fn wait_until(&self, state: ConnectionState) -> Result<(), Error> {
+    /// [`StartErrorKind::DriverGone`] when it will never be.
+    pub async fn wait_until(&self, state: ConnectionState) -> Result<(), StartError> {
         let mut states = self.states();
         while let Some(current) = states.next().await {
             if current == state {
                 return Ok(());
             }
         }
-        Err(Error::DriverGone)
+        let address = &self.handle.shared.address;
+        Err(StartError::new(address, StartErrorKind::DriverGone))
     }
 
     /// What the connection has done so far: bytes, messages, pings, reconnects, and how long answers take.
@@ -134,24 +141,22 @@ impl HubConnection {
     /// The id by which the server knows this connection. None while there is no connection, and when negotiation was skipped.
     #[must_use]
     pub fn connection_id(&self) -> Option<String> {
-        self.handle
-            .shared
-            .lock()
-            .machine
-            .connection_id()
-            .map(Into::into)
+        let inner = self.handle.shared.lock();
+        let id = inner.machine.connection_id();
+        id.filter(|_| !inner.is_abandoned()).map(Into::into)
     }
 
     /// The transport in use. None while there is no connection.
     #[must_use]
     pub fn transport(&self) -> Option<TransportKind> {
-        self.handle.shared.lock().machine.transport()
+        let inner = self.handle.shared.lock();
+        let transport = inner.machine.transport();
+        transport.filter(|_| !inner.is_abandoned())
     }
 
     /// Does not wait any longer for the next attempt to connect. Without such a wait nothing happens.
     pub fn retry_now(&self) {
-        // Without a driver there is nothing to retry.
-        let _ = self.handle.shared.command(Command::RetryNow);
+        self.handle.shared.command(Command::RetryNow);
     }
 
     /// Gives the server a new token of the provider's, without connecting again, and tells how long it lives if the server
@@ -159,15 +164,17 @@ impl HubConnection {
     /// expires, see [`refresh_before_expiration`](crate::HubConnectionBuilder::refresh_before_expiration).
     ///
     /// # Errors
-    /// [`Error::Refresh`] when the provider or the server refuses, [`Error::Usage`] when there is no connection or none that can
-    /// be refreshed.
-    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, Error> {
+    /// [`RefreshErrorKind::Failed`] when the provider or the server refuses, [`RefreshErrorKind::Usage`] when there is no connection
+    /// or none that can be refreshed.
+    pub async fn refresh_authentication(&self) -> Result<Option<Duration>, RefreshError> {
+        let shared = &self.handle.shared;
         let (sender, answer) = oneshot::channel();
-        self.handle.shared.command(Command::Refresh(sender))?;
-        answer.await.unwrap_or(Err(Error::DriverGone))
+        shared.command(Command::Refresh(sender));
+        let refreshed = answer.await.unwrap_or(Err(RefreshErrorKind::DriverGone));
+        refreshed.map_err(|kind| RefreshError::new(&shared.address, kind))
     }
 
-    /// What happens to the connection from now on, as a stream.
+    /// What happens to the connection from now on, as a stream. It ends when the driver is gone for good.
     pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<> {
         self.handle.shared.listeners.subscribe()
     }
@@ -218,10 +225,10 @@ impl HubConnection {
     }
 
     /// A handle whose calls wait while the connection is being made, for the first time or again, instead of failing with
-    /// [`Error::NotConnected`]. They fail when the connection is over. Calls with upload streams do not wait.
+    /// [`CallErrorKind::NotConnected`](crate::CallErrorKind::NotConnected). They fail when the connection is over. Calls with upload streams do not wait.
     ///
     /// ```
-    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
     /// let sum: i32 = connection.waiting().invoke("Add", (1, 2)).await?;
     /// # Ok(())
     /// # }
@@ -235,10 +242,10 @@ impl HubConnection {
 
     /// A handle whose invocations wait as those of [`waiting`](Self::waiting) do, and are made again when the connection is
     /// lost before their answer came and is there again. The server may then carry out a call twice: only for methods that
-    /// bear it. Streams, sends and calls with upload streams are refused with [`Error::NotRepeatable`].
+    /// bear it. Streams, sends and calls with upload streams are refused with [`CallErrorKind::NotRepeatable`](crate::CallErrorKind::NotRepeatable).
     ///
     /// ```
-    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
     /// let names: Vec<String> = connection.idempotent().invoke("ListNames", ()).await?;
     /// # Ok(())
     /// # }
@@ -256,9 +263,9 @@ impl HubConnection {
     /// [`Invoke::timeout`] gives it a deadline.
     ///
     /// ```
-    /// # use signalr_client::{Error, HubConnection};
+    /// # use signalr_client::{CallError, HubConnection};
     /// # use std::time::Duration;
-    /// # async fn example(connection: HubConnection) -> Result<(), Error> {
+    /// # async fn example(connection: HubConnection) -> Result<(), CallError> {
     /// let sum: i32 = connection.invoke("Add", (1, 2)).await?;
     /// let name = connection.invoke::<Option<String>>("FindName", (42,)).timeout(Duration::from_secs(5)).await?;
     /// # Ok(())
@@ -273,7 +280,7 @@ impl HubConnection {
     /// Calls a method and waits until it is done. Its result does not matter, if there is one; its failure does.
     ///
     /// ```
-    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
     /// connection.call("Heartbeat", ()).await?;
     /// # Ok(())
     /// # }
@@ -286,7 +293,7 @@ impl HubConnection {
     /// carry it out is not told.
     ///
     /// ```
-    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
     /// connection.send("Notify", ("everybody", [1, 2, 3])).await?;
     /// # Ok(())
     /// # }
@@ -298,7 +305,7 @@ impl HubConnection {
     /// Calls a method whose results are a stream.
     ///
     /// ```
-    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::Error> {
+    /// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
     /// let mut numbers = connection.stream::<i32>("Count", (10, 500)).await?;
     /// while let Some(number) = numbers.next().await {
     ///     println!("{}", number?);

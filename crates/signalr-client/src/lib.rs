@@ -13,11 +13,11 @@
 //!         connection.start().await?;
 //!         connection.call("Send", ("me", "hello")).await?;
 //!         connection.stop().await;
-//!         Ok::<(), signalr_client::Error>(())
+//!         Ok::<(), Box<dyn std::error::Error>>(())
 //!     };
 //!     // Nothing is spawned: the driver is a future like any other.
 //!     let (outcome, ()) = futures_util::future::join(work, driver.run()).await;
-//!     Ok(outcome?)
+//!     outcome
 //! }
 //! ```
 //!
@@ -56,7 +56,10 @@ pub use builder::HubConnectionBuilder;
 pub use call::{Invoke, ItemStream, OpenStream, Sending};
 pub use connection::{HubConnection, WeakHubConnection};
 pub use driver::Driver;
-pub use error::{BuildError, Error};
+pub use error::{
+    BuildError, CallError, CallErrorKind, RefreshError, RefreshErrorKind, StartError,
+    StartErrorKind,
+};
 pub use handler::{
     AnyReply, ErasedHandler, Handler, HandlerError, Incoming, IntoReply, Parameter, Subscription,
     WithState, form,

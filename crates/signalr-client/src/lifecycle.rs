@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::mpsc;
-use signalr_proto::{CloseReason, RefreshError, TransportKind};
+use signalr_proto::{CloseReason, TransportKind};
+
+use crate::error::RefreshError;
 
 /// Something that happened to the connection as a whole; see [`HubConnection::events`](crate::HubConnection::events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,11 @@ pub enum LifecycleEvent {
         /// Which attempt that will be; the one of `start` was the first.
         attempt: u32,
     },
+    /// `start` has failed, and is not tried again by itself.
+    StartFailed {
+        /// Why.
+        reason: CloseReason,
+    },
     /// The WebSocket of a stateful connection was lost and is being replaced. The connection stays Connected.
     Resuming {
         /// Why it was lost.
@@ -100,6 +107,8 @@ pub(crate) struct Listeners {
 struct Lists {
     callbacks: Vec<Callback>,
     streams: Vec<mpsc::UnboundedSender<LifecycleEvent>>,
+    /// The driver is gone.
+    over: bool,
 }
 
 impl Listeners {
@@ -111,10 +120,26 @@ impl Listeners {
         self.lock().callbacks.push(Arc::new(callback));
     }
 
+    /// The events from now on. Ended at once where nothing can happen any more.
     pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<LifecycleEvent> {
         let (sender, receiver) = mpsc::unbounded();
-        self.lock().streams.push(sender);
+        let mut lists = self.lock();
+        if !lists.over {
+            lists.streams.push(sender);
+        }
         receiver
+    }
+
+    /// Nothing will happen any more: ends the streams.
+    pub(crate) fn end(&self) {
+        let streams = {
+            let mut lists = self.lock();
+            lists.over = true;
+            lists.callbacks.clear();
+            core::mem::take(&mut lists.streams)
+        };
+        // Whoever waits is woken without the lock.
+        drop(streams);
     }
 
     /// Tells everybody. One that panics does not keep the others from hearing it (`CB-102`).

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 use futures_util::future::AbortHandle;
-use signalr_proto::client::{CallError, ClientConnection, InvocationId};
+use signalr_proto::client::{self, ClientConnection, ConnectionState, InvocationId};
 use signalr_proto::{CloseReason, Instant, Payload, SendError};
 
-use crate::error::Error;
+use crate::error::{CallErrorKind, RefreshErrorKind, StartErrorKind};
 use crate::handler::Registry;
 #[cfg(feature = "net")]
 use crate::launch::Launcher;
@@ -27,6 +27,8 @@ use crate::upload::Upload;
 /// Everything a connection is, apart from its runtime.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
+    /// The hub's address for errors: without its query.
+    pub(crate) address: Box<str>,
     pub(crate) handlers: Registry,
     pub(crate) listeners: Listeners,
     pub(crate) token: Option<TokenProvider>,
@@ -64,14 +66,14 @@ pub(crate) struct Inner {
 
 /// What only the driver can do, because it takes the true time.
 pub(crate) enum Command {
-    Start(oneshot::Sender<Result<(), Error>>),
+    Start(oneshot::Sender<Result<(), StartErrorKind>>),
     Stop(oneshot::Sender<()>),
     RetryNow,
     Refresh(RefreshAnswer),
 }
 
 /// Who asked for a refresh of the access token hears how long the new one lives.
-pub(crate) type RefreshAnswer = oneshot::Sender<Result<Option<Duration>, Error>>;
+pub(crate) type RefreshAnswer = oneshot::Sender<Result<Option<Duration>, RefreshErrorKind>>;
 
 /// Whether anybody drives.
 pub(crate) enum DriverState {
@@ -91,14 +93,14 @@ pub(crate) struct NewUpload {
 pub(crate) enum Slot {
     Call {
         waker: Option<Waker>,
-        outcome: Option<Result<Option<Payload>, Error>>,
+        outcome: Option<Result<Option<Payload>, CallErrorKind>>,
     },
     Stream {
         waker: Option<Waker>,
         items: VecDeque<Payload>,
         /// Items that may wait; one more ends the stream.
         limit: usize,
-        end: Option<Result<(), Error>>,
+        end: Option<Result<(), CallErrorKind>>,
     },
 }
 
@@ -127,7 +129,7 @@ impl Slot {
         }
     }
 
-    fn finish(&mut self, result: Result<Option<Payload>, Error>) {
+    fn finish(&mut self, result: Result<Option<Payload>, CallErrorKind>) {
         match self {
             Self::Call { outcome, .. } => *outcome = Some(result),
             Self::Stream { end, .. } => *end = Some(result.map(|_| ())),
@@ -145,7 +147,7 @@ pub(crate) struct Sends {
 #[derive(Default)]
 pub(crate) struct SendSlot {
     pub(crate) waker: Option<Waker>,
-    pub(crate) outcome: Option<Result<(), Error>>,
+    pub(crate) outcome: Option<Result<(), CallErrorKind>>,
 }
 
 impl Sends {
@@ -175,13 +177,18 @@ impl Sends {
         }
     }
 
-    fn fail(&mut self, error: &Error, wakers: &mut Vec<Waker>) {
+    fn fail(&mut self, error: &CallErrorKind, wakers: &mut Vec<Waker>) {
         while let Some(first) = self.order.pop_front() {
             self.finish(first, Err(error.clone()), wakers);
         }
     }
 
-    fn finish(&mut self, position: u64, outcome: Result<(), Error>, wakers: &mut Vec<Waker>) {
+    fn finish(
+        &mut self,
+        position: u64,
+        outcome: Result<(), CallErrorKind>,
+        wakers: &mut Vec<Waker>,
+    ) {
         if let Some(slot) = self.slots.get_mut(&position) {
             slot.outcome = Some(outcome);
             wakers.extend(slot.waker.take());
@@ -375,12 +382,12 @@ impl Inner {
     pub(crate) fn complete(
         &mut self,
         id: InvocationId,
-        outcome: Result<Option<Payload>, CallError>,
+        outcome: Result<Option<Payload>, client::CallError>,
         wakers: &mut Vec<Waker>,
     ) {
         self.stop_pumps(id.number());
         if let Some(slot) = self.slots.get_mut(&id.number()) {
-            slot.finish(outcome.map_err(Error::from));
+            slot.finish(outcome.map_err(CallErrorKind::from));
             wakers.extend(slot.waker().take());
         }
     }
@@ -407,7 +414,7 @@ impl Inner {
             items.push_back(item);
             return;
         }
-        *end = Some(Err(Error::StreamOverflow { limit: *limit }));
+        *end = Some(Err(CallErrorKind::StreamOverflow { limit: *limit }));
         self.cancel(id);
     }
 
@@ -445,7 +452,7 @@ impl Inner {
     pub(crate) fn lose(&mut self, reason: &CloseReason, wakers: &mut Vec<Waker>) {
         self.losses = (self.losses.0 + 1, Some(reason.clone()));
         self.sends
-            .fail(&Error::ConnectionLost(reason.clone()), wakers);
+            .fail(&CallErrorKind::ConnectionLost(reason.clone()), wakers);
         self.wake_for_room(wakers);
         self.new_uploads.clear();
         self.pumps
@@ -459,10 +466,10 @@ impl Inner {
         self.watch.end(wakers);
         self.commands.clear();
         for slot in self.slots.values_mut().filter(|slot| slot.is_open()) {
-            slot.finish(Err(Error::DriverGone));
+            slot.finish(Err(CallErrorKind::DriverGone));
             wakers.extend(slot.waker().take());
         }
-        self.sends.fail(&Error::DriverGone, wakers);
+        self.sends.fail(&CallErrorKind::DriverGone, wakers);
         self.wake_for_room(wakers);
     }
 
@@ -472,20 +479,34 @@ impl Inner {
     }
 
     /// Why nobody can send what has waited since then, if that is why.
-    pub(crate) fn loss_since(&self, losses: u64) -> Option<Error> {
-        if matches!(self.driver, DriverState::Gone) {
-            return Some(Error::DriverGone);
+    pub(crate) fn loss_since(&self, losses: u64) -> Option<CallErrorKind> {
+        if self.is_abandoned() {
+            return Some(CallErrorKind::DriverGone);
         }
         let reason = self.losses.1.clone().filter(|_| self.losses.0 > losses);
-        reason.map(Error::ConnectionLost)
+        reason.map(CallErrorKind::ConnectionLost)
     }
 
-    /// Refuses calls without a driver, which the machine knows nothing of.
-    pub(crate) const fn check_driver(&self) -> Result<(), SendError> {
-        if matches!(self.driver, DriverState::Gone) {
-            Err(SendError::NotConnected)
+    /// Whether nobody drives any more, which the machine knows nothing of: nothing will ever happen here again.
+    pub(crate) const fn is_abandoned(&self) -> bool {
+        matches!(self.driver, DriverState::Gone)
+    }
+
+    /// What the connection is doing; without a driver it is over, whatever the machine was about to do.
+    pub(crate) fn state(&self) -> ConnectionState {
+        if self.is_abandoned() {
+            ConnectionState::Disconnected
         } else {
-            Ok(())
+            self.machine.state()
+        }
+    }
+
+    /// Why a call was refused.
+    pub(crate) fn refusal(&self, error: SendError) -> CallErrorKind {
+        if self.is_abandoned() {
+            CallErrorKind::DriverGone
+        } else {
+            error.into()
         }
     }
 }
@@ -499,6 +520,7 @@ impl Shared {
         ignore_case: bool,
     ) -> Self {
         Self {
+            address: machine.config().url.to_string().into(),
             inner: Mutex::new(Inner::new(machine)),
             handlers: Registry::new(ignore_case),
             listeners: Listeners::default(),
@@ -517,17 +539,17 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn command(&self, command: Command) -> Result<(), Error> {
+    /// Hands a command to the driver. Without one the command is dropped, and whoever waits for its answer hears that.
+    pub(crate) fn command(&self, command: Command) {
         let waker = {
             let mut inner = self.lock();
-            if matches!(inner.driver, DriverState::Gone) {
-                return Err(Error::DriverGone);
+            if inner.is_abandoned() {
+                return;
             }
             inner.commands.push_back(command);
             inner.touch()
         };
         wake(waker);
-        Ok(())
     }
 
     /// Whether all handles are gone.
@@ -539,6 +561,7 @@ impl Shared {
     pub(crate) fn driver_gone(&self) {
         let mut wakers = Vec::new();
         self.lock().abandon(&mut wakers);
+        self.listeners.end();
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -555,10 +578,14 @@ impl Shared {
     }
 
     /// Spawns the driver if that is still to be done.
-    pub(crate) fn launch(&self) -> Result<(), Error> {
+    pub(crate) fn launch(&self) -> Result<(), StartErrorKind> {
         let mut launcher = self.launcher();
         if let Some(waiting) = launcher.as_mut() {
-            waiting.launch()?;
+            waiting
+                .launch()
+                .map_err(|error| StartErrorKind::NoRuntime {
+                    detail: error.to_string().into(),
+                })?;
             *launcher = None;
         }
         Ok(())
@@ -584,7 +611,7 @@ impl Shared {
     reason = "with the feature `net` it is otherwise"
 )]
 impl Shared {
-    pub(crate) const fn launch(&self) -> Result<(), Error> {
+    pub(crate) const fn launch(&self) -> Result<(), StartErrorKind> {
         Ok(())
     }
 

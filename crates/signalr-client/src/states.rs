@@ -73,7 +73,7 @@ impl Stream for States {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = {
             let mut inner = self.shared.lock();
-            let state = inner.machine.state();
+            let state = inner.state();
             if self.seen == Some(state) {
                 if matches!(inner.driver, DriverState::Gone) {
                     return Poll::Ready(None);

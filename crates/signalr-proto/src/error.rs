@@ -580,7 +580,79 @@ impl core::fmt::Display for ServerError<'_> {
     }
 }
 
+/// Whether a server that answers so may answer otherwise soon.
+const fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504)
+}
+
+impl RefreshError {
+    /// Whether the same may well succeed later, without anything being changed, as far as can be told.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Failed { .. } | Self::Timeout { .. } => true,
+            Self::Refused { status, .. } => is_transient_status(*status),
+            Self::NoToken | Self::Provider { .. } | Self::Invalid => false,
+        }
+    }
+}
+
+impl NegotiateError {
+    /// Whether the same may well succeed later, without anything being changed, as far as can be told.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status } => is_transient_status(*status),
+            Self::NoTransport { failures } => failures.iter().any(TransportFailure::is_transient),
+            Self::Redirected { .. }
+            | Self::Compressed { .. }
+            | Self::Misspelled { .. }
+            | Self::Refused { .. }
+            | Self::AspNet
+            | Self::Invalid(_)
+            | Self::RedirectLimit { .. }
+            | Self::RedirectUrl
+            | Self::UnsolicitedStatefulReconnect => false,
+        }
+    }
+}
+
 impl CloseReason {
+    /// Whether another attempt to connect may well succeed later, without anything being changed, as far as can be told: the network
+    /// or the server failed, not the application or its configuration. A certificate that is not trusted fails as the network does.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::TransportEnded
+            | Self::WebSocketClosed { .. }
+            | Self::TransportFailed { .. }
+            | Self::ConnectionBroken { .. }
+            | Self::RequestTimeout { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::HandshakeTimeout { .. }
+            | Self::HandshakeEnded
+            | Self::ServerTimeout { .. } => true,
+            Self::ClosedByServer {
+                allow_reconnect, ..
+            } => *allow_reconnect,
+            Self::UpgradeRefused { status } | Self::RequestRefused { status, .. } => {
+                is_transient_status(*status)
+            }
+            Self::Negotiate(error) => error.is_transient(),
+            Self::RetriesExhausted { last, .. } => last.is_transient(),
+            Self::Stopped
+            | Self::Redirected { .. }
+            | Self::Compressed { .. }
+            | Self::NotAnEventStream
+            | Self::HandshakeRefused { .. }
+            | Self::Protocol(_)
+            | Self::Sequence(_)
+            | Self::MissingSequence
+            | Self::IncomingLimit { .. }
+            | Self::AccessToken { .. } => false,
+        }
+    }
+
     /// The same reason for the end of a connection that was established.
     pub(crate) fn of_established(self) -> Self {
         let Self::TransportFailed { detail } = self else {

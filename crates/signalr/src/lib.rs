@@ -52,9 +52,10 @@ pub use signalr_async_std::AsyncStd;
 pub use signalr_client::Proxy;
 #[cfg(feature = "client")]
 pub use signalr_client::{
-    Argument, Arguments, BuildError, CallArguments, CloseReason, ConnectionState, Error,
-    FromArguments, Handler, HandlerError, HubArgument, HubConnection, HubConnectionBuilder, Invoke,
-    ItemStream, LifecycleEvent, Payload, ReconnectPolicy, RetryContext, RetryPolicy, Spread,
+    Argument, Arguments, BuildError, CallArguments, CallError, CallErrorKind, CloseReason,
+    ConnectionState, FromArguments, Handler, HandlerError, HubArgument, HubConnection,
+    HubConnectionBuilder, Invoke, ItemStream, LifecycleEvent, Payload, ReconnectPolicy,
+    RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, Spread, StartError, StartErrorKind,
     Subscription, TransportKind, Upload, WeakHubConnection,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};

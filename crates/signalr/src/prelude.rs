@@ -11,8 +11,8 @@ pub use crate::Smol;
 pub use crate::Tokio;
 #[cfg(feature = "client")]
 pub use crate::{
-    CloseReason, ConnectionState, HandlerError, HubConnection, ItemStream, LifecycleEvent,
-    ReconnectPolicy, Spread, TransportKind, Upload, WeakHubConnection,
+    BuildError, CallError, CloseReason, ConnectionState, HandlerError, HubConnection, ItemStream,
+    LifecycleEvent, ReconnectPolicy, Spread, StartError, TransportKind, Upload, WeakHubConnection,
 };
 pub use signalr_proto::Protocol;
 #[cfg(feature = "server")]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use futures_util::future;
-use signalr_client::{Error, HubConnection, Spread};
+use signalr_client::{CallError, CallErrorKind, HubConnection, Spread};
 
 use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
 
@@ -24,8 +24,11 @@ pub(super) async fn results_come_back<R: Platform>(session: Session<R>) -> Outco
     );
     ensure!(
         matches!(
-            connection.invoke::<String>("Add", (1, 2)).await,
-            Err(Error::Decode(_))
+            connection
+                .invoke::<String>("Add", (1, 2))
+                .await
+                .map_err(CallError::into_kind),
+            Err(CallErrorKind::Decode(_))
         ),
         "3 was read as text"
     );
@@ -146,8 +149,8 @@ pub(super) async fn a_deadline_ends_one_call<R: Platform>(session: Session<R>) -
         .within(Duration::from_secs(10), future::join(slow, quick))
         .await?;
     ensure_eq!(
-        (slow, quick),
-        (Err(Error::Timeout { after }), Ok("y".to_owned()))
+        (slow.map_err(CallError::into_kind), quick),
+        (Err(CallErrorKind::Timeout { after }), Ok("y".to_owned()))
     );
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     Ok(())
@@ -171,7 +174,7 @@ pub(super) async fn more_than_fits_waits_for_room<R: Platform>(session: Session<
     let calls = (0..60).map(|number| {
         let call = connection.invoke::<String>("Concat", (number.to_string(), &text));
         let text = &text;
-        async move { Ok::<_, Error>(call.await? == format!("{number}{text}")) }
+        async move { Ok::<_, CallError>(call.await? == format!("{number}{text}")) }
     });
     let answers = future::try_join_all(calls).await?;
     ensure!(
@@ -187,8 +190,9 @@ async fn failure(
     target: &str,
     arguments: Vec<serde_json::Value>,
 ) -> Result<String, Failure> {
-    match connection.call(target, Spread(arguments)).await {
-        Err(Error::Server { error }) => Ok(error.into()),
+    let called = connection.call(target, Spread(arguments)).await;
+    match called.map_err(CallError::into_kind) {
+        Err(CallErrorKind::Server { error }) => Ok(error.into()),
         other => Err(format!("{target}: {other:?}").into()),
     }
 }

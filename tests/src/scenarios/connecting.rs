@@ -1,8 +1,8 @@
 //! Addresses, tokens, headers and negotiation.
 
-use signalr_client::{Error, TransportKind};
+use signalr_client::{StartErrorKind, TransportKind};
 
-use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
+use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq, with_causes};
 
 /// Why a hub cannot be connected to.
 async fn refusal<R: Platform>(
@@ -16,7 +16,7 @@ async fn refusal<R: Platform>(
     }
     match builder.build_on(R::default())?.start().await {
         Ok(()) => Err(format!("{hub} lets everybody in").into()),
-        Err(error @ Error::Start(_)) => Ok(error.to_string()),
+        Err(error) if matches!(error.kind(), StartErrorKind::Failed(_)) => Ok(with_causes(&error)),
         Err(other) => Err(other.into()),
     }
 }
@@ -117,7 +117,7 @@ pub(super) async fn tokens_are_used_and_refused<R: Platform>(session: Session<R>
     let Err(error) = connection.start().await else {
         return Err("connected without a token".into());
     };
-    ensure!(error.to_string().contains("logged out"), "{error}");
+    ensure!(with_causes(&error).contains("logged out"), "{error:?}");
     if session.transport() != TransportKind::WebSockets {
         return Ok(());
     }
@@ -175,7 +175,7 @@ pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Pla
             Some(expected) => {
                 if started
                     .as_ref()
-                    .is_err_and(|error| error.to_string().contains("none of the"))
+                    .is_err_and(|error| with_causes(error).contains("none of the"))
                 {
                     // A server without this transport.
                     continue;
@@ -187,7 +187,7 @@ pub(super) async fn the_servers_favourite_is_taken_or_the_next_that_works<R: Pla
             None => {
                 let refusal = started
                     .err()
-                    .map(|error| error.to_string())
+                    .map(|error| with_causes(&error))
                     .unwrap_or_default();
                 ensure!(
                     refusal.contains("does not support Binary") || refusal.contains("none of the"),

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_channel::mpsc;
 use futures_util::{FutureExt as _, StreamExt as _, future};
 use signalr_client::{
-    CloseReason, ConnectionState, Error, HubConnection, LifecycleEvent, ReconnectPolicy,
-    RetryPolicy, TransportKind,
+    CallError, CallErrorKind, CloseReason, ConnectionState, HubConnection, LifecycleEvent,
+    ReconnectPolicy, RetryPolicy, StartError, StartErrorKind, TransportKind,
 };
 
-use crate::{Outcome, Platform, Session, ensure, ensure_eq};
+use crate::{Outcome, Platform, Session, ensure, ensure_eq, with_causes};
 
 /// What `on_close` is told.
 fn closes(connection: &HubConnection) -> mpsc::UnboundedReceiver<Option<CloseReason>> {
@@ -20,6 +20,12 @@ fn closes(connection: &HubConnection) -> mpsc::UnboundedReceiver<Option<CloseRea
         let _ = sender.unbounded_send(reason.cloned());
     });
     receiver
+}
+
+/// Whether a call failed because its connection ended.
+fn is_lost<T>(outcome: &Result<T, CallError>) -> bool {
+    let error = outcome.as_ref().err();
+    error.is_some_and(|error| matches!(error.kind(), CallErrorKind::ConnectionLost(_)))
 }
 
 pub(super) async fn connects_has_an_id_and_stops<R: Platform>(session: Session<R>) -> Outcome {
@@ -54,8 +60,13 @@ pub(super) async fn a_second_start_is_refused_and_harmless<R: Platform>(
 ) -> Outcome {
     let connection = session.builder("/hub").build_on(R::default())?;
     let (first, second) = future::join(connection.start(), connection.start()).await;
-    ensure_eq!((first, second), (Ok(()), Err(Error::NotDisconnected)));
-    ensure_eq!(connection.start().await, Err(Error::NotDisconnected));
+    ensure_eq!(first, Ok(()));
+    for refused in [second, connection.start().await] {
+        ensure_eq!(
+            refused.map_err(StartError::into_kind),
+            Err(StartErrorKind::NotDisconnected)
+        );
+    }
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     connection.stop().await;
     Ok(())
@@ -79,13 +90,19 @@ pub(super) async fn stops_in_every_state<R: Platform>(session: Session<R>) -> Ou
         .build_on(R::default())?;
     connection.stop().await;
     let (started, ()) = future::join(connection.start(), connection.stop()).await;
-    ensure_eq!(started, Err(Error::Start(CloseReason::Stopped)));
+    ensure_eq!(
+        started.map_err(StartError::into_kind),
+        Err(StartErrorKind::Failed(CloseReason::Stopped))
+    );
     ensure_eq!(connection.state(), ConnectionState::Disconnected);
     connection.start().await?;
     let call = connection.invoke::<String>("Slow", (20_000, "x"));
     let stops = future::join(connection.stop(), connection.stop());
     let (answer, _) = future::join(call, stops).await;
-    ensure_eq!(answer, Err(Error::ConnectionLost(CloseReason::Stopped)));
+    ensure_eq!(
+        answer.map_err(CallError::into_kind),
+        Err(CallErrorKind::ConnectionLost(CloseReason::Stopped))
+    );
     ensure_eq!(connection.state(), ConnectionState::Disconnected);
     Ok(())
 }
@@ -108,12 +125,18 @@ pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Platform>(
 ) -> Outcome {
     let connection = session.builder("/hub").build_on(R::default())?;
     ensure_eq!(
-        connection.invoke::<i32>("Add", (1, 2)).await,
-        Err(Error::NotConnected)
+        connection
+            .invoke::<i32>("Add", (1, 2))
+            .await
+            .map_err(CallError::into_kind),
+        Err(CallErrorKind::NotConnected)
     );
     ensure_eq!(
-        connection.send("DoNothing", ()).await,
-        Err(Error::NotConnected)
+        connection
+            .send("DoNothing", ())
+            .await
+            .map_err(CallError::into_kind),
+        Err(CallErrorKind::NotConnected)
     );
     ensure!(
         connection.stream::<i32>("Count", (1, 0)).await.is_err(),
@@ -122,8 +145,11 @@ pub(super) async fn calls_before_start_and_after_stop_are_refused<R: Platform>(
     connection.start().await?;
     connection.stop().await;
     ensure_eq!(
-        connection.invoke::<i32>("Add", (1, 2)).await,
-        Err(Error::NotConnected)
+        connection
+            .invoke::<i32>("Add", (1, 2))
+            .await
+            .map_err(CallError::into_kind),
+        Err(CallErrorKind::NotConnected)
     );
     Ok(())
 }
@@ -173,10 +199,7 @@ pub(super) async fn is_closed_by_the_hub_without_reconnecting<R: Platform>(
     let mut closed = closes(&connection);
     connection.start().await?;
     let aborted = connection.invoke::<()>("Abort", ()).await;
-    ensure!(
-        matches!(aborted, Ok(()) | Err(Error::ConnectionLost(_))),
-        "{aborted:?}"
-    );
+    ensure!(aborted.is_ok() || is_lost(&aborted), "{aborted:?}");
     ensure_eq!(session.soon(&mut closed).await?, None);
     ensure_eq!(connection.state(), ConnectionState::Disconnected);
     Ok(())
@@ -202,14 +225,18 @@ pub(super) async fn a_start_that_cannot_connect_says_so<R: Platform>(_: Session<
         return Err("connected to nothing".into());
     };
     ensure!(
-        matches!(error, Error::Start(CloseReason::TransportFailed { .. })),
+        matches!(
+            error.kind(),
+            StartErrorKind::Failed(CloseReason::TransportFailed { .. })
+        ) && error.is_transient(),
         "{error:?}"
     );
+    ensure_eq!(error.address(), "http://127.0.0.1:1/hub");
     ensure!(
-        error
-            .to_string()
-            .starts_with("could not connect: 127.0.0.1:1 cannot be reached: "),
-        "{error}"
+        with_causes(&error).starts_with(
+            "could not connect to http://127.0.0.1:1/hub: 127.0.0.1:1 cannot be reached: "
+        ),
+        "{error:?}"
     );
     ensure!(!format!("{error:?}").contains("canary"), "the query shows");
     let connection =
@@ -248,11 +275,7 @@ pub(super) async fn a_message_over_the_servers_limit_ends_the_connection_and_its
     let answer = connection
         .invoke::<String>("EchoText", ("x".repeat(40_000),))
         .await;
-    ensure!(
-        matches!(answer, Err(Error::ConnectionLost(_))),
-        "{:?}",
-        answer.map(|text| text.len())
-    );
+    ensure!(is_lost(&answer), "{:?}", answer.map(|text| text.len()));
     let Some(reason) = session.soon(&mut closed).await? else {
         return Err("closed without a reason".into());
     };
@@ -288,7 +311,7 @@ pub(super) async fn an_expired_token_is_replaced<R: Platform>(session: Session<R
     // On a busy machine two seconds may be over before the answer is there.
     match connection.invoke::<String>("UserName", ()).await {
         Ok(name) => ensure_eq!(name, "short"),
-        Err(Error::ConnectionLost(_)) => {}
+        Err(error) if matches!(error.kind(), CallErrorKind::ConnectionLost(_)) => {}
         Err(error) => return Err(error.into()),
     }
     let back = async {
@@ -326,13 +349,10 @@ pub(super) async fn a_cut_connection_comes_back<R: Platform>(session: Session<R>
     let items = connection.stream::<i32>("Count", (1000, 1000)).await?;
     session.admin(&format!("cut/{first}")).await?;
     ensure_eq!(session.soon(&mut heard).await?, "lost false");
-    ensure!(
-        matches!(pending.await, Err(Error::ConnectionLost(_))),
-        "the pending call has an answer"
-    );
+    ensure!(is_lost(&pending.await), "the pending call has an answer");
     let last = items.collect::<Vec<_>>().await.pop();
     ensure!(
-        matches!(last, Some(Err(Error::ConnectionLost(_)))),
+        last.as_ref().is_some_and(is_lost),
         "the stream ends with {last:?}"
     );
     let second = session.soon(&mut heard).await?;
@@ -372,8 +392,11 @@ pub(super) async fn a_custom_policy_decides<R: Platform>(session: Session<R>) ->
         session.sleep(Duration::from_millis(20)).await;
     }
     ensure_eq!(
-        connection.invoke::<i32>("Add", (1, 2)).await,
-        Err(Error::NotConnected)
+        connection
+            .invoke::<i32>("Add", (1, 2))
+            .await
+            .map_err(CallError::into_kind),
+        Err(CallErrorKind::NotConnected)
     );
     session
         .within(Duration::from_secs(5), connection.stop())
@@ -496,13 +519,13 @@ pub(super) async fn calls_wait_and_are_repeated_over_a_cut<R: Platform>(
             connection.wait_until(ConnectionState::Reconnecting),
         )
         .await??;
-    ensure!(
-        matches!(lost.await, Err(Error::ConnectionLost(_))),
-        "a call outlived its connection"
-    );
+    ensure!(is_lost(&lost.await), "a call outlived its connection");
     ensure_eq!(
-        connection.invoke::<i32>("Add", (1, 2)).await,
-        Err(Error::NotConnected)
+        connection
+            .invoke::<i32>("Add", (1, 2))
+            .await
+            .map_err(CallError::into_kind),
+        Err(CallErrorKind::NotConnected)
     );
     let waiting = connection.waiting().invoke::<i32>("Add", (1, 2));
     connection.send("SendToCaller", ("Mail", "later")).await?;

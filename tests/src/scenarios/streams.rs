@@ -1,7 +1,7 @@
 //! Streams from the server.
 
 use futures_util::{TryStreamExt as _, future};
-use signalr_client::{CallArguments, Error, HubConnection};
+use signalr_client::{CallArguments, CallError, CallErrorKind, HubConnection};
 
 use crate::{Failure, Outcome, Platform, Session, ensure, ensure_eq};
 
@@ -9,7 +9,7 @@ async fn all(
     connection: &HubConnection,
     target: &str,
     arguments: impl CallArguments,
-) -> Result<Vec<i32>, Error> {
+) -> Result<Vec<i32>, CallError> {
     connection
         .stream::<i32>(target, arguments)
         .await?
@@ -68,7 +68,11 @@ pub(super) async fn an_item_of_the_wrong_type_ends_its_stream_only<R: Platform>(
     let connection = session.connect("/hub").await?;
     let mut numbers = connection.stream::<String>("Count", (100_000, 5)).await?;
     let first = numbers.next().await;
-    ensure!(matches!(first, Some(Err(Error::Decode(_)))), "{first:?}");
+    let first = first.map(|item| item.map_err(CallError::into_kind));
+    ensure!(
+        matches!(first, Some(Err(CallErrorKind::Decode(_)))),
+        "{first:?}"
+    );
     ensure_eq!(numbers.next().await, None);
     ensure_eq!(connection.invoke::<i32>("Add", (1, 2)).await?, 3);
     Ok(())
@@ -82,9 +86,10 @@ async fn failure(
     let mut items = connection.stream::<i32>(target, arguments).await?;
     let mut count = 0;
     loop {
-        match items.next().await {
+        let item = items.next().await;
+        match item.map(|item| item.map_err(CallError::into_kind)) {
             Some(Ok(_)) => count += 1,
-            Some(Err(Error::Server { error })) => return Ok((count, error.into())),
+            Some(Err(CallErrorKind::Server { error })) => return Ok((count, error.into())),
             other => return Err(format!("{target}: {other:?}").into()),
         }
     }
@@ -109,8 +114,8 @@ pub(super) async fn failures_of_streams_have_the_servers_words<R: Platform>(
     let called = connection.invoke::<i32>("Count", (1, 0)).await;
     let words = "The client attempted to invoke the streaming 'Count' method with a non-streaming invocation.";
     ensure_eq!(
-        called,
-        Err(Error::Server {
+        called.map_err(CallError::into_kind),
+        Err(CallErrorKind::Server {
             error: words.into()
         })
     );

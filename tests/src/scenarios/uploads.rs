@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::{StreamExt as _, stream};
-use signalr_client::{Argument, Error, Spread, Upload};
+use signalr_client::{Argument, CallError, CallErrorKind, Spread, Upload};
 
 use crate::{Outcome, Platform, Session, ensure, ensure_eq};
 
@@ -123,7 +123,8 @@ pub(super) async fn a_call_that_is_given_up_ends_its_uploads<R: Platform>(
         if timeout {
             let after = Duration::from_millis(1);
             call = call.timeout(after);
-            ensure_eq!(call.await, Err(Error::Timeout { after }));
+            let late = call.await.map_err(CallError::into_kind);
+            ensure_eq!(late, Err(CallErrorKind::Timeout { after }));
         } else {
             drop(call);
         }
@@ -171,9 +172,10 @@ pub(super) async fn wrong_uploads_have_the_servers_words<R: Platform>(
         .await?;
     ensure_eq!(outcome, "failed after 0: Failed to bind Stream message.");
     let words = "An unexpected error occurred invoking 'Sum' on the server. HubException: Client sent 0 stream(s), Hub method expects 1.";
+    let refused = connection.invoke::<i64>("Sum", ()).await;
     ensure_eq!(
-        connection.invoke::<i64>("Sum", ()).await,
-        Err(Error::Server {
+        refused.map_err(CallError::into_kind),
+        Err(CallErrorKind::Server {
             error: words.into()
         })
     );

@@ -76,10 +76,10 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> Result<T, Strin
 }
 
 /// An error that a person can read.
-fn clear(error: &(impl std::error::Error + ?Sized)) -> Result<String, String> {
-    let text = error.to_string();
+fn clear(error: &(dyn std::error::Error + 'static)) -> Result<String, String> {
+    let text = signalr_tests::with_causes(error);
     let bad = text.is_empty()
-        || text.len() > 400
+        || text.len() > 500
         || text.contains('\n')
         || format!("{text}{error:?}").contains("canary")
         || ["{ ", "Some(", "Error("]
@@ -133,7 +133,7 @@ async fn calls(harm: Harm, connection: &HubConnection, number: usize) -> Round {
 
 /// A result must be right, and an error clear.
 fn outcome<T: std::fmt::Debug>(
-    result: Result<T, signalr::Error>,
+    result: Result<T, signalr::CallError>,
     is_right: impl FnOnce(&T) -> bool,
 ) -> Round {
     match result {

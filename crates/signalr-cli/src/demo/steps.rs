@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use signalr::{Error, HubConnection, ReconnectPolicy, Upload};
+use signalr::{CallError, CallErrorKind, HubConnection, ReconnectPolicy, Upload};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::hub::DemoServer;
 use super::timeline::{Timeline, Who};
+use crate::failure::with_causes;
 use crate::hub::explain::Explain;
 
 type Step = Result<String, String>;
@@ -55,8 +56,8 @@ impl Counts {
     }
 }
 
-fn explain(error: &Error) -> String {
-    EXPLAIN.error(error, "it")
+fn explain(error: &CallError) -> String {
+    EXPLAIN.call(error)
 }
 
 async fn at_least(counter: &watch::Sender<u64>, count: u64) {
@@ -153,17 +154,18 @@ impl<'a> Demo<'a> {
             .map_err(|error| error.to_string())?;
         match stranger.start().await {
             Ok(()) => Err("the hub let in a client without a token".to_owned()),
-            Err(error) if error.to_string().contains("401") => {
+            Err(error) if with_causes(&error).contains("401") => {
                 self.timeline.line(Who::Hub, "refuses: HTTP 401");
                 Ok("who has none is refused".to_owned())
             }
-            Err(error) => Err(explain(&error)),
+            Err(error) => Err(EXPLAIN.start(&error)),
         }
     }
 
     pub(super) async fn connect(&mut self) -> Step {
         self.say("connects with a token, which its provider fetches whenever one is needed");
-        self.client.start().await.map_err(|error| explain(&error))?;
+        let started = self.client.start().await;
+        started.map_err(|error| EXPLAIN.start(&error))?;
         let id = self
             .client
             .connection_id()
@@ -204,11 +206,16 @@ impl<'a> Demo<'a> {
     pub(super) async fn error(&mut self) -> Step {
         match self.client.invoke::<String>("Greet", ("xx",)).await {
             Ok(_) => Err("the call should have failed".to_owned()),
-            Err(Error::Server { error }) if error.contains("no greeting") => {
-                self.say(&format!("calls Greet(\"xx\") and is told: {error}"));
+            Err(error) => {
+                let CallErrorKind::Server { error: words } = error.kind() else {
+                    return Err(explain(&error));
+                };
+                if !words.contains("no greeting") {
+                    return Err(explain(&error));
+                }
+                self.say(&format!("calls Greet(\"xx\") and is told: {words}"));
                 Ok("the server's words, and the connection lives on".to_owned())
             }
-            Err(error) => Err(explain(&error)),
         }
     }
 
@@ -299,7 +306,9 @@ impl<'a> Demo<'a> {
             return Err("the hub does not know the connection".to_owned());
         }
         match waiting.await {
-            Err(Error::ConnectionLost(_)) => self.say("the call that waited has failed at once"),
+            Err(error) if matches!(error.kind(), CallErrorKind::ConnectionLost(_)) => {
+                self.say("the call that waited has failed at once");
+            }
             Ok(()) => return Err("a call was answered over a cut connection".to_owned()),
             Err(error) => return Err(explain(&error)),
         }

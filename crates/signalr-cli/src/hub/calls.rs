@@ -17,7 +17,7 @@ pub(crate) fn invoke(options: &CallArgs) -> Result<(), Failure> {
         let method = &options.method;
         match session.hub.invoke::<Option<Shown>>(method, arguments).await {
             Ok(result) => session.printer.print(&Event::Result(or_null(result))),
-            Err(error) => Err(session.call_failure(error, method).await),
+            Err(error) => Err(session.call_failure(error).await),
         }
     })
 }
@@ -27,7 +27,7 @@ pub(crate) fn send(options: &CallArgs) -> Result<(), Failure> {
     run(options, async |session, arguments| {
         match session.hub.send(&options.method, arguments).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(session.call_failure(error, &options.method).await),
+            Err(error) => Err(session.call_failure(error).await),
         }
     })
 }
@@ -38,12 +38,12 @@ pub(crate) fn stream(options: &CallArgs) -> Result<(), Failure> {
         let method = &options.method;
         let mut items = match session.hub.stream::<Option<Shown>>(method, arguments).await {
             Ok(items) => items,
-            Err(error) => return Err(session.call_failure(error, method).await),
+            Err(error) => return Err(session.call_failure(error).await),
         };
         while let Some(item) = items.next().await {
             match item {
                 Ok(item) => session.printer.print(&Event::Item(or_null(item)))?,
-                Err(error) => return Err(session.call_failure(error, method).await),
+                Err(error) => return Err(session.call_failure(error).await),
             }
         }
         Ok(())
@@ -68,7 +68,7 @@ fn run(
         let explain = Explain::of(&options.connection, &token);
         let session = Session::new(hub, printer, explain, token, (&sender, news));
         let work = async {
-            session.connect(&options.method).await?;
+            session.connect().await?;
             call(&session, arguments).await
         };
         session.run(bound, session.with_news(work)).await

@@ -1,11 +1,12 @@
 //! Failures in a person's words, with what to do about them.
 
-use signalr::{CloseReason, Error};
+use signalr::{CallError, CallErrorKind, CloseReason, StartError, StartErrorKind};
 use signalr_proto::NegotiateError;
 use signalr_proto::transport::{TransportFailure, TransportFailureReason};
 
 use super::token::TokenSource;
 use crate::cli::ConnectionOptions;
+use crate::failure::with_causes;
 
 /// What the explanations depend on.
 #[derive(Clone, Copy, Debug)]
@@ -31,24 +32,36 @@ impl Explain {
         }
     }
 
-    /// Why a call or stream of `method` failed.
-    pub(crate) fn error(self, error: &Error, method: &str) -> String {
-        match error {
-            Error::Start(reason) => format!("cannot connect: {}", self.reason(reason)),
-            Error::ConnectionLost(reason) => format!(
+    /// Why a connection was not started.
+    pub(crate) fn start(self, error: &StartError) -> String {
+        match error.kind() {
+            StartErrorKind::Failed(reason) => format!("cannot connect: {}", self.reason(reason)),
+            kind => with_causes(kind),
+        }
+    }
+
+    /// Why a call or stream failed. Whoever called knows what and where.
+    pub(crate) fn call(self, error: &CallError) -> String {
+        match error.kind() {
+            CallErrorKind::ConnectionLost(reason) => format!(
                 "the connection was lost before the answer came: {}",
                 self.reason(reason)
             ),
-            Error::UnexpectedItem => {
-                format!("'{method}' is a stream: call it with `signalr stream`")
+            CallErrorKind::UnexpectedItem => {
+                format!(
+                    "'{}' is a stream: call it with `signalr stream`",
+                    error.method()
+                )
             }
-            Error::Server { error } if error.ends_with("due to an error on the server.") => {
+            CallErrorKind::Server { error }
+                if error.ends_with("due to an error on the server.") =>
+            {
                 format!(
                     "{error} Do the arguments fit the method, in number and type? The log of the server says more"
                 )
             }
-            Error::NotConnected => "the connection is not active".to_owned(),
-            other => other.to_string(),
+            CallErrorKind::NotConnected => "the connection is not active".to_owned(),
+            kind => with_causes(kind),
         }
     }
 

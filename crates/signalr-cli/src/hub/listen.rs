@@ -24,8 +24,8 @@ pub(crate) fn run(options: &ListenArgs) -> Result<(), Failure> {
         session
             .run(None, async {
                 match bound {
-                    None => session.connect("").await?,
-                    Some(bound) => tokio::time::timeout(bound, session.connect(""))
+                    None => session.connect().await?,
+                    Some(bound) => tokio::time::timeout(bound, session.connect())
                         .await
                         .unwrap_or_else(|_| Err(session.out_of_time(bound)))?,
                 }

@@ -6,7 +6,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use signalr::{Error, HubConnection, LifecycleEvent};
+use signalr::{
+    CallError, CallErrorKind, HubConnection, LifecycleEvent, StartError, StartErrorKind,
+};
 use signalr_proto::TransportKind;
 use tokio::sync::{mpsc, watch};
 
@@ -67,34 +69,34 @@ impl Session {
     }
 
     /// Connects and says so.
-    pub(crate) async fn connect(&self, method: &str) -> Result<(), Failure> {
+    pub(crate) async fn connect(&self) -> Result<(), Failure> {
         let mut connected = self.start().await?;
         // Somebody may have renewed the token just when the old one was read.
-        if let Err(Error::Start(reason)) = &connected
+        if let Err(error) = &connected
+            && let StartErrorKind::Failed(reason) = error.kind()
             && Explain::is_refused_token(reason)
             && self.token.is_renewed()
         {
             connected = self.start().await?;
         }
-        let connected =
-            connected.map_err(|error| Failure::failed(self.explain.error(&error, method)))?;
+        let connected = connected.map_err(|error| Failure::failed(self.explain.start(&error)))?;
         self.stage.set("answer");
         self.printer.print(&connected)
     }
 
-    /// Why a call of `method` failed. One that came too late fails for what ended the connection.
-    pub(crate) async fn call_failure(&self, error: Error, method: &str) -> Failure {
+    /// Why a call failed. One that came too late fails for what ended the connection.
+    pub(crate) async fn call_failure(&self, error: CallError) -> Failure {
         let mut over = self.over.clone();
         let why = async {
             let why = over.wait_for(Option::is_some).await.ok()?;
             Option::clone(&why)
         };
-        if matches!(error, Error::NotConnected)
+        if matches!(error.kind(), CallErrorKind::NotConnected)
             && let Ok(Some(why)) = tokio::time::timeout(REASON_TIME, why).await
         {
             return Failure::failed(format!("the connection ended before the call: {why}"));
         }
-        Failure::failed(self.explain.error(&error, method))
+        Failure::failed(self.explain.call(&error))
     }
 
     /// What the connection runs over, by its name on the wire.
@@ -104,7 +106,7 @@ impl Session {
 
     /// Connects, and says what is tried again. What the connection is has to come from the event that tells of it: when that is
     /// read the connection may be over already.
-    async fn start(&self) -> Result<Result<Event, Error>, Failure> {
+    async fn start(&self) -> Result<Result<Event, StartError>, Failure> {
         let mut events = self.hub.events();
         let mut starting = pin!(self.hub.start());
         let mut connected = None;

@@ -11,7 +11,7 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signalr::{Arguments, ConnectionState, Protocol};
+use signalr::{Arguments, CallError, CallErrorKind, ConnectionState, Protocol};
 
 use self::command::{Call, Command, Kind};
 use self::input::{Commands, Input};
@@ -53,7 +53,7 @@ pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
             lost: Cell::new(false),
         };
         let work = async {
-            shell.within(session.connect("")).await?;
+            shell.within(session.connect()).await?;
             let commands = shell.run(token);
             session
                 .showing_news(commands, |event| shell.show(&event))
@@ -191,7 +191,7 @@ impl Shell<'_> {
                 Ok(())
             }
             Command::State => self.print_state(),
-            Command::Start => self.within(self.session.connect("")).await,
+            Command::Start => self.within(self.session.connect()).await,
             Command::Stop => {
                 self.session.hub.stop().await;
                 Ok(())
@@ -217,7 +217,7 @@ impl Shell<'_> {
             Kind::Invoke => self.invoke(method, arguments).await,
             Kind::Send => {
                 let sent = self.session.hub.send(method, arguments).await;
-                sent.map_err(|error| self.explained(&error, method))
+                sent.map_err(|error| self.explained(&error))
             }
             Kind::Stream => self.stream(method, arguments).await,
         }
@@ -225,20 +225,16 @@ impl Shell<'_> {
 
     async fn invoke(&self, method: &str, arguments: Arguments) -> Result<(), Failure> {
         let called = self.session.hub.invoke::<Option<Shown>>(method, arguments);
-        let result = called
-            .await
-            .map_err(|error| self.explained(&error, method))?;
+        let result = called.await.map_err(|error| self.explained(&error))?;
         self.session.printer.print(&Event::Result(or_null(result)))
     }
 
     async fn stream(&self, method: &str, arguments: Arguments) -> Result<(), Failure> {
         let opened = self.session.hub.stream::<Option<Shown>>(method, arguments);
-        let mut items = opened
-            .await
-            .map_err(|error| self.explained(&error, method))?;
+        let mut items = opened.await.map_err(|error| self.explained(&error))?;
         let mut count = 0_u64;
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| self.explained(&error, method))?;
+            let item = item.map_err(|error| self.explained(&error))?;
             self.session.printer.print(&Event::Item(or_null(item)))?;
             count = count.saturating_add(1);
         }
@@ -247,9 +243,9 @@ impl Shell<'_> {
             .print(&Event::StreamEnded { items: count })
     }
 
-    fn explained(&self, error: &signalr::Error, method: &str) -> Failure {
-        let mut text = self.session.explain.error(error, method);
-        if matches!(error, signalr::Error::NotConnected) {
+    fn explained(&self, error: &CallError) -> Failure {
+        let mut text = self.session.explain.call(error);
+        if matches!(error.kind(), CallErrorKind::NotConnected) {
             text.push_str("; start makes a new one");
         }
         Failure::failed(text)

@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use signalr_proto::client::{Action, ConnectionState, Event, Input, Output};
 use signalr_proto::{CloseReason, Instant, OpId, TransportKind, WsMessage};
 
-use crate::error::Error;
+use crate::error::{RefreshError, RefreshErrorKind, StartErrorKind};
 use crate::lifecycle::LifecycleEvent;
 use crate::policy::TokenFuture;
 use crate::shared::{Command, DriverState, Inner, RefreshAnswer, Shared};
@@ -118,7 +118,7 @@ struct Engine<T: Transport, P, O, Z, S> {
     read_paused: bool,
     /// Other tasks had a chance to add to what is about to be sent.
     breathed: bool,
-    starting: Option<oneshot::Sender<Result<(), Error>>>,
+    starting: Option<oneshot::Sender<Result<(), StartErrorKind>>>,
     stopping: Vec<oneshot::Sender<()>>,
     refreshing: Vec<RefreshAnswer>,
     /// Kept from turn to turn for their allocations.
@@ -281,9 +281,9 @@ where
                     self.starting = Some(answer);
                 }
                 Err(signalr_proto::UsageError::NotDisconnected) => {
-                    drop(answer.send(Err(Error::NotDisconnected)))
+                    drop(answer.send(Err(StartErrorKind::NotDisconnected)))
                 }
-                Err(error) => drop(answer.send(Err(Error::Usage(error)))),
+                Err(error) => drop(answer.send(Err(StartErrorKind::Usage(error)))),
             },
             Command::Stop(answer) => {
                 inner.machine.stop(now);
@@ -292,7 +292,7 @@ where
             Command::RetryNow => inner.machine.retry_now(now),
             Command::Refresh(answer) => match inner.machine.refresh_authentication(now) {
                 Ok(()) => self.refreshing.push(answer),
-                Err(error) => drop(answer.send(Err(Error::Usage(error)))),
+                Err(error) => drop(answer.send(Err(RefreshErrorKind::Usage(error)))),
             },
         }
     }
@@ -521,7 +521,9 @@ where
             }
             Event::AuthenticationRefreshFailed { error } => {
                 tracing::warn!(%error, "authentication not refreshed");
-                self.refreshed(Err(Error::Refresh(error.clone())));
+                let kind = RefreshErrorKind::Failed(error);
+                self.refreshed(Err(kind.clone()));
+                let error = RefreshError::new(&self.shared.address, kind);
                 self.tell(&LifecycleEvent::AuthenticationRefreshFailed { error });
             }
             Event::Closed { reason } => {
@@ -585,7 +587,7 @@ where
         self.dispatcher.check_callback();
     }
 
-    fn refreshed(&mut self, outcome: Result<Option<Duration>, Error>) {
+    fn refreshed(&mut self, outcome: Result<Option<Duration>, RefreshErrorKind>) {
         for answer in self.refreshing.drain(..) {
             // Nobody listens when the future was dropped.
             let _ = answer.send(outcome.clone());
@@ -601,13 +603,17 @@ where
             tracing::warn!(%reason, "could not connect, giving up");
         }
         self.lose(&reason);
+        // First, as in `connected`.
+        self.tell(&LifecycleEvent::StartFailed {
+            reason: reason.clone(),
+        });
         if let Some(answer) = self.starting.take() {
-            let _ = answer.send(Err(Error::Start(reason)));
+            let _ = answer.send(Err(StartErrorKind::Failed(reason)));
         }
     }
 
     fn lose(&mut self, reason: &CloseReason) {
-        self.refreshed(Err(Error::ConnectionLost(reason.clone())));
+        self.refreshed(Err(RefreshErrorKind::ConnectionLost(reason.clone())));
         self.read_paused = false;
         // What could not be answered will not be.
         self.dispatcher.retry();

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use futures_util::stream;
 use signalr_client::{
-    CloseReason, ConnectionState, Error, Limits, ReconnectPolicy, Spread, Upload,
+    CallError, CallErrorKind, CloseReason, ConnectionState, Limits, ReconnectPolicy, Spread, Upload,
 };
 
 use crate::bench::{Bench, answer};
@@ -36,7 +36,8 @@ fn a_deadline_counts_by_the_transports_clock_and_cancels_the_call() {
     bench.net.advance(Duration::from_millis(2999));
     assert_eq!(bench.poll(&mut call), None);
     bench.net.advance(Duration::from_millis(1));
-    assert_eq!(bench.poll(&mut call), Some(Err(Error::Timeout { after })));
+    let late = bench.poll(&mut call).unwrap().unwrap_err();
+    assert_eq!(late.kind(), &CallErrorKind::Timeout { after });
     bench.settle();
     assert_eq!(
         bench.net.heard().concat(),
@@ -92,10 +93,8 @@ fn a_send_is_done_when_the_transport_took_it_and_fails_when_it_never_will() {
     let mut lost = bench.connection().send("D", ());
     assert_eq!(bench.poll(&mut lost), None);
     bench.net.change(|world| world.cut = true);
-    assert!(matches!(
-        bench.poll(&mut lost),
-        Some(Err(Error::ConnectionLost(_)))
-    ));
+    let lost = bench.poll(&mut lost).unwrap().unwrap_err();
+    assert!(matches!(lost.kind(), CallErrorKind::ConnectionLost(_)));
 }
 
 #[test]
@@ -115,9 +114,9 @@ fn a_stream_that_is_not_read_is_cancelled_where_its_items_are_bounded() {
     assert_eq!(bench.net.heard(), [cancelled]);
     let mut taken = Vec::new();
     while let Some(item) = bench.finish(items.next()) {
-        taken.push(item);
+        taken.push(item.map_err(CallError::into_kind));
     }
-    let overflow = Err(Error::StreamOverflow { limit: 3 });
+    let overflow = Err(CallErrorKind::StreamOverflow { limit: 3 });
     assert_eq!(taken, [Ok(0), Ok(1), Ok(2), overflow]);
     drop(items);
     bench.settle();
@@ -229,10 +228,12 @@ fn a_panic_while_values_are_serialized_is_an_error_of_that_value_alone() {
     connection.on("Ask", || Explosive);
     let bad = bench.finish(connection.invoke::<u32>("Bad", (1, Explosive)));
     let words = "a value cannot be serialized: its Serialize implementation panicked";
-    assert_eq!(
-        bad.unwrap_err().to_string(),
-        format!("an argument cannot be sent: {words}")
-    );
+    let bad = bad.unwrap_err();
+    assert_eq!(bad.method(), "Bad");
+    let CallErrorKind::Encode(cause) = bad.kind() else {
+        panic!("{bad:?}");
+    };
+    assert_eq!(cause.to_string(), words);
     let upload = Upload::new(stream::iter([Explosive]));
     assert_eq!(bench.finish(connection.send("Upload", (upload,))), Ok(()));
     bench.settle();
@@ -279,16 +280,18 @@ fn a_call_that_waits_for_room_is_told_why_its_connection_ended() {
             panic!("the message cannot have been sent")
         };
         let expected = match end {
-            1 => matches!(reason, Error::DriverGone),
-            _ => matches!(reason, Error::ConnectionLost(_)),
+            1 => matches!(reason.kind(), CallErrorKind::DriverGone),
+            _ => matches!(reason.kind(), CallErrorKind::ConnectionLost(_)),
         };
         assert!(expected, "{reason}");
-        assert_eq!(bench.poll(&mut waiting), Some(Err(reason.clone())));
-        assert_eq!(bench.poll(&mut sending), Some(Err(reason)));
+        let waited = bench.poll(&mut waiting).unwrap().unwrap_err();
+        assert_eq!((waited.method(), waited.kind()), ("Next", reason.kind()));
+        let sent = bench.poll(&mut sending).unwrap().unwrap_err();
+        assert_eq!((sent.method(), sent.kind()), ("Last", reason.kind()));
         // Who comes later is told what to do.
         if end != 1 {
             let late = bench.finish(connection.send("Late", ()));
-            assert_eq!(late, Err(Error::NotConnected));
+            assert_eq!(late.unwrap_err().kind(), &CallErrorKind::NotConnected);
         }
     }
 }
@@ -333,8 +336,9 @@ fn a_message_for_which_the_offline_queue_had_no_room_is_told_why_there_is_no_con
     assert_eq!(bench.poll(&mut second), None);
     let connection = bench.connection().clone();
     bench.finish(connection.stop());
-    let stopped = Error::ConnectionLost(CloseReason::Stopped);
-    assert_eq!(bench.poll(&mut second), Some(Err(stopped)));
+    let second = bench.poll(&mut second).unwrap().unwrap_err();
+    let stopped = CallErrorKind::ConnectionLost(CloseReason::Stopped);
+    assert_eq!(second.into_kind(), stopped);
 }
 
 #[test]

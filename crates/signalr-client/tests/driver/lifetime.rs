@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use signalr_client::{
-    BuildError, CloseReason, ConnectionState, Error, HubConnection, HubConnectionBuilder,
-    ReconnectPolicy, RetryPolicy,
+    BuildError, CallError, CallErrorKind, CloseReason, ConnectionState, HubConnection,
+    HubConnectionBuilder, ReconnectPolicy, RefreshErrorKind, RetryPolicy, StartErrorKind,
 };
 
 use crate::bench::{Bench, Net};
@@ -84,15 +84,46 @@ fn handles_of_a_dropped_driver_fail_and_do_not_hang() {
         .finish(bench.connection().stream::<u32>("Count", ()))
         .unwrap();
     assert_eq!(bench.poll(&mut call), None);
-    bench.driver = None;
-    assert_eq!(bench.poll(&mut call), Some(Err(Error::DriverGone)));
-    assert_eq!(bench.finish(items.next()), Some(Err(Error::DriverGone)));
-    let connection = bench.connection().clone();
-    assert_eq!(bench.finish(connection.start()), Err(Error::DriverGone));
+    let (mut states, mut events) = (bench.connection().states(), bench.connection().events());
     assert_eq!(
-        bench.finish(connection.invoke::<u32>("Echo", ())),
-        Err(Error::NotConnected)
+        bench.finish(states.next()),
+        Some(ConnectionState::Connected)
     );
+    bench.driver = None;
+    let gone = |error: CallError| matches!(error.kind(), CallErrorKind::DriverGone);
+    let Some(Err(answer)) = bench.poll(&mut call) else {
+        panic!("the call is not resolved");
+    };
+    let Some(Err(end)) = bench.finish(items.next()) else {
+        panic!("the stream is not resolved");
+    };
+    assert!(gone(answer) && gone(end));
+
+    // All that is asked later says the same.
+    let connection = bench.connection().clone();
+    assert_eq!(connection.state(), ConnectionState::Disconnected);
+    assert_eq!(
+        (connection.connection_id(), connection.transport()),
+        (None, None)
+    );
+    assert_eq!(
+        bench.finish(states.next()),
+        Some(ConnectionState::Disconnected)
+    );
+    assert_eq!(bench.finish(states.next()), None);
+    assert_eq!(bench.finish(events.next()), None);
+    assert_eq!(bench.finish(connection.events().next()), None);
+    let started = bench.finish(connection.start()).unwrap_err();
+    assert_eq!(started.kind(), &StartErrorKind::DriverGone);
+    let refreshed = bench.finish(connection.refresh_authentication());
+    assert_eq!(refreshed.unwrap_err().kind(), &RefreshErrorKind::DriverGone);
+    let waited = bench.finish(connection.wait_until(ConnectionState::Connected));
+    assert_eq!(waited.unwrap_err().kind(), &StartErrorKind::DriverGone);
+    let called = bench.finish(connection.invoke::<u32>("Echo", ()));
+    assert!(gone(called.unwrap_err()));
+    assert!(gone(bench.finish(connection.send("Echo", ())).unwrap_err()));
+    let opened = bench.finish(connection.stream::<u32>("Echo", ()));
+    assert!(gone(opened.unwrap_err()));
     bench.finish(connection.stop());
 }
 

@@ -279,3 +279,44 @@ fn the_events_tell_id_and_transport_and_every_attempt() {
     assert_eq!((lost, *delay), (reason, Duration::from_secs(10)));
     assert!(refused.to_string().contains("503"), "{refused}");
 }
+
+#[test]
+fn the_events_tell_every_attempt_to_start_and_why_the_last_one_failed() {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    let policy = ReconnectPolicy::Delays([3, 10].map(Duration::from_secs).into());
+    let mut bench = Bench::new(|builder| builder.retry_start(policy));
+    bench.net.change(|world| world.refuses = true);
+    let mut events = bench.connection().events();
+    let connection = bench.connection().clone();
+    let mut starting = Box::pin(connection.start());
+    assert_eq!(bench.poll(&mut starting), None);
+    bench.net.advance(Duration::from_secs(3));
+    assert_eq!(bench.poll(&mut starting), None);
+    bench.net.advance(Duration::from_secs(10));
+    assert!(bench.poll(&mut starting).unwrap().is_err());
+    let mut told = Vec::new();
+    while let Some(Some(event)) = events.next().now_or_never() {
+        told.push(event);
+    }
+    let [
+        LifecycleEvent::StartRetry {
+            attempt: 2,
+            delay: second,
+            reason: first_failure,
+        },
+        LifecycleEvent::StartRetry {
+            attempt: 3,
+            delay: third,
+            reason: second_failure,
+        },
+        LifecycleEvent::StartFailed { reason: end },
+    ] = &told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!([*second, *third], [3, 10].map(Duration::from_secs));
+    for failure in [first_failure, second_failure, end] {
+        assert!(failure.to_string().contains("503"), "{failure}");
+    }
+}

@@ -39,6 +39,10 @@ pub enum TransportFailureReason {
 }
 
 impl TransportFailure {
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(&self.reason, TransportFailureReason::Failed(reason) if reason.is_transient())
+    }
+
     pub(crate) fn failed(kind: TransportKind, reason: CloseReason) -> Self {
         Self {
             transport: kind.name().into(),
