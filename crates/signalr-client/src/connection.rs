@@ -54,6 +54,12 @@ impl HubConnection {
         self.handle.shared.set_launcher(launcher);
     }
 
+    /// The address of the hub, without its query.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.handle.shared.address
+    }
+
     /// A handle that does not keep the connection.
     #[must_use]
     pub fn downgrade(&self) -> WeakHubConnection {

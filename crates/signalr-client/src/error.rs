@@ -27,6 +27,13 @@ pub enum BuildError {
         /// The option's name.
         option: &'static str,
     },
+    /// The system refuses what a thread of the connection's own takes.
+    #[cfg(feature = "blocking")]
+    #[error("no runtime for the connection's thread: {detail}")]
+    Thread {
+        /// The system's words.
+        detail: Box<str>,
+    },
 }
 
 impl BuildError {
@@ -112,6 +119,10 @@ pub enum StartErrorKind {
     /// The driver is gone: its runtime was shut down, or the future of `Driver::run` was dropped.
     #[error("{}", DRIVER_GONE)]
     DriverGone,
+    /// A handler cannot wait for its own connection, whose thread it runs on.
+    #[cfg(feature = "blocking")]
+    #[error("{}", INSIDE_HANDLER)]
+    InsideHandler,
 }
 
 impl StartErrorKind {
@@ -121,6 +132,8 @@ impl StartErrorKind {
             Self::NotDisconnected | Self::Usage(_) | Self::NoRuntime { .. } | Self::DriverGone => {
                 false
             }
+            #[cfg(feature = "blocking")]
+            Self::InsideHandler => false,
         }
     }
 }
@@ -237,6 +250,10 @@ pub enum CallErrorKind {
     /// The driver is gone: its runtime was shut down, or the future of `Driver::run` was dropped.
     #[error("{}", DRIVER_GONE)]
     DriverGone,
+    /// A handler cannot wait for its own connection, whose thread it runs on.
+    #[cfg(feature = "blocking")]
+    #[error("{}", INSIDE_HANDLER)]
+    InsideHandler,
 }
 
 impl CallErrorKind {
@@ -254,6 +271,8 @@ impl CallErrorKind {
             | Self::NotRepeatable
             | Self::Encode(_)
             | Self::DriverGone => false,
+            #[cfg(feature = "blocking")]
+            Self::InsideHandler => false,
         }
     }
 }
@@ -387,6 +406,8 @@ impl fmt::Debug for RefreshError {
     }
 }
 
+#[cfg(feature = "blocking")]
+const INSIDE_HANDLER: &str = "a handler cannot wait for its own connection: let it be async, and call by a WeakHubConnection";
 const DRIVER_GONE: &str = "the task that ran the connection is gone, with its runtime or because it was dropped: build a new connection";
 
 #[cfg(test)]

@@ -30,10 +30,13 @@
 //! |---|---|---|
 //! | `net` | no | `build_on`: HTTP, WebSockets, proxies and cookies over the sockets of any runtime, from [`signalr-net`](https://docs.rs/signalr-net) |
 //! | `tokio` | no | `build`: on tokio; brings `net` along |
+//! | `blocking` | no | `build_blocking`: for threads without an async runtime, see `blocking`; brings `tokio` along |
 //! | `tls-native-roots` | no | https, with the certificates the system trusts; brings `net` along |
 //! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts; brings `net` along |
 
 mod arguments;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod call;
 mod connection;

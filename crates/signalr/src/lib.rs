@@ -20,6 +20,7 @@
 //! |---|---|---|
 //! | `client` | yes | [`HubConnection`] and what belongs to it; all of it is under [`client`] |
 //! | `tokio` | yes | connections on tokio: `HubConnection::builder(url).build()` |
+//! | `blocking` | no | connections for threads without an async runtime: `blocking` |
 //! | `smol` | no | connections on smol: `.build_on(Smol)` |
 //! | `async-std` | no | connections on async-std, which is discontinued: `.build_on(AsyncStd)` |
 //! | `server` | no | the server: `server` |
@@ -42,6 +43,8 @@ pub mod prelude;
 
 #[cfg(feature = "client")]
 pub use signalr_client as client;
+#[cfg(feature = "blocking")]
+pub use signalr_client::blocking;
 pub use signalr_proto as proto;
 #[cfg(feature = "server")]
 pub use signalr_server as server;
@@ -66,7 +69,7 @@ pub use signalr_tokio::Tokio;
 
 /// The examples of the README are tests.
 #[doc = include_str!("../../../README.md")]
-#[cfg(all(doctest, feature = "axum", feature = "tokio"))]
+#[cfg(all(doctest, feature = "axum", feature = "blocking"))]
 struct Readme;
 
 /// So are those of the guide to the server.

@@ -35,8 +35,12 @@ examples! {
     broadcast: "../examples/broadcast.rs";
     chat: "../examples/chat.rs";
     client: "../examples/client.rs";
+    current_thread: "../examples/current_thread.rs";
     filter: "../examples/filter.rs";
+    game_loop: "../examples/game_loop.rs";
     groups: "../examples/groups.rs";
+    local_set: "../examples/local_set.rs";
+    plain_thread: "../examples/plain_thread.rs";
     reconnect: "../examples/reconnect.rs";
     streaming: "../examples/streaming.rs";
 }
@@ -195,6 +199,38 @@ async fn chat_has_a_page_and_passes_on_what_the_client_says() {
         let error = watcher.invoke::<()>("Send", ("me", " ")).await.unwrap_err();
         let error = error.to_string();
         assert!(error.contains("there is nothing to say"), "{error}");
+    })
+    .await;
+}
+
+/// The chat's hub for clients of all kinds.
+async fn chat_hub() -> String {
+    serve(chat::app().unwrap().1).await + "/chat"
+}
+
+#[tokio::test]
+async fn current_thread_and_local_set_hear_what_they_say() {
+    within(async {
+        let url = chat_hub().await;
+        let lines = current_thread::play(&url).await.unwrap();
+        assert_eq!(lines.last().unwrap(), "single: hello");
+        let lines = local_set::play(&url).await.unwrap();
+        assert_eq!(lines.last().unwrap(), "local: hello");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn threads_without_a_runtime_hear_what_they_say() {
+    within(async {
+        let url = chat_hub().await;
+        let (at, there) = (url.clone(), url);
+        let plain = move || plain_thread::play(&at).map_err(|error| error.to_string());
+        let lines = tokio::task::spawn_blocking(plain).await.unwrap().unwrap();
+        assert_eq!(lines.last().unwrap(), "plain: hello");
+        let game = move || game_loop::play(&there).map_err(|error| error.to_string());
+        let frames = tokio::task::spawn_blocking(game).await.unwrap().unwrap();
+        assert!(frames > 0, "it waited within a frame");
     })
     .await;
 }

@@ -126,7 +126,7 @@ impl<T> ItemStream<T> {
         Poll::Ready(())
     }
 
-    fn error(&self, kind: CallErrorKind) -> CallError {
+    pub(crate) fn error(&self, kind: CallErrorKind) -> CallError {
         CallError::new(&self.handle.shared.address, self.method.as_str(), kind)
     }
 
