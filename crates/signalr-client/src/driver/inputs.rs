@@ -1,26 +1,19 @@
 //! From the world to the machine: what the network, the clock, handlers and uploads have brought.
 
-use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use futures_util::{FutureExt as _, Stream as _};
 use signalr_proto::client::Input;
-use signalr_proto::{EndCause, Instant, OpId};
+use signalr_proto::{EndCause, OpId};
 
-use super::perform::{Done, Job};
+use super::perform::{Done, Futures};
+use super::settle::wake_up;
 use super::socket::{News, Socket};
-use super::{Engine, MESSAGES_PER_ROUND, wake_up};
+use super::{Engine, MESSAGES_PER_ROUND};
 use crate::transport::Transport;
 
-impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
-where
-    T: Transport,
-    P: Fn(T, OpId, Job) -> O,
-    O: Future<Output = Done<T>>,
-    Z: Fn(T, Instant) -> S,
-    S: Future<Output = ()>,
-{
+impl<T: Transport, F: Futures<T>> Engine<T, F> {
     pub(super) fn poll_operations(&mut self, cx: &mut Context<'_>) -> bool {
         if self.operations.is_empty() && self.tokens.is_empty() && self.bodies.is_empty() {
             return false;
@@ -217,7 +210,7 @@ where
         if runs {
             return false;
         }
-        let mut timer = Box::pin((self.sleep)(self.transport.clone(), deadline));
+        let mut timer = Box::pin(self.futures.sleep(self.transport.clone(), deadline));
         let fired = timer.poll_unpin(cx).is_ready();
         if fired {
             self.look_at_the_clock();

@@ -1,31 +1,34 @@
 //! The one loop: feeds the protocol's machine and carries out what it decides, on any runtime.
 
+mod actions;
 mod dispatch;
 mod inputs;
+mod orders;
 mod perform;
+mod report;
+mod settle;
 mod socket;
 mod world;
 
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
-use futures_util::future::{Abortable, abortable};
+use futures_util::future::Abortable;
 use futures_util::stream::FuturesUnordered;
-use signalr_proto::client::{Action, ConnectionState, Event, Input, Output};
-use signalr_proto::{CloseReason, Instant, OpId, TransportKind, WsMessage};
+use signalr_proto::client::{ConnectionState, Input, Output};
+use signalr_proto::{Instant, OpId};
 
-use crate::error::{RefreshError, RefreshErrorKind, StartErrorKind};
-use crate::lifecycle::LifecycleEvent;
+use crate::error::StartErrorKind;
 use crate::policy::TokenFuture;
-use crate::shared::{Command, DriverState, Inner, RefreshAnswer, Shared};
+use crate::shared::{Inner, RefreshAnswer, Shared};
 use crate::transport::Transport;
 use crate::upload::Pump;
 use dispatch::Dispatcher;
-use perform::{Done, Job, perform, sleep};
+use perform::{Futures, perform, sleep};
+use settle::{settle, wake_up};
 use socket::{Closing, Socket};
 use world::World;
 
@@ -65,7 +68,7 @@ impl<T: Transport> Driver<T> {
     /// Drives the connection until its last handle is gone. Spawns nothing, and is `Send` if the transport and its futures are.
     pub async fn run(self) {
         let Self { transport, guard } = self;
-        let mut engine = Engine::new(Arc::clone(&guard.0), transport, perform::<T>, sleep::<T>);
+        let mut engine = Engine::new(Arc::clone(&guard.0), transport, (perform::<T>, sleep::<T>));
         let mut world = World::new();
         poll_fn(|cx| engine.poll(cx, &mut world)).await;
         drop(engine);
@@ -89,19 +92,18 @@ enum Attention {
     Idle,
 }
 
-/// The loop's state. `P` and `Z` make the transport's futures, whose types have no names.
-struct Engine<T: Transport, P, O, Z, S> {
+/// The loop's state.
+struct Engine<T: Transport, F: Futures<T>> {
     shared: Arc<Shared>,
     transport: T,
-    perform: P,
-    sleep: Z,
-    operations: Vec<(OpId, Pin<Box<O>>)>,
+    futures: F,
+    operations: Vec<(OpId, Pin<Box<F::Operation>>)>,
     tokens: Vec<(OpId, TokenFuture)>,
     bodies: Vec<(OpId, T::Body)>,
     socket: Option<Socket<T>>,
     closing: Option<Closing<T>>,
     /// The timer that runs, and when it fires. Later deadlines let it fire and look again.
-    timer: Option<(Instant, Pin<Box<S>>)>,
+    timer: Option<(Instant, Pin<Box<F::Sleep>>)>,
     deadline: Option<Instant>,
     /// The time at the beginning of this turn. A clock read for every step would cost more than many of the steps.
     now: Instant,
@@ -126,22 +128,14 @@ struct Engine<T: Transport, P, O, Z, S> {
     wakers: Vec<Waker>,
 }
 
-impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
-where
-    T: Transport,
-    P: Fn(T, OpId, Job) -> O,
-    O: Future<Output = Done<T>>,
-    Z: Fn(T, Instant) -> S,
-    S: Future<Output = ()>,
-{
-    fn new(shared: Arc<Shared>, transport: T, perform: P, sleep: Z) -> Self {
+impl<T: Transport, F: Futures<T>> Engine<T, F> {
+    fn new(shared: Arc<Shared>, transport: T, futures: F) -> Self {
         let max_bytes = shared.lock().machine.config().limits.max_incoming_bytes;
         Self {
             dispatcher: Dispatcher::new(Arc::clone(&shared), transport.clone(), max_bytes),
             shared,
             transport,
-            perform,
-            sleep,
+            futures,
             operations: Vec::new(),
             tokens: Vec::new(),
             bodies: Vec::new(),
@@ -255,443 +249,9 @@ where
         self.with_machine(|inner, now| inner.machine.handle_input(now, input));
     }
 
-    /// Does what handles asked for beside calls, which are written already, and starts the pumps of new uploads.
-    fn take_orders(&mut self) {
-        let now = self.now;
-        let shared = Arc::clone(&self.shared);
-        let mut inner = shared.lock();
-        while let Some(command) = inner.commands.pop_front() {
-            self.obey(&mut inner, now, command);
-        }
-        if shared.is_orphaned() {
-            inner.machine.stop(now);
-        }
-        inner.alarms.advance(now, &mut self.wakers);
-        self.start_pumps(&mut inner);
-        self.alarm = inner.alarms.next();
-        drop(inner);
-        self.wake();
-    }
-
-    fn obey(&mut self, inner: &mut Inner, now: Instant, command: Command) {
-        match command {
-            Command::Start(answer) => match inner.machine.start(now) {
-                Ok(()) => {
-                    tracing::info!(url = %inner.machine.config().url, "connecting");
-                    self.starting = Some(answer);
-                }
-                Err(signalr_proto::UsageError::NotDisconnected) => {
-                    drop(answer.send(Err(StartErrorKind::NotDisconnected)))
-                }
-                Err(error) => drop(answer.send(Err(StartErrorKind::Usage(error)))),
-            },
-            Command::Stop(answer) => {
-                inner.machine.stop(now);
-                self.stopping.push(answer);
-            }
-            Command::RetryNow => inner.machine.retry_now(now),
-            Command::Refresh(answer) => match inner.machine.refresh_authentication(now) {
-                Ok(()) => self.refreshing.push(answer),
-                Err(error) => drop(answer.send(Err(RefreshErrorKind::Usage(error)))),
-            },
-        }
-    }
-
-    fn start_pumps(&mut self, inner: &mut Inner) {
-        for new in core::mem::take(&mut inner.new_uploads) {
-            let pump = Pump::new(Arc::clone(&self.shared), new.stream, new.upload);
-            let (pump, stop) = abortable(pump);
-            inner.pumps.entry(new.owner).or_default().push(stop);
-            self.pumps.push(pump);
-            self.unpolled = true;
-        }
-    }
-
     fn wake(&mut self) {
         if !self.wakers.is_empty() {
             self.wakers.drain(..).for_each(Waker::wake);
-        }
-    }
-}
-
-/// From the machine to the world.
-impl<T, P, O, Z, S> Engine<T, P, O, Z, S>
-where
-    T: Transport,
-    P: Fn(T, OpId, Job) -> O,
-    O: Future<Output = Done<T>>,
-    Z: Fn(T, Instant) -> S,
-    S: Future<Output = ()>,
-{
-    /// Tells the machine something, and takes what it decides, in one go.
-    fn consult(&mut self, tell: impl FnOnce(&mut Inner)) {
-        let mut inner = self.shared.lock();
-        wake_up(&mut inner, self.now, self.sent.take());
-        tell(&mut inner);
-        self.fed = false;
-        self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
-    }
-
-    /// Carries out what was taken, and what comes of that.
-    fn carry_out(&mut self, cx: &mut Context<'_>) {
-        loop {
-            self.wake();
-            if self.outputs.is_empty() {
-                break;
-            }
-            let mut outputs = core::mem::take(&mut self.outputs);
-            for output in outputs.drain(..) {
-                match output {
-                    Output::Action(action) => self.act(cx, action),
-                    Output::Event(event) => self.report(cx, event),
-                    Output::Wait(_) => {}
-                }
-            }
-            self.outputs = outputs;
-            if !self.fed {
-                break;
-            }
-            self.consult(|_| {});
-        }
-        if self.closing.is_some() && !self.is_stopping() {
-            let now = self.now;
-            self.closing
-                .iter_mut()
-                .for_each(|closing| closing.linger(now));
-        }
-        if !self.stopping.is_empty() && self.is_disconnected() {
-            for answer in self.stopping.drain(..) {
-                // Nobody listens when the future of `stop` was dropped.
-                let _ = answer.send(());
-            }
-        }
-    }
-
-    fn act(&mut self, cx: &mut Context<'_>, action: Action) {
-        tracing::trace!(?action, "action");
-        match action {
-            Action::Request { op, request, body } => self.operate(
-                op,
-                Job::Request {
-                    request: *request,
-                    body,
-                },
-            ),
-            Action::OpenWebSocket { op, request } => {
-                self.operate(op, Job::OpenWebSocket { request: *request })
-            }
-            Action::Send { op, message } => self.send(cx, op, message),
-            Action::GetAccessToken { op } => match &self.shared.token {
-                Some(provider) => {
-                    self.tokens.push((op, provider.ask()));
-                    self.unpolled = true;
-                }
-                None => self.input(Input::AccessToken {
-                    op,
-                    token: Ok(None),
-                }),
-            },
-            Action::NextRetryDelay { op, context } => {
-                let decider = if context.is_first_start {
-                    &self.shared.start_decider
-                } else {
-                    &self.shared.decider
-                };
-                let delay = decider
-                    .as_ref()
-                    .and_then(|decider| decider.decide(&context));
-                self.input(Input::RetryDelay { op, delay });
-            }
-            Action::Abort { op } => self.abort(op),
-            _ => tracing::error!("the machine asks for something this driver cannot do"),
-        }
-    }
-
-    fn operate(&mut self, op: OpId, job: Job) {
-        match &job {
-            Job::Request { request, .. } => {
-                tracing::debug!(%op, method = %request.method(), path = request.uri().path(), "request")
-            }
-            Job::OpenWebSocket { request } => {
-                tracing::debug!(%op, path = request.uri().path(), "opening a WebSocket")
-            }
-        }
-        self.unpolled = true;
-        self.operations.push((
-            op,
-            Box::pin((self.perform)(self.transport.clone(), op, job)),
-        ));
-    }
-
-    fn send(&mut self, cx: &mut Context<'_>, op: OpId, message: WsMessage) {
-        let Some(mut socket) = self.socket.take_if(|socket| socket.op == op) else {
-            return;
-        };
-        match message {
-            WsMessage::Close(code) => {
-                self.closing = Some(Closing::new(socket, code));
-                // At once: the program may end as soon as it hears that the connection is closed.
-                self.unpolled |= self.poll_closing(cx);
-            }
-            WsMessage::Text(_) | WsMessage::Binary(_) => {
-                socket.send(message);
-                self.socket = Some(socket);
-            }
-        }
-    }
-
-    fn abort(&mut self, op: OpId) {
-        self.operations.retain(|(other, _)| *other != op);
-        self.tokens.retain(|(other, _)| *other != op);
-        self.bodies.retain(|(other, _)| *other != op);
-        self.socket.take_if(|socket| socket.op == op);
-        self.closing.take_if(|closing| closing.op() == op);
-    }
-
-    fn report(&mut self, cx: &mut Context<'_>, event: Event) {
-        match event {
-            Event::Invocation {
-                target,
-                arguments,
-                reply_to,
-            } => {
-                self.dispatcher.take(cx, target, arguments, reply_to);
-                self.unpolled = true;
-            }
-            Event::Writable => {
-                self.shared.lock().wake_for_room(&mut self.wakers);
-                self.dispatcher.retry();
-                self.unpolled = true;
-                self.wake();
-            }
-            Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
-            Event::Connected {
-                connection_id,
-                transport,
-            } => self.connected(connection_id, transport),
-            Event::StartFailed { reason } => self.start_failed(reason),
-            Event::Reconnecting { reason } => {
-                tracing::info!(%reason, "connection lost, reconnecting");
-                self.lose(&reason);
-                self.tell(&LifecycleEvent::Reconnecting { reason });
-            }
-            Event::ReconnectAttempt {
-                attempt,
-                delay,
-                reason,
-            } => self.reconnect_attempt(attempt, delay, reason),
-            Event::Reconnected {
-                connection_id,
-                transport,
-            } => {
-                tracing::info!(connection_id, transport = transport.name(), "reconnected");
-                self.tell(&LifecycleEvent::Reconnected {
-                    connection_id,
-                    transport,
-                });
-            }
-            Event::StartRetry {
-                reason,
-                delay,
-                attempt,
-            } => {
-                tracing::info!(%reason, next_attempt = attempt, ?delay, "could not connect, trying again");
-                self.tell(&LifecycleEvent::StartRetry {
-                    reason,
-                    delay,
-                    attempt,
-                });
-            }
-            Event::Fallback { from, to, reason } => {
-                tracing::info!(from = from.name(), to = to.name(), %reason, "a transport did not start, trying the next");
-                self.tell(&LifecycleEvent::Fallback { from, to, reason });
-            }
-            Event::Resuming { reason } => {
-                tracing::info!(%reason, "WebSocket lost, resuming");
-                self.tell(&LifecycleEvent::Resuming { reason });
-            }
-            Event::Resumed => {
-                tracing::info!("resumed");
-                self.tell(&LifecycleEvent::Resumed);
-            }
-            Event::AuthenticationRefreshed { lifetime } => {
-                tracing::debug!(?lifetime, "authentication refreshed");
-                self.refreshed(Ok(lifetime));
-                self.tell(&LifecycleEvent::AuthenticationRefreshed { lifetime });
-            }
-            Event::AuthenticationRefreshFailed { error } => {
-                tracing::warn!(%error, "authentication not refreshed");
-                let kind = RefreshErrorKind::Failed(error);
-                self.refreshed(Err(kind.clone()));
-                let error = RefreshError::new(&self.shared.address, kind);
-                self.tell(&LifecycleEvent::AuthenticationRefreshFailed { error });
-            }
-            Event::Closed { reason } => {
-                if self.was_dropped(&reason) {
-                    tracing::info!("connection closed: its last handle was dropped");
-                } else if reason.is_clean() {
-                    tracing::info!(%reason, "connection closed");
-                } else {
-                    tracing::warn!(%reason, "connection closed, giving up");
-                }
-                self.lose(&reason);
-                self.tell(&LifecycleEvent::Closed { reason });
-            }
-            Event::Expired { messages } => {
-                tracing::warn!(
-                    messages,
-                    "messages waited too long for a connection and were dropped"
-                );
-                self.tell(&LifecycleEvent::Expired { messages });
-            }
-            // Delivered where they are collected.
-            Event::Completion { .. } | Event::StreamItem { .. } => {}
-            _ => tracing::debug!("an event this driver does not know"),
-        }
-    }
-
-    /// Whether nobody stopped the connection but its handles are gone.
-    fn was_dropped(&self, reason: &CloseReason) -> bool {
-        *reason == CloseReason::Stopped && self.stopping.is_empty() && self.shared.is_orphaned()
-    }
-
-    fn reconnect_attempt(&mut self, attempt: u32, delay: Duration, reason: CloseReason) {
-        // Why the connection was lost is in the log already.
-        if attempt > 1 {
-            tracing::info!(%reason, next_attempt = attempt, ?delay, "could not reconnect, trying again");
-        } else {
-            tracing::info!(next_attempt = attempt, ?delay, "trying to reconnect");
-        }
-        self.tell(&LifecycleEvent::ReconnectAttempt {
-            attempt,
-            delay,
-            reason,
-        });
-    }
-
-    fn connected(&mut self, connection_id: Option<Box<str>>, transport: TransportKind) {
-        tracing::info!(connection_id, transport = transport.name(), "connected");
-        // First, so that the event is there for whoever waits for `start`: the connection may be over soon after.
-        self.tell(&LifecycleEvent::Connected {
-            connection_id,
-            transport,
-        });
-        if let Some(answer) = self.starting.take() {
-            // Nobody listens when the future of `start` was dropped; the connection stands all the same.
-            let _ = answer.send(Ok(()));
-        }
-    }
-
-    fn tell(&mut self, event: &LifecycleEvent) {
-        self.shared.listeners.tell(event);
-        self.dispatcher.check_callback();
-    }
-
-    fn refreshed(&mut self, outcome: Result<Option<Duration>, RefreshErrorKind>) {
-        for answer in self.refreshing.drain(..) {
-            // Nobody listens when the future was dropped.
-            let _ = answer.send(outcome.clone());
-        }
-    }
-
-    fn start_failed(&mut self, reason: CloseReason) {
-        if self.was_dropped(&reason) {
-            tracing::info!("gave up connecting: the last handle was dropped");
-        } else if reason.is_clean() {
-            tracing::info!(%reason, "could not connect");
-        } else {
-            tracing::warn!(%reason, "could not connect, giving up");
-        }
-        self.lose(&reason);
-        // First, as in `connected`.
-        self.tell(&LifecycleEvent::StartFailed {
-            reason: reason.clone(),
-        });
-        if let Some(answer) = self.starting.take() {
-            let _ = answer.send(Err(StartErrorKind::Failed(reason)));
-        }
-    }
-
-    fn lose(&mut self, reason: &CloseReason) {
-        self.refreshed(Err(RefreshErrorKind::ConnectionLost(reason.clone())));
-        self.read_paused = false;
-        // What could not be answered will not be.
-        self.dispatcher.retry();
-        self.unpolled = true;
-    }
-}
-
-/// What comes first whenever the driver looks behind the lock.
-fn wake_up(inner: &mut Inner, now: Instant, sent: Option<OpId>) {
-    inner.now = now;
-    inner.driver = DriverState::Awake;
-    if inner.dirty {
-        // What handles did counts from now on, and not from the last input: so before the next one.
-        inner.machine.catch_up(now);
-    }
-    if let Some(op) = sent {
-        inner.machine.handle_input(now, Input::Sent { op });
-    }
-}
-
-/// Takes everything the machine has decided, tells it to those who wait for it, and gives the next deadline.
-fn settle(
-    inner: &mut Inner,
-    outputs: &mut Vec<Output>,
-    wakers: &mut Vec<Waker>,
-) -> Option<Instant> {
-    let deadline = collect(inner, outputs, wakers);
-    let position = inner.machine.sent_position();
-    inner.sends.sent(position, wakers);
-    let state = inner.machine.state();
-    inner.watch.update(state, wakers);
-    deadline
-}
-
-/// Takes the machine's outputs, and tells its next deadline. Answers to calls are delivered right here, under the lock, without
-/// another list.
-fn collect(
-    inner: &mut Inner,
-    outputs: &mut Vec<Output>,
-    wakers: &mut Vec<Waker>,
-) -> Option<Instant> {
-    loop {
-        match inner.machine.poll_output() {
-            Output::Wait(deadline) => return deadline,
-            Output::Event(Event::Completion {
-                invocation_id,
-                outcome,
-            }) => {
-                tracing::trace!(
-                    id = invocation_id.number(),
-                    ok = outcome.is_ok(),
-                    "completed"
-                );
-                inner.complete(invocation_id, outcome, wakers);
-            }
-            Output::Event(Event::StreamItem {
-                invocation_id,
-                item,
-            }) => {
-                tracing::trace!(
-                    id = invocation_id.number(),
-                    size = item.as_bytes().len(),
-                    "item"
-                );
-                inner.item(invocation_id, item, wakers);
-            }
-            output @ (Output::Event(_) | Output::Action(_)) => {
-                if let Output::Event(
-                    Event::Reconnecting { reason }
-                    | Event::Closed { reason }
-                    | Event::StartFailed { reason },
-                ) = &output
-                {
-                    // Before anything is told of what the next connection takes.
-                    inner.lose(reason, wakers);
-                }
-                outputs.push(output);
-            }
         }
     }
 }

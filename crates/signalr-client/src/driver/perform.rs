@@ -1,6 +1,6 @@
 //! What takes time and touches the network: one future for each operation.
 
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
@@ -31,6 +31,39 @@ pub(super) enum Done<T: Transport> {
         body: T::Body,
     },
     Opened(T::WebSocket),
+}
+
+/// Makes the transport's futures, whose types have no names.
+pub(super) trait Futures<T: Transport> {
+    /// An operation under way.
+    type Operation: Future<Output = Done<T>>;
+    /// A wait.
+    type Sleep: Future<Output = ()>;
+
+    fn perform(&self, transport: T, op: OpId, job: Job) -> Self::Operation;
+
+    fn sleep(&self, transport: T, deadline: Instant) -> Self::Sleep;
+}
+
+/// Two functions name their futures by being used.
+impl<T, P, O, Z, S> Futures<T> for (P, Z)
+where
+    T: Transport,
+    P: Fn(T, OpId, Job) -> O,
+    O: Future<Output = Done<T>>,
+    Z: Fn(T, Instant) -> S,
+    S: Future<Output = ()>,
+{
+    type Operation = O;
+    type Sleep = S;
+
+    fn perform(&self, transport: T, op: OpId, job: Job) -> O {
+        (self.0)(transport, op, job)
+    }
+
+    fn sleep(&self, transport: T, deadline: Instant) -> S {
+        (self.1)(transport, deadline)
+    }
 }
 
 pub(super) async fn perform<T: Transport>(transport: T, op: OpId, job: Job) -> Done<T> {

@@ -1,0 +1,194 @@
+//! What handles and the driver share: the protocol's machine behind a lock, and everybody who waits for it.
+//!
+//! The lock is held for as long as a message takes to be written or read, and never across an await. Wakers run after it was
+//! released: they are collected first.
+
+mod alarms;
+mod inner;
+mod sends;
+mod slots;
+
+pub(crate) use inner::{Command, DriverState, Inner, NewUpload, RefreshAnswer};
+pub(crate) use slots::{Slot, remember};
+
+use core::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use signalr_proto::client::ClientConnection;
+
+use crate::error::StartErrorKind;
+use crate::handler::Registry;
+#[cfg(feature = "net")]
+use crate::launch::Launcher;
+use crate::lifecycle::Listeners;
+use crate::policy::{Decider, TokenProvider};
+
+/// Everything a connection is, apart from its runtime.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    /// The hub's address for errors: without its query.
+    pub(crate) address: Box<str>,
+    pub(crate) handlers: Registry,
+    pub(crate) listeners: Listeners,
+    pub(crate) token: Option<TokenProvider>,
+    pub(crate) decider: Option<Decider>,
+    pub(crate) start_decider: Option<Decider>,
+    /// Calls of the server that may wait for slow handlers before reading stops.
+    pub(crate) handler_queue: usize,
+    #[cfg(feature = "net")]
+    launcher: Mutex<Option<Launcher>>,
+    handles: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        machine: ClientConnection,
+        token: Option<TokenProvider>,
+        [decider, start_decider]: [Option<Decider>; 2],
+        handler_queue: usize,
+        ignore_case: bool,
+    ) -> Self {
+        Self {
+            address: machine.config().url.to_string().into(),
+            inner: Mutex::new(Inner::new(machine)),
+            handlers: Registry::new(ignore_case),
+            listeners: Listeners::default(),
+            token,
+            decider,
+            start_decider,
+            handler_queue,
+            #[cfg(feature = "net")]
+            launcher: Mutex::new(None),
+            handles: AtomicUsize::new(0),
+        }
+    }
+
+    /// A panic in a value's `Serialize` must not take the connection along, so poison is ignored.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a command to the driver. Without one the command is dropped, and whoever waits for its answer hears that.
+    pub(crate) fn command(&self, command: Command) {
+        let waker = {
+            let mut inner = self.lock();
+            if inner.is_abandoned() {
+                return;
+            }
+            inner.commands.push_back(command);
+            inner.touch()
+        };
+        wake(waker);
+    }
+
+    /// Whether all handles are gone.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0
+    }
+
+    /// The driver was dropped or has ended.
+    pub(crate) fn driver_gone(&self) {
+        let mut wakers = Vec::new();
+        self.lock().abandon(&mut wakers);
+        self.listeners.end();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Drivers that runtimes run.
+#[cfg(feature = "net")]
+impl Shared {
+    fn launcher(&self) -> MutexGuard<'_, Option<Launcher>> {
+        self.launcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_launcher(&self, launcher: Launcher) {
+        *self.launcher() = Some(launcher);
+    }
+
+    /// Spawns the driver if that is still to be done.
+    pub(crate) fn launch(&self) -> Result<(), StartErrorKind> {
+        let mut launcher = self.launcher();
+        if let Some(waiting) = launcher.as_mut() {
+            waiting
+                .launch()
+                .map_err(|error| StartErrorKind::NoRuntime {
+                    detail: error.to_string().into(),
+                })?;
+            *launcher = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the driver was ever started, as far as is known here.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.launcher().is_none()
+    }
+
+    /// A driver that never ran holds the connection, and the connection holds it: breaks the circle.
+    fn forget_driver(&self) {
+        let driver = self.launcher().take();
+        drop(driver);
+    }
+}
+
+/// Drivers are the application's to run.
+#[cfg(not(feature = "net"))]
+#[expect(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "with the feature `net` it is otherwise"
+)]
+impl Shared {
+    pub(crate) const fn launch(&self) -> Result<(), StartErrorKind> {
+        Ok(())
+    }
+
+    pub(crate) const fn is_launched(&self) -> bool {
+        true
+    }
+
+    const fn forget_driver(&self) {}
+}
+
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Counts handles; the last one to go stops the connection.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared }
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let waker = self.shared.lock().touch();
+        wake(waker);
+        self.shared.forget_driver();
+    }
+}
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
