@@ -337,8 +337,8 @@ impl HubConnection {
     /// run at the same time as everything else. Handlers run inside the driver: they must not block the thread, and plain ones
     /// should be short.
     ///
-    /// The server wants one answer (`CB-56`): when it asks and more than one handler of the method gives a value, it is told the
-    /// error `Client provided multiple results.`, and the log says so.
+    /// The server wants one answer ([CB-56](signalr_proto::spec::client_behaviour#cb-56)): when it asks and more than one handler
+    /// of the method gives a value, it is told the error `Client provided multiple results.`, and the log says so.
     ///
     /// ```
     /// # fn example(connection: signalr_client::HubConnection) {

@@ -101,7 +101,7 @@ family! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// `start` was called in another state than Disconnected (`CB-1`).
+    /// `start` was called in another state than Disconnected ([CB-1](signalr_proto::spec::client_behaviour#cb-1)).
     #[error("it is not in the Disconnected state")]
     NotDisconnected,
     /// The connection could not be made.
@@ -192,7 +192,7 @@ family! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallErrorKind {
-    /// There is no connection to call on (`CB-23`).
+    /// There is no connection to call on ([CB-23](signalr_proto::spec::client_behaviour#cb-23)).
     #[error("the connection is not active: call start() first, or wait until it is reconnected")]
     NotConnected,
     /// The server's words, as it sent them.

@@ -142,7 +142,8 @@ impl Listeners {
         drop(streams);
     }
 
-    /// Tells everybody. One that panics does not keep the others from hearing it (`CB-102`).
+    /// Tells everybody. One that panics does not keep the others from hearing it
+    /// ([CB-102](signalr_proto::spec::client_behaviour#cb-102)).
     pub(crate) fn tell(&self, event: &LifecycleEvent) {
         let callbacks = {
             let mut lists = self.lock();

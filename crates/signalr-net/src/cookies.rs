@@ -1,4 +1,5 @@
-//! Cookies, so that what stands in front of a farm of servers finds the same server again (`TR-75`).
+//! Cookies, so that what stands in front of a farm of servers finds the same server again
+//! ([TR-75](signalr_proto::spec::transports#tr-75)).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -68,7 +68,8 @@ impl NotRun {
     }
 }
 
-/// Checks an invocation, in the official server's order, and makes the parameters of its method (`SB-14` to `SB-20`).
+/// Checks an invocation, in the official server's order, and makes the parameters of its method
+/// ([SB-14](signalr_proto::spec::server_behaviour#sb-14) to [SB-20](signalr_proto::spec::server_behaviour#sb-20)).
 pub(crate) fn prepare(
     shared: &Arc<Shared>,
     connection: &Arc<Connection>,

@@ -110,7 +110,8 @@ impl HubError {
         self.visible
     }
 
-    /// The client is told that it may not call this method (`SB-19`): for filters that authorize.
+    /// The client is told that it may not call this method ([SB-19](signalr_proto::spec::server_behaviour#sb-19)): for filters that
+    /// authorize.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self {

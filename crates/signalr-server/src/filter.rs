@@ -1,4 +1,4 @@
-//! Filters: code of the application around calls, arrivals and departures (`SB-52`).
+//! Filters: code of the application around calls, arrivals and departures ([SB-52](signalr_proto::spec::server_behaviour#sb-52)).
 
 use std::collections::HashMap;
 use std::fmt;

@@ -73,7 +73,8 @@ struct Method<H> {
 pub struct MethodEntry<'a, H>(&'a mut HubMethods<H>);
 
 impl<H> MethodEntry<'_, H> {
-    /// Refuses callers for whom this is false: they are told `Failed to invoke '…' because user is unauthorized` (`SB-19`).
+    /// Refuses callers for whom this is false: they are told `Failed to invoke '…' because user is unauthorized`
+    /// ([SB-19](signalr_proto::spec::server_behaviour#sb-19)).
     ///
     /// ```
     /// # use std::sync::Arc;

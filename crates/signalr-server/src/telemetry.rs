@@ -1,4 +1,4 @@
-//! What tracing and metrics are told, under the official server's names (`SB-53`).
+//! What tracing and metrics are told, under the official server's names ([SB-53](signalr_proto::spec::server_behaviour#sb-53)).
 
 use std::fmt;
 

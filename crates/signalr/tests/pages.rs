@@ -273,8 +273,9 @@ fn read_sources(directory: &Path, into: &mut String) {
 
 #[test]
 fn the_guide_to_the_client_names_all_that_can_be_set() {
-    let builder = root().join("crates/signalr-client/src/builder.rs");
-    let builder = std::fs::read_to_string(builder).unwrap();
+    let sources = root().join("crates/signalr-client/src");
+    let read = |file: &str| std::fs::read_to_string(sources.join(file)).unwrap();
+    let builder = read("builder.rs") + &read("net.rs");
     let methods = builder.lines().filter_map(|line| {
         let line = line.strip_prefix("    pub ")?;
         let line = line.strip_prefix("const ").unwrap_or(line);
