@@ -16,9 +16,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
     /// Tells the machine something, and takes what it decides, in one go.
     pub(super) fn consult(&mut self, tell: impl FnOnce(&mut Inner)) {
         let mut inner = self.shared.lock();
-        wake_up(&mut inner, self.now, self.sent.take());
+        wake_up(&mut inner, self.now, self.turn.take_sent());
         tell(&mut inner);
-        self.fed = false;
+        self.turn.settled();
         self.deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
     }
 
@@ -38,7 +38,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 }
             }
             self.outputs = outputs;
-            if !self.fed {
+            if !self.turn.is_undecided() {
                 break;
             }
             self.consult(|_| {});
@@ -74,7 +74,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             Action::GetAccessToken { op } => match &self.shared.token {
                 Some(provider) => {
                     self.tokens.push((op, provider.ask()));
-                    self.unpolled = true;
+                    self.turn.look_again();
                 }
                 None => self.input(Input::AccessToken {
                     op,
@@ -106,7 +106,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 tracing::debug!(%op, path = request.uri().path(), "opening a WebSocket")
             }
         }
-        self.unpolled = true;
+        self.turn.look_again();
         self.operations.push((
             op,
             Box::pin(self.futures.perform(self.transport.clone(), op, job)),
@@ -121,7 +121,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             WsMessage::Close(code) => {
                 self.closing = Some(Closing::new(socket, code));
                 // At once: the program may end as soon as it hears that the connection is closed.
-                self.unpolled |= self.poll_closing(cx);
+                self.poll_closing(cx);
             }
             WsMessage::Text(_) | WsMessage::Binary(_) => {
                 socket.send(message);

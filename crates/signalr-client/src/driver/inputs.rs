@@ -14,24 +14,20 @@ use super::{Engine, MESSAGES_PER_ROUND};
 use crate::transport::Transport;
 
 impl<T: Transport, F: Futures<T>> Engine<T, F> {
-    pub(super) fn poll_operations(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.operations.is_empty() && self.tokens.is_empty() && self.bodies.is_empty() {
-            return false;
-        }
-        let mut busy = false;
+    pub(super) fn poll_operations(&mut self, cx: &mut Context<'_>) {
         while let Some((op, done)) =
             poll_first(&mut self.operations, |future| future.as_mut().poll(cx))
         {
-            busy = true;
+            self.turn.look_again();
             self.operation_done(op, done);
         }
         while let Some((op, token)) =
             poll_first(&mut self.tokens, |future| future.as_mut().poll(cx))
         {
-            busy = true;
+            self.turn.look_again();
             self.input(Input::AccessToken { op, token });
         }
-        busy | self.poll_bodies(cx)
+        self.poll_bodies(cx);
     }
 
     fn operation_done(&mut self, op: OpId, done: Done<T>) {
@@ -55,9 +51,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         self.dispatcher.resume_from(self.now);
     }
 
-    fn poll_bodies(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_bodies(&mut self, cx: &mut Context<'_>) {
         if self.read_paused {
-            return false;
+            return;
         }
         let mut news = Vec::new();
         self.bodies.retain_mut(|(op, body)| {
@@ -84,74 +80,72 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 }
             }
         });
-        let busy = !news.is_empty();
-        if busy {
+        if !news.is_empty() {
+            self.turn.look_again();
             self.look_at_the_clock();
         }
         news.into_iter().for_each(|input| self.input(input));
-        busy
     }
 
-    pub(super) fn poll_socket(&mut self, cx: &mut Context<'_>) -> bool {
-        let busy = self.poll_closing(cx) | self.poll_write(cx);
+    pub(super) fn poll_socket(&mut self, cx: &mut Context<'_>) {
+        self.poll_closing(cx);
+        self.poll_write(cx);
         for _ in 0..MESSAGES_PER_ROUND {
             if self.must_pause() {
-                return busy;
+                return;
             }
             let Some(Poll::Ready(news)) = self.socket.as_mut().map(|socket| socket.poll_read(cx))
             else {
                 // What was read may have given something to send; until it is polled nobody wakes us for it.
-                return busy | self.poll_write(cx);
+                self.poll_write(cx);
+                return;
             };
             self.take_news(cx, news);
         }
         // There may be more to read.
-        true
+        self.turn.look_again();
     }
 
     /// Writes what is on its way. After a whole batch the next one may follow, which is left to the next round.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) {
         let Some(socket) = &mut self.socket else {
-            return false;
+            return;
         };
         let op = socket.op;
         match socket.poll_write(cx) {
-            Poll::Pending => false,
-            Poll::Ready(Ok(())) => {
-                self.sent = Some(op);
-                false
-            }
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.turn.sent(op),
             Poll::Ready(Err(cause)) => {
+                self.turn.look_again();
                 self.take_news(cx, News::Ended(cause));
-                true
             }
         }
     }
 
     /// What a socket still says that got its close frame: a machine that has forgotten it passes over that.
-    pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MESSAGES_PER_ROUND {
             let Some(closing) = self.closing.as_mut() else {
-                return false;
+                return;
             };
             if closing.is_late(self.now) {
                 self.closing = None;
-                return true;
+                break;
             }
             let op = closing.op();
             let Poll::Ready(news) = closing.poll(cx) else {
-                return false;
+                return;
             };
             match news {
                 News::Received(message) => self.input(Input::Received { op, message }),
                 News::Ended(cause) => {
                     self.closing = None;
                     self.input(Input::Ended { op, cause });
-                    return true;
+                    break;
                 }
             }
         }
-        true
+        self.turn.look_again();
     }
 
     fn take_news(&mut self, cx: &mut Context<'_>, news: News) {
@@ -178,29 +172,30 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
     fn must_pause(&mut self) -> bool {
         if self.read_paused && self.dispatcher.has_room() {
             self.read_paused = false;
-            self.unpolled = true;
+            self.turn.look_again();
             self.input(Input::ReadResumed);
         } else if !self.read_paused && self.dispatcher.is_full() {
             tracing::debug!("handlers are slow: reading stops until they catch up");
             self.read_paused = true;
-            self.unpolled = true;
+            self.turn.look_again();
             self.input(Input::ReadPaused);
         }
         self.read_paused
     }
 
-    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) {
         let linger = self.closing.as_ref().and_then(|closing| closing.deadline);
         let Some(deadline) = [self.deadline, self.alarm, linger]
             .into_iter()
             .flatten()
             .min()
         else {
-            return false;
+            return;
         };
         if deadline <= self.now {
+            self.turn.look_again();
             self.expire();
-            return true;
+            return;
         }
         // A timer that runs wakes us by itself; one that fires too early is made anew.
         let runs = self
@@ -208,21 +203,21 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             .as_ref()
             .is_some_and(|(fires, _)| self.now < *fires && *fires <= deadline);
         if runs {
-            return false;
+            return;
         }
         let mut timer = Box::pin(self.futures.sleep(self.transport.clone(), deadline));
         let fired = timer.poll_unpin(cx).is_ready();
         if fired {
+            self.turn.look_again();
             self.look_at_the_clock();
         }
         self.timer = (!fired).then_some((deadline, timer));
-        fired
     }
 
     fn expire(&mut self) {
         let now = self.now;
         let mut inner = self.shared.lock();
-        wake_up(&mut inner, now, self.sent.take());
+        wake_up(&mut inner, now, self.turn.take_sent());
         inner.machine.handle_input(now, Input::Timeout);
         inner.alarms.advance(now, &mut self.wakers);
         self.alarm = inner.alarms.next();
@@ -233,7 +228,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
     }
 
     /// Handlers and uploads.
-    pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) {
         let mut busy = self.dispatcher.poll(cx);
         while !self.pumps.is_empty()
             && matches!(
@@ -243,8 +238,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         {
             busy = true;
         }
-        busy |= self.read_paused && self.dispatcher.has_room();
-        busy
+        if busy || (self.read_paused && self.dispatcher.has_room()) {
+            self.turn.look_again();
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod perform;
 mod report;
 mod settle;
 mod socket;
+mod turn;
 mod world;
 
 use core::future::poll_fn;
@@ -30,6 +31,7 @@ use dispatch::Dispatcher;
 use perform::{Futures, perform, sleep};
 use settle::{settle, wake_up};
 use socket::{Closing, Socket};
+use turn::{Next, Turn};
 use world::World;
 
 /// Rounds of the loop before other tasks of the executor get their turn.
@@ -82,16 +84,6 @@ impl<T> core::fmt::Debug for Driver<T> {
     }
 }
 
-/// What came of looking at what handles did.
-enum Attention {
-    /// There may be something to carry out.
-    Taken,
-    /// Nothing yet: other tasks go first.
-    Breathe,
-    /// There is nothing, and whoever has something next wakes us.
-    Idle,
-}
-
 /// The loop's state.
 struct Engine<T: Transport, F: Futures<T>> {
     shared: Arc<Shared>,
@@ -109,17 +101,10 @@ struct Engine<T: Transport, F: Futures<T>> {
     now: Instant,
     /// The next deadline of a single call.
     alarm: Option<Instant>,
-    /// A message was sent, which the machine is told together with whatever comes next.
-    sent: Option<OpId>,
-    /// The machine was told something since its decisions were last taken.
-    fed: bool,
-    /// Something was begun, or may go on, that nobody would wake us for.
-    unpolled: bool,
+    turn: Turn,
     dispatcher: Dispatcher<T>,
     pumps: FuturesUnordered<Abortable<Pump>>,
     read_paused: bool,
-    /// Other tasks had a chance to add to what is about to be sent.
-    breathed: bool,
     starting: Option<oneshot::Sender<Result<(), StartErrorKind>>>,
     stopping: Vec<oneshot::Sender<()>>,
     refreshing: Vec<RefreshAnswer>,
@@ -145,12 +130,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             deadline: None,
             now: Instant::ZERO,
             alarm: None,
-            sent: None,
-            fed: false,
-            unpolled: false,
+            turn: Turn::default(),
             pumps: FuturesUnordered::new(),
             read_paused: false,
-            breathed: false,
             starting: None,
             stopping: Vec::new(),
             refreshing: Vec::new(),
@@ -164,65 +146,59 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         self.look_at_the_clock();
         let inside = &mut Context::from_waker(world.waker());
         for _ in 0..ROUNDS_PER_TURN {
-            if world.take() | core::mem::take(&mut self.unpolled) {
-                self.unpolled |= self.poll_world(inside);
+            if self.turn.asks(world) {
+                self.poll_world(inside);
             }
-            self.unpolled |= self.poll_timer(inside);
+            self.poll_timer(inside);
             match self.attend(cx) {
-                Attention::Taken => {
+                Next::GoOn { .. } => {
                     self.carry_out(inside);
-                    self.unpolled |= self.poll_write(inside);
+                    self.poll_write(inside);
                 }
-                Attention::Breathe => return Poll::Pending,
-                Attention::Idle if self.is_finished() => return Poll::Ready(()),
-                Attention::Idle => return Poll::Pending,
+                Next::Sleep if self.is_finished() => return Poll::Ready(()),
+                Next::Sleep => return Poll::Pending,
+                Next::Yield => break,
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Looks at everything that may have news. `false` when all of it will wake us for the next.
-    fn poll_world(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = self.poll_operations(cx);
-        busy |= self.poll_socket(cx);
-        busy |= self.poll_tasks(cx);
-        busy
+    /// Looks at everything that may have news.
+    fn poll_world(&mut self, cx: &mut Context<'_>) {
+        self.poll_operations(cx);
+        self.poll_socket(cx);
+        self.poll_tasks(cx);
     }
 
-    /// Takes what handles asked for and what the machine has decided, or falls asleep when there is nothing.
-    fn attend(&mut self, cx: &Context<'_>) -> Attention {
+    /// Takes what handles asked for and what the machine has decided, if there is anything. Whoever is told to sleep sleeps already,
+    /// as far as handles are concerned.
+    fn attend(&mut self, cx: &Context<'_>) -> Next {
         let mut inner = self.shared.lock();
-        let news = inner.dirty || self.fed || self.unpolled;
-        if !news && self.sent.is_none() {
-            inner.sleep(cx.waker());
-            return Attention::Idle;
-        }
-        // When a call was just written while others are open, everybody else who is about to call does so first: one batch
-        // instead of many. A single caller is not kept waiting.
-        self.breathed = !self.breathed && inner.is_busy();
-        if self.breathed {
-            cx.waker().wake_by_ref();
-            return Attention::Breathe;
-        }
-        wake_up(&mut inner, self.now, self.sent.take());
+        let next = self.turn.decide(&inner);
+        let Next::GoOn { news } = next else {
+            if matches!(next, Next::Sleep) {
+                inner.sleep(cx.waker());
+            }
+            return next;
+        };
+        wake_up(&mut inner, self.now, self.turn.take_sent());
         if core::mem::take(&mut inner.dirty) && (inner.has_orders() || self.shared.is_orphaned()) {
             drop(inner);
             self.take_orders();
             inner = self.shared.lock();
         }
-        self.fed = false;
+        self.turn.settled();
         let deadline = settle(&mut inner, &mut self.outputs, &mut self.wakers);
-        // Mostly nothing comes of a message that was sent, and looking again would find nothing.
-        let over = !news && self.outputs.is_empty() && deadline == self.deadline;
+        let nothing = self.outputs.is_empty() && deadline == self.deadline;
         self.deadline = deadline;
-        if !over {
-            return Attention::Taken;
+        if news || !nothing {
+            return next;
         }
         inner.sleep(cx.waker());
         drop(inner);
         self.wake();
-        Attention::Idle
+        Next::Sleep
     }
 
     fn is_finished(&self) -> bool {
@@ -239,9 +215,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
     }
 
     fn with_machine(&mut self, tell: impl FnOnce(&mut Inner, Instant)) {
-        self.fed = true;
+        self.turn.told();
         let mut inner = self.shared.lock();
-        wake_up(&mut inner, self.now, self.sent.take());
+        wake_up(&mut inner, self.now, self.turn.take_sent());
         tell(&mut inner, self.now);
     }
 

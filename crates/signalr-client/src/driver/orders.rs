@@ -61,7 +61,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             let (pump, stop) = abortable(pump);
             inner.pumps.entry(new.owner).or_default().push(stop);
             self.pumps.push(pump);
-            self.unpolled = true;
+            self.turn.look_again();
         }
     }
 }

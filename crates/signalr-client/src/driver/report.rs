@@ -21,12 +21,12 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 reply_to,
             } => {
                 self.dispatcher.take(cx, target, arguments, reply_to);
-                self.unpolled = true;
+                self.turn.look_again();
             }
             Event::Writable => {
                 self.shared.lock().wake_for_room(&mut self.wakers);
                 self.dispatcher.retry();
-                self.unpolled = true;
+                self.turn.look_again();
                 self.wake();
             }
             Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
@@ -182,6 +182,6 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         self.read_paused = false;
         // What could not be answered will not be.
         self.dispatcher.retry();
-        self.unpolled = true;
+        self.turn.look_again();
     }
 }
