@@ -4,9 +4,11 @@
 use std::net::{Ipv6Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
-use signalr_client::Spawn;
+use futures_util::StreamExt as _;
+use signalr_client::{CallErrorKind, ConnectionState, Spawn};
 use signalr_testkit::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};
+use signalr_tokio::Tokio;
 
 /// Clients, server and their clocks share one machine: two runtimes at once would leave neither enough of it.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -30,7 +32,7 @@ fn every_scenario_works_on_tokio() {
         .build()
         .unwrap();
     check("tokio", |url| {
-        runtime.block_on(run_in::<signalr_tokio::Tokio>(&url, &WAYS))
+        runtime.block_on(run_in::<Tokio>(&url, &WAYS))
     });
 }
 
@@ -111,6 +113,36 @@ fn a_connection_of_tokio_outside_of_tokio_says_what_to_do_and_can_be_started_ins
     runtime.block_on(async {
         connection.start().await.unwrap();
         assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+        connection.stop().await;
+    });
+}
+
+/// A runtime that is shut down takes its connections along, and they say so.
+#[test]
+fn a_connection_on_a_certain_runtime_starts_from_anywhere_and_is_over_with_that_runtime() {
+    let own = own::start().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let connection = signalr_client::HubConnection::builder(format!("{}/hub", own.url))
+        .build_on(Tokio::on(runtime.handle().clone()))
+        .unwrap();
+    let mut events = connection.events();
+    smol::block_on(async {
+        connection.start().await.unwrap();
+        assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+        let pending = connection.invoke::<String>("Slow", (30_000, "x"));
+        drop(runtime);
+        let lost = pending.await.unwrap_err();
+        assert_eq!(lost.kind(), &CallErrorKind::DriverGone);
+        assert_eq!(connection.state(), ConnectionState::Disconnected);
+        let late = connection.send("DoNothing", ()).await.unwrap_err();
+        assert_eq!(late.kind(), &CallErrorKind::DriverGone);
+        // The connection was told of, and then nothing more can be.
+        assert!(events.next().await.is_some());
+        assert_eq!(events.next().await, None);
         connection.stop().await;
     });
 }
