@@ -8,10 +8,7 @@
 use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::server::{
-    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
-    ServerOutput,
-};
+use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId, WsMessage};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -53,7 +50,7 @@ impl World {
         while world.now < end {
             world.now = world.settle()?.map_or(end, |deadline| deadline.min(end));
             world.client.handle_input(world.now, Input::Timeout);
-            world.server.handle_input(world.now, ServerInput::Timeout);
+            world.server.handle_input(world.now, server::Input::Timeout);
         }
         world.say("an hour later".into());
         world.client.stop(end);
@@ -82,9 +79,9 @@ impl World {
                 Output::Wait(deadline) => deadline,
             };
             match self.server.poll_output() {
-                ServerOutput::Action(action) => self.serve(action),
-                ServerOutput::Event(event) => self.answer(event)?,
-                ServerOutput::Wait(server) => {
+                server::Output::Action(action) => self.serve(action),
+                server::Output::Event(event) => self.answer(event)?,
+                server::Output::Wait(server) => {
                     return Ok([client, server].into_iter().flatten().min());
                 }
             }
@@ -99,12 +96,12 @@ impl World {
             }
             Action::Send { op, message } => {
                 let heard = match message {
-                    WsMessage::Close(_) => ServerInput::Ended {
+                    WsMessage::Close(_) => server::Input::Ended {
                         op: SOCKET,
                         cause: EndCause::Clean,
                     },
                     WsMessage::Text(bytes) | WsMessage::Binary(bytes) => {
-                        ServerInput::Received { op: SOCKET, bytes }
+                        server::Input::Received { op: SOCKET, bytes }
                     }
                 };
                 self.server.handle_input(self.now, heard);
@@ -116,10 +113,11 @@ impl World {
         Ok(())
     }
 
-    fn serve(&mut self, action: ServerAction) {
+    fn serve(&mut self, action: server::Action) {
         let message = match action {
-            ServerAction::Send { op, message } => {
-                self.server.handle_input(self.now, ServerInput::Sent { op });
+            server::Action::Send { op, message } => {
+                self.server
+                    .handle_input(self.now, server::Input::Sent { op });
                 message
             }
             _ => WsMessage::Close(1000),
@@ -129,11 +127,11 @@ impl World {
         self.client.handle_input(self.now, input);
     }
 
-    fn answer(&mut self, event: ServerEvent) -> Result<(), Failure> {
+    fn answer(&mut self, event: server::Event) -> Result<(), Failure> {
         self.say(format!("server: {event:?}"));
         match event {
-            ServerEvent::Handshaken { .. } => self.server.accept(self.now),
-            ServerEvent::Call {
+            server::Event::Handshaken { .. } => self.server.accept(self.now),
+            server::Event::Call {
                 call, invocation, ..
             } => {
                 let (name,): (String,) = invocation.arguments.decode()?;

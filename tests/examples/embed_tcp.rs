@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::server::{
-    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
-    ServerOutput,
-};
+use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId, WsMessage};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -117,30 +114,30 @@ fn serve(mut link: Link) -> Result<(), Failure> {
     let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, link.now());
     loop {
         match machine.poll_output() {
-            ServerOutput::Action(ServerAction::Send { op, message }) => {
+            server::Output::Action(server::Action::Send { op, message }) => {
                 link.write(&message)?;
-                machine.handle_input(link.now(), ServerInput::Sent { op });
+                machine.handle_input(link.now(), server::Input::Sent { op });
             }
-            ServerOutput::Action(_) => link.stream.shutdown(Shutdown::Both)?,
-            ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(link.now()),
-            ServerOutput::Event(ServerEvent::Call {
+            server::Output::Action(_) => link.stream.shutdown(Shutdown::Both)?,
+            server::Output::Event(server::Event::Handshaken { .. }) => machine.accept(link.now()),
+            server::Output::Event(server::Event::Call {
                 call, invocation, ..
             }) => {
                 println!("server: asked for {}", invocation.target);
                 let (a, b): (i32, i32) = invocation.arguments.decode()?;
                 machine.finish(link.now(), call, CallOutcome::Value(&(a + b)))?;
             }
-            ServerOutput::Event(ServerEvent::Closed { reason }) => {
+            server::Output::Event(server::Event::Closed { reason }) => {
                 println!("server: {reason}");
                 return Ok(());
             }
-            ServerOutput::Event(event) => println!("server: {event:?}"),
-            ServerOutput::Wait(deadline) => {
+            server::Output::Event(event) => println!("server: {event:?}"),
+            server::Output::Wait(deadline) => {
                 let cause = EndCause::Clean;
                 let input = match link.read(deadline)? {
-                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { op, cause },
-                    Some(bytes) => ServerInput::Received { op, bytes },
-                    None => ServerInput::Timeout,
+                    Some(bytes) if bytes.is_empty() => server::Input::Ended { op, cause },
+                    Some(bytes) => server::Input::Received { op, bytes },
+                    None => server::Input::Timeout,
                 };
                 machine.handle_input(link.now(), input);
             }

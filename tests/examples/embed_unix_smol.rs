@@ -13,10 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
-use signalr_proto::server::{
-    CallOutcome, ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput,
-    ServerOutput,
-};
+use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId, Protocol, WsMessage};
 use smol::future::or;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,13 +111,13 @@ async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
     let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, now());
     loop {
         match machine.poll_output() {
-            ServerOutput::Action(ServerAction::Send { op, message }) => {
+            server::Output::Action(server::Action::Send { op, message }) => {
                 write(&mut stream, message).await?;
-                machine.handle_input(now(), ServerInput::Sent { op });
+                machine.handle_input(now(), server::Input::Sent { op });
             }
-            ServerOutput::Action(_) => stream.shutdown(Shutdown::Both)?,
-            ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(now()),
-            ServerOutput::Event(ServerEvent::Call {
+            server::Output::Action(_) => stream.shutdown(Shutdown::Both)?,
+            server::Output::Event(server::Event::Handshaken { .. }) => machine.accept(now()),
+            server::Output::Event(server::Event::Call {
                 call, invocation, ..
             }) => {
                 let (count,): (u32,) = invocation.arguments.decode()?;
@@ -130,17 +127,17 @@ async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
                 }
                 machine.finish(now(), call, CallOutcome::done())?;
             }
-            ServerOutput::Event(ServerEvent::Closed { reason }) => {
+            server::Output::Event(server::Event::Closed { reason }) => {
                 println!("server: {reason}");
                 return Ok(());
             }
-            ServerOutput::Event(event) => println!("server: {event:?}"),
-            ServerOutput::Wait(deadline) => {
+            server::Output::Event(event) => println!("server: {event:?}"),
+            server::Output::Wait(deadline) => {
                 let cause = EndCause::Clean;
                 let input = match hear(&mut stream, deadline.map(|at| at.since(now()))).await? {
-                    Some(bytes) if bytes.is_empty() => ServerInput::Ended { op, cause },
-                    Some(bytes) => ServerInput::Received { op, bytes },
-                    None => ServerInput::Timeout,
+                    Some(bytes) if bytes.is_empty() => server::Input::Ended { op, cause },
+                    Some(bytes) => server::Input::Received { op, bytes },
+                    None => server::Input::Timeout,
                 };
                 machine.handle_input(now(), input);
             }

@@ -62,8 +62,9 @@ fn each_example_has_at_most_150_lines() {
     }
 }
 
-/// The variants of an enum, from its source.
-fn variants(source: &str, name: &str) -> BTreeSet<String> {
+/// The variants of an enum, from its source, as the guide names them.
+fn variants(source: &str, path: &str) -> BTreeSet<String> {
+    let name = path.rsplit("::").next().unwrap_or(path);
     let (_, body) = source
         .split_once(&format!("pub enum {name} {{\n"))
         .expect("the enum is there");
@@ -73,7 +74,7 @@ fn variants(source: &str, name: &str) -> BTreeSet<String> {
         .filter(|line| line.starts_with(char::is_uppercase))
         .map(|line| {
             let end = line.find(|c: char| !c.is_alphanumeric());
-            format!("{name}::{}", &line[..end.unwrap_or(line.len())])
+            format!("{path}::{}", &line[..end.unwrap_or(line.len())])
         })
         .collect()
 }
@@ -85,7 +86,7 @@ fn explained(name: &str) -> Vec<String> {
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
         .map(|(cell, _)| cell.to_owned())
         .filter(|cell| {
-            cell.split_once("::")
+            cell.rsplit_once("::")
                 .is_some_and(|(owner, _)| owner == name)
         })
         .collect()
@@ -97,9 +98,9 @@ fn the_tables_explain_each_input_action_and_event_once() {
         (CLIENT, "Input", 11),
         (CLIENT, "Action", 6),
         (CLIENT, "Event", 15),
-        (SERVER, "ServerInput", 6),
-        (SERVER, "ServerAction", 3),
-        (SERVER, "ServerEvent", 9),
+        (SERVER, "server::Input", 6),
+        (SERVER, "server::Action", 3),
+        (SERVER, "server::Event", 9),
     ] {
         let there = variants(source, name);
         assert!(there.len() >= least, "{name}: {there:?}");

@@ -5,8 +5,8 @@
 use allocation_counter::measure;
 use bytes::Bytes;
 use signalr_proto::server::{
-    Arrival, CallOutcome, ConnectionOptions, Port, ServerAction, ServerConfig, ServerConnection,
-    ServerEvent, ServerInput, ServerOutput,
+    Action, Arrival, CallOutcome, ConnectionOptions, Event, Input, Output, Port, ServerConfig,
+    ServerConnection,
 };
 use signalr_proto::{Instant, OpId};
 use std::sync::Arc;
@@ -19,22 +19,22 @@ const CALL: &[u8] =
 fn run(machine: &mut ServerConnection) {
     loop {
         match machine.poll_output() {
-            ServerOutput::Action(ServerAction::Send { op, .. }) => {
-                machine.handle_input(Instant::ZERO, ServerInput::Sent { op });
+            Output::Action(Action::Send { op, .. }) => {
+                machine.handle_input(Instant::ZERO, Input::Sent { op });
             }
-            ServerOutput::Event(ServerEvent::Handshaken { .. }) => machine.accept(Instant::ZERO),
-            ServerOutput::Event(ServerEvent::Call { call, .. }) => {
+            Output::Event(Event::Handshaken { .. }) => machine.accept(Instant::ZERO),
+            Output::Event(Event::Call { call, .. }) => {
                 let answer = CallOutcome::Value(&3);
                 machine.finish(Instant::ZERO, call, answer).unwrap();
             }
-            ServerOutput::Action(_) | ServerOutput::Event(_) => {}
-            ServerOutput::Wait(_) => return,
+            Output::Action(_) | Output::Event(_) => {}
+            Output::Wait(_) => return,
         }
     }
 }
 
 fn receive(machine: &mut ServerConnection, bytes: Bytes) {
-    machine.handle_input(Instant::ZERO, ServerInput::Received { op: OP, bytes });
+    machine.handle_input(Instant::ZERO, Input::Received { op: OP, bytes });
     run(machine);
 }
 
@@ -47,7 +47,7 @@ fn connect(config: Arc<ServerConfig>) -> Box<ServerConnection> {
         port,
         identity,
     };
-    machine.handle_input(Instant::ZERO, ServerInput::Arrived(arrival));
+    machine.handle_input(Instant::ZERO, Input::Arrived(arrival));
     receive(&mut machine, Bytes::from_static(HANDSHAKE));
     machine
 }

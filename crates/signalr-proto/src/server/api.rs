@@ -48,7 +48,7 @@ pub enum Port {
 /// Something that happened to the connection. The driver reports it with the time it happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ServerInput {
+pub enum Input {
     /// The deadline of the last `Wait` may have passed. An early or repeated one does nothing.
     Timeout,
     /// A request came, as the endpoint routed it.
@@ -69,8 +69,8 @@ pub enum ServerInput {
         /// The bytes.
         bytes: Bytes,
     },
-    /// The transport took the last [`Send`](ServerAction::Send), [`Chunk`](ServerAction::Chunk) or
-    /// [`Deliver`](ServerAction::Deliver).
+    /// The transport took the last [`Send`](Action::Send), [`Chunk`](Action::Chunk) or
+    /// [`Deliver`](Action::Deliver).
     Sent {
         /// What it was sent on.
         op: OpId,
@@ -89,7 +89,7 @@ pub enum ServerInput {
     ReadResumed,
 }
 
-impl ServerInput {
+impl Input {
     /// What it is about, unless it is about the connection as a whole.
     pub(super) const fn op(&self) -> Option<OpId> {
         match self {
@@ -109,11 +109,11 @@ impl ServerInput {
     clippy::exhaustive_enums,
     reason = "a driver must handle each, so a new one has to break it"
 )]
-pub enum ServerOutput {
+pub enum Output {
     /// Do something to the transport.
-    Action(ServerAction),
+    Action(Action),
     /// Tell the application something.
-    Event(ServerEvent),
+    Event(Event),
     /// Nothing more, until this deadline or the next input or command.
     Wait(Option<Instant>),
 }
@@ -121,7 +121,7 @@ pub enum ServerOutput {
 /// What the machine wants of the transport.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum ServerAction {
+pub enum Action {
     /// Answer a request. Nothing is reported about it any more.
     Respond {
         /// The request.
@@ -129,8 +129,8 @@ pub enum ServerAction {
         /// The whole answer.
         response: Box<Response<Bytes>>,
     },
-    /// Answer a poll with messages. Followed by [`ServerInput::Sent`] when the client took them, and by
-    /// [`ServerInput::Ended`] when it did not: then the next poll brings them.
+    /// Answer a poll with messages. Followed by [`Input::Sent`] when the client took them, and by
+    /// [`Input::Ended`] when it did not: then the next poll brings them.
     Deliver {
         /// The poll.
         op: OpId,
@@ -144,7 +144,7 @@ pub enum ServerAction {
         /// The head of the answer.
         head: Box<Response<()>>,
     },
-    /// Write a piece of an event stream, and flush it. Answered by [`ServerInput::Sent`]. Never two at a time.
+    /// Write a piece of an event stream, and flush it. Answered by [`Input::Sent`]. Never two at a time.
     Chunk {
         /// The event stream.
         op: OpId,
@@ -156,12 +156,12 @@ pub enum ServerAction {
         /// The event stream.
         op: OpId,
     },
-    /// Answer 101 and open the WebSocket. What it brings is [`ServerInput::Received`], and its end [`ServerInput::Ended`].
+    /// Answer 101 and open the WebSocket. What it brings is [`Input::Received`], and its end [`Input::Ended`].
     Accept {
         /// The request, which is now the WebSocket.
         op: OpId,
     },
-    /// Send a message on the WebSocket. Answered by [`ServerInput::Sent`]. Never two at a time.
+    /// Send a message on the WebSocket. Answered by [`Input::Sent`]. Never two at a time.
     Send {
         /// The WebSocket.
         op: OpId,
@@ -186,7 +186,7 @@ pub enum ServerAction {
 /// What the application is told.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
-pub enum ServerEvent {
+pub enum Event {
     /// The handshake is done: welcome the client, then call [`accept`](super::ServerConnection::accept) or
     /// [`reject`](super::ServerConnection::reject). Until then what the client sends waits.
     Handshaken {

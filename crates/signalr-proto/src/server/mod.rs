@@ -40,7 +40,7 @@
 //!
 //! In `Greeting` the handshake was answered and the application welcomes the client: it may send, and what the client sends
 //! waits. Messages are decoded one at a time, when the driver polls for them, so that a driver that stops polling events
-//! (after [`ServerInput::ReadPaused`]) leaves the rest of the bytes as they are.
+//! (after [`Input::ReadPaused`]) leaves the rest of the bytes as they are.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -53,25 +53,25 @@
 //!     ServerConnection::new(ServerConfig::default(), ConnectionOptions::default(), now);
 //! let op = OpId::new(1);
 //! let arrival = Arrival { op, port: Port::WebSocket, identity: None };
-//! connection.handle_input(now, ServerInput::Arrived(arrival));
+//! connection.handle_input(now, Input::Arrived(arrival));
 //! let bytes = Bytes::from_static(
 //!     b"{\"protocol\":\"json\",\"version\":1}\x1e{\"type\":1,\"invocationId\":\"1\",\"target\":\"Add\",\"arguments\":[1,2]}\x1e",
 //! );
-//! connection.handle_input(now, ServerInput::Received { op, bytes });
+//! connection.handle_input(now, Input::Received { op, bytes });
 //! loop {
 //!     match connection.poll_output() {
-//!         ServerOutput::Action(ServerAction::Send { op, message }) => {
+//!         Output::Action(Action::Send { op, message }) => {
 //!             println!("send {message:?}");
-//!             connection.handle_input(now, ServerInput::Sent { op });
+//!             connection.handle_input(now, Input::Sent { op });
 //!         }
-//!         ServerOutput::Action(_) => { /* carry it out */ }
-//!         ServerOutput::Event(ServerEvent::Handshaken { .. }) => connection.accept(now),
-//!         ServerOutput::Event(ServerEvent::Call { call, invocation, .. }) => {
+//!         Output::Action(_) => { /* carry it out */ }
+//!         Output::Event(Event::Handshaken { .. }) => connection.accept(now),
+//!         Output::Event(Event::Call { call, invocation, .. }) => {
 //!             let sum: i32 = invocation.arguments.decode::<(i32, i32)>().map_or(0, |(a, b)| a + b);
 //!             connection.finish(now, call, CallOutcome::Value(&sum))?;
 //!         }
-//!         ServerOutput::Event(_) => { /* tell the application */ }
-//!         ServerOutput::Wait(_deadline) => break,
+//!         Output::Event(_) => { /* tell the application */ }
+//!         Output::Wait(_deadline) => break,
 //!     }
 //! }
 //! # Ok(())
@@ -88,10 +88,7 @@ mod identity;
 mod query;
 mod refusal;
 
-pub use api::{
-    Arrival, CallOutcome, DisconnectReason, Port, ServerAction, ServerEvent, ServerInput,
-    ServerOutput,
-};
+pub use api::{Action, Arrival, CallOutcome, DisconnectReason, Event, Input, Output, Port};
 pub use calls::CallId;
 pub use config::{BodyRate, ConnectionOptions, ServerConfig};
 pub use connection::ServerConnection;

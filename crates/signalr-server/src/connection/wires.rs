@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use http::{Response, StatusCode};
 use http_body::Body;
-use signalr_proto::server::{Arrival, ServerAction, ServerConnection, ServerInput};
+use signalr_proto::server::{Action, Arrival, Input, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId};
 
 use crate::body::{Eaten, Feeder, HubBody};
@@ -137,50 +137,50 @@ impl Wires {
     pub(crate) fn perform(
         &mut self,
         cx: &mut Context<'_>,
-        action: ServerAction,
+        action: Action,
         machine: &mut ServerConnection,
         now: Instant,
     ) {
         match action {
-            ServerAction::Send { op, message } => {
+            Action::Send { op, message } => {
                 if let Some(Kind::Socket(socket)) = self.get(op) {
                     socket.send(message);
                     // Mostly it goes out at once. What goes wrong is seen in the next round.
                     if let Poll::Ready(Ok(Written::Message)) = socket.poll_write(cx) {
-                        machine.handle_input(now, ServerInput::Sent { op });
+                        machine.handle_input(now, Input::Sent { op });
                     }
                 }
             }
-            ServerAction::Chunk { op, bytes } => {
+            Action::Chunk { op, bytes } => {
                 if let Some(Kind::Fed(feeder)) = self.get(op) {
                     feeder.feed(bytes);
                 }
             }
-            ServerAction::Respond { op, response } => {
+            Action::Respond { op, response } => {
                 if let Some(Kind::Waiting(asked)) = self.take(op) {
                     // Nobody hears it when the request was given up meanwhile.
                     let _ = asked.answer.send(response.map(HubBody::whole));
                 }
             }
-            ServerAction::Deliver { op, response } => self.deliver(op, *response),
-            ServerAction::Stream { op, head } => {
+            Action::Deliver { op, response } => self.deliver(op, *response),
+            Action::Stream { op, head } => {
                 let (feeder, body) = HubBody::fed();
                 self.answer(op, head.map(|()| body), Kind::Fed(feeder));
             }
-            ServerAction::Finish { op } => {
+            Action::Finish { op } => {
                 if let Some(Kind::Fed(feeder)) = self.take(op) {
                     feeder.finish();
                 }
             }
-            ServerAction::Accept { op } => self.accept(op),
-            ServerAction::Close { op, code } => {
+            Action::Accept { op } => self.accept(op),
+            Action::Close { op, code } => {
                 if let Some(Kind::Socket(mut socket)) = self.take(op) {
                     socket.close(code);
                     self.leave(*socket);
                 }
             }
             // Whatever else a later machine may want, these wires cannot give it.
-            ServerAction::Abort { op } => drop(self.take(op)),
+            Action::Abort { op } => drop(self.take(op)),
             _ => {}
         }
     }
@@ -248,7 +248,7 @@ impl Wires {
                             self.leave(*socket);
                         }
                     }
-                    machine.handle_input(now, ServerInput::Ended { op, cause });
+                    machine.handle_input(now, Input::Ended { op, cause });
                 }
             }
         }
@@ -272,7 +272,7 @@ impl Wires {
             let cause = EndCause::Failed {
                 detail: "the connection was cut".into(),
             };
-            machine.handle_input(now, ServerInput::Ended { op: wire.op, cause });
+            machine.handle_input(now, Input::Ended { op: wire.op, cause });
         }
     }
 
@@ -319,7 +319,7 @@ fn poll_waiting(
             Poll::Ready(Some(Err(_))) => return Some(gone()),
         };
         *happened = true;
-        machine.handle_input(now, ServerInput::Body { op, bytes, last });
+        machine.handle_input(now, Input::Body { op, bytes, last });
         if last {
             asked.incoming = Incoming::Nothing;
             return None;
@@ -340,7 +340,7 @@ fn poll_fed(
         Poll::Pending => None,
         Poll::Ready(Eaten::Taken) => {
             *happened = true;
-            machine.handle_input(now, ServerInput::Sent { op });
+            machine.handle_input(now, Input::Sent { op });
             None
         }
         // A client has no other way to end an event stream than to leave it.
@@ -360,7 +360,7 @@ fn poll_socket(
         Poll::Pending | Poll::Ready(Ok(Written::Nothing)) => {}
         Poll::Ready(Ok(Written::Message)) => {
             *happened = true;
-            machine.handle_input(now, ServerInput::Sent { op });
+            machine.handle_input(now, Input::Sent { op });
         }
         Poll::Ready(Err(Left(cause))) => return Some(cause),
     }
@@ -368,7 +368,7 @@ fn poll_socket(
         return None;
     }
     let read = socket.poll_read(cx, |bytes| {
-        machine.handle_input(now, ServerInput::Received { op, bytes });
+        machine.handle_input(now, Input::Received { op, bytes });
     });
     match read {
         Poll::Pending => None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use signalr_proto::codec::Invocation;
-use signalr_proto::server::{CallId, ServerConfig, ServerEvent};
+use signalr_proto::server::{CallId, Event, ServerConfig};
 
 #[derive(Debug)]
 struct Call {
@@ -59,34 +59,34 @@ impl Calls {
             .map(|(_, running)| running)
     }
 
-    pub(super) fn hear(&mut self, config: &ServerConfig, event: &ServerEvent) {
+    pub(super) fn hear(&mut self, config: &ServerConfig, event: &Event) {
         match event {
-            ServerEvent::Call {
+            Event::Call {
                 call,
                 streaming,
                 invocation,
             } => self.begin(config, *call, *streaming, invocation),
-            ServerEvent::Cancel { call } => {
+            Event::Cancel { call } => {
                 assert!(self.get(*call).is_some(), "the end of a call that is over");
             }
-            ServerEvent::Item { call, upload, .. } => {
+            Event::Item { call, upload, .. } => {
                 let upload = self.upload(*call, *upload);
                 assert!(!upload.ended, "an item after the end");
                 let credit = upload.credit.checked_sub(1);
                 upload.credit = credit.expect("the method has room for an item");
             }
-            ServerEvent::UploadEnded { call, upload, .. } => {
+            Event::UploadEnded { call, upload, .. } => {
                 let upload = self.upload(*call, *upload);
                 assert!(!upload.ended, "an upload ends twice");
                 upload.ended = true;
             }
-            ServerEvent::Answer { id, .. } => {
+            Event::Answer { id, .. } => {
                 assert!(self.questions.remove(&**id), "an answer to no question");
             }
-            ServerEvent::UnknownAnswer { id } => {
+            Event::UnknownAnswer { id } => {
                 assert!(!self.questions.contains(&**id), "{id} is a question");
             }
-            ServerEvent::Closed { .. } => {
+            Event::Closed { .. } => {
                 self.running.clear();
                 self.questions.clear();
             }

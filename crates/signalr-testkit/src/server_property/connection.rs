@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::server::{
-    CallId, CallOutcome, ConnectionOptions, DisconnectReason, Failure, Identity, Port, Refusal,
-    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput,
+    Action, CallId, CallOutcome, ConnectionOptions, DisconnectReason, Event, Failure, Identity,
+    Input, Output, Port, Refusal, ServerConfig, ServerConnection,
 };
 use signalr_proto::{EndCause, HubMessage, Instant, OpId, Protocol, TransportKind};
 
@@ -166,7 +166,7 @@ impl Run {
     fn finish(&mut self) {
         self.poll_all();
         self.machine.close(self.now, false);
-        self.input(ServerInput::ReadResumed);
+        self.input(Input::ReadResumed);
         for _ in 0..100 {
             self.poll_all();
             if self.over {
@@ -178,7 +178,7 @@ impl Run {
             let alive = self.requests.alive();
             if let Some(op) = alive.first().copied() {
                 let cause = EndCause::Clean;
-                self.input(ServerInput::Ended { op, cause });
+                self.input(Input::Ended { op, cause });
             }
             self.pass_deadline();
         }
@@ -298,9 +298,9 @@ impl Run {
         assert!(request.takes_bytes(), "bytes are wanted of {request:?}");
         self.input(if request.port == Port::Post {
             let last = bytes.len() % 3 != 0;
-            ServerInput::Body { op, bytes, last }
+            Input::Body { op, bytes, last }
         } else {
-            ServerInput::Received { op, bytes }
+            Input::Received { op, bytes }
         });
         true
     }
@@ -316,7 +316,7 @@ impl Run {
             let body = self.delivery.take().expect("something is delivered");
             self.hear(body);
         }
-        self.input(ServerInput::Sent { op });
+        self.input(Input::Sent { op });
     }
 
     fn lose(&mut self, bits: &mut Bits<'_>) {
@@ -329,7 +329,7 @@ impl Run {
             return;
         };
         let cause = cause(bits.byte());
-        self.input(ServerInput::Ended { op, cause });
+        self.input(Input::Ended { op, cause });
         self.poll_all();
     }
 
@@ -343,13 +343,13 @@ impl Run {
         let how = bits.byte();
         let bytes = bits.take(usize::from(how >> 4));
         self.input(match how & 3 {
-            0 => ServerInput::Sent { op },
-            1 => ServerInput::Received { op, bytes },
-            2 => ServerInput::Ended {
+            0 => Input::Sent { op },
+            1 => Input::Received { op, bytes },
+            2 => Input::Ended {
                 op,
                 cause: cause(how),
             },
-            _ => ServerInput::Body {
+            _ => Input::Body {
                 op,
                 bytes,
                 last: how & 4 == 0,
@@ -450,9 +450,9 @@ impl Run {
 
     fn pause(&mut self, how: u8) {
         self.input(if how & 3 == 0 {
-            ServerInput::ReadPaused
+            Input::ReadPaused
         } else {
-            ServerInput::ReadResumed
+            Input::ReadResumed
         });
     }
 
@@ -477,7 +477,7 @@ impl Run {
             return self.pass_deadline();
         }
         self.now = self.now.after(Duration::from_millis(u64::from(how) * 20));
-        self.input(ServerInput::Timeout);
+        self.input(Input::Timeout);
         self.poll_all();
         self.check_patience();
     }
@@ -488,7 +488,7 @@ impl Run {
         };
         self.now = self.now.max(deadline);
         let before = self.outputs;
-        self.input(ServerInput::Timeout);
+        self.input(Input::Timeout);
         self.poll_all();
         let moved = self.deadline.is_none_or(|next| next > deadline);
         assert!(moved || self.outputs > before, "the deadline stands still");
@@ -515,7 +515,7 @@ impl Run {
 
 /// What the machine does.
 impl Run {
-    fn input(&mut self, input: ServerInput) {
+    fn input(&mut self, input: Input) {
         self.trace.line(format_args!("{:?} < {input:?}", self.now));
         self.requests.told(self.now, &input);
         self.machine.handle_input(self.now, input);
@@ -528,26 +528,26 @@ impl Run {
     fn poll(&mut self, times: usize) {
         for _ in 0..times {
             match self.machine.poll_output() {
-                ServerOutput::Wait(deadline) => {
+                Output::Wait(deadline) => {
                     self.deadline = deadline;
                     return self.check_rest();
                 }
-                ServerOutput::Action(action) => self.act(&action),
-                ServerOutput::Event(event) => self.note(&event),
+                Output::Action(action) => self.act(&action),
+                Output::Event(event) => self.note(&event),
             }
         }
         assert!(times < 10_000, "the machine never waits");
     }
 
-    fn act(&mut self, action: &ServerAction) {
+    fn act(&mut self, action: &Action) {
         self.outputs += 1;
         self.trace.line(format_args!("{action:?}"));
-        let is_answer = matches!(action, ServerAction::Respond { .. });
+        let is_answer = matches!(action, Action::Respond { .. });
         assert!(!self.over || is_answer, "{action:?} after the end");
         match self.requests.carry_out(self.now, action) {
             Some(Gets::Beginning(op)) => {
                 self.listens = Some(op);
-                if matches!(action, ServerAction::Stream { .. }) {
+                if matches!(action, Action::Stream { .. }) {
                     self.ear.reads_events();
                 }
             }
@@ -578,24 +578,24 @@ impl Run {
         assert!(!closed, "something after the last message");
     }
 
-    fn note(&mut self, event: &ServerEvent) {
+    fn note(&mut self, event: &Event) {
         self.outputs += 1;
         self.trace.line(format_args!("{event:?}"));
         assert!(!self.over, "{event:?} after the end");
         self.calls.hear(&self.config, event);
         match event {
-            ServerEvent::Handshaken { protocol } => {
+            Event::Handshaken { protocol } => {
                 assert_eq!(self.protocol, None, "there is one handshake");
                 self.protocol = Some(*protocol);
                 self.ear.speaks(*protocol);
             }
-            ServerEvent::Reauthenticate { op, .. } => self.judged.push(*op),
+            Event::Reauthenticate { op, .. } => self.judged.push(*op),
             // What was cut off is forgotten with the old WebSocket.
-            ServerEvent::Resumed => {
+            Event::Resumed => {
                 self.cut = Bytes::new();
                 self.ear.resumes();
             }
-            ServerEvent::Closed { reason } => {
+            Event::Closed { reason } => {
                 self.over = true;
                 let flooded = matches!(reason, DisconnectReason::IncomingLimit { .. });
                 assert!(!(flooded && self.obedient), "{reason}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use signalr_proto::server::{Arrival, Port, ServerAction, ServerInput};
+use signalr_proto::server::{Action, Arrival, Input, Port};
 use signalr_proto::{Instant, OpId, WsMessage};
 
 use super::connection::LATE;
@@ -128,15 +128,15 @@ impl Requests {
         op
     }
 
-    pub(super) fn told(&mut self, now: Instant, input: &ServerInput) {
+    pub(super) fn told(&mut self, now: Instant, input: &Input) {
         match input {
-            ServerInput::Body { op, last: true, .. } => {
+            Input::Body { op, last: true, .. } => {
                 if let Some(request) = self.all.get_mut(op) {
                     request.complete = true;
                 }
             }
-            ServerInput::Ended { op, .. } => self.put(now, *op, Stage::Left),
-            ServerInput::Sent { op } => {
+            Input::Ended { op, .. } => self.put(now, *op, Stage::Left),
+            Input::Sent { op } => {
                 let next = match self.get(*op).map(|request| request.stage) {
                     Some(Stage::Busy) => Stage::Open,
                     Some(Stage::Delivering) => Stage::Left,
@@ -178,7 +178,7 @@ impl Requests {
 /// What the machine does.
 impl Requests {
     /// Checks that the action fits, and tells what the client gets.
-    pub(super) fn carry_out(&mut self, now: Instant, action: &ServerAction) -> Option<Gets> {
+    pub(super) fn carry_out(&mut self, now: Instant, action: &Action) -> Option<Gets> {
         let op = op_of(action);
         let Some(Request { port, stage, .. }) = self.get(op) else {
             panic!("{op} never came");
@@ -187,47 +187,47 @@ impl Requests {
             return None;
         }
         let (fits, next, gets) = match action {
-            ServerAction::Respond { response, .. } => {
+            Action::Respond { response, .. } => {
                 let poll = port == Port::Poll;
                 let uncached = response.headers().contains_key("cache-control");
                 assert!(!poll || uncached, "an answer to a poll that may be kept");
                 self.deleted |= response.status() == StatusCode::ACCEPTED;
                 (stage == Stage::Waiting, Stage::Over, None)
             }
-            ServerAction::Deliver { response, .. } => {
+            Action::Deliver { response, .. } => {
                 let body = response.body().clone();
                 assert!(!body.is_empty(), "a delivery of nothing");
                 let fits = (port, stage) == (Port::Poll, Stage::Waiting);
                 (fits, Stage::Delivering, Some(Gets::Delivery(body)))
             }
-            ServerAction::Stream { .. } => {
+            Action::Stream { .. } => {
                 let fits = (port, stage) == (Port::Events, Stage::Waiting);
                 (fits, Stage::Open, Some(Gets::Beginning(op)))
             }
-            ServerAction::Accept { .. } => {
+            Action::Accept { .. } => {
                 let fits = (port, stage) == (Port::WebSocket, Stage::Waiting);
                 (fits, Stage::Open, Some(Gets::Beginning(op)))
             }
-            ServerAction::Chunk { bytes, .. } => {
+            Action::Chunk { bytes, .. } => {
                 let fits = (port, stage) == (Port::Events, Stage::Open);
                 (fits, Stage::Busy, Some(Gets::Bytes(op, bytes.clone())))
             }
-            ServerAction::Send { message, .. } => {
+            Action::Send { message, .. } => {
                 let (WsMessage::Text(bytes) | WsMessage::Binary(bytes)) = message else {
                     panic!("a close frame is no message");
                 };
                 let fits = (port, stage) == (Port::WebSocket, Stage::Open);
                 (fits, Stage::Busy, Some(Gets::Bytes(op, bytes.clone())))
             }
-            ServerAction::Finish { .. } => {
+            Action::Finish { .. } => {
                 let fits = (port, stage) == (Port::Events, Stage::Open);
                 (fits, Stage::Over, None)
             }
-            ServerAction::Close { .. } => {
+            Action::Close { .. } => {
                 let fits = (port, stage) == (Port::WebSocket, Stage::Open);
                 (fits, Stage::Over, None)
             }
-            ServerAction::Abort { .. } => {
+            Action::Abort { .. } => {
                 let open = matches!(stage, Stage::Open | Stage::Busy | Stage::Delivering);
                 (open, Stage::Over, None)
             }
@@ -257,17 +257,17 @@ impl Requests {
     }
 }
 
-fn op_of(action: &ServerAction) -> OpId {
+fn op_of(action: &Action) -> OpId {
     match action {
-        ServerAction::Respond { op, .. }
-        | ServerAction::Deliver { op, .. }
-        | ServerAction::Stream { op, .. }
-        | ServerAction::Chunk { op, .. }
-        | ServerAction::Finish { op }
-        | ServerAction::Accept { op }
-        | ServerAction::Send { op, .. }
-        | ServerAction::Close { op, .. }
-        | ServerAction::Abort { op } => *op,
+        Action::Respond { op, .. }
+        | Action::Deliver { op, .. }
+        | Action::Stream { op, .. }
+        | Action::Chunk { op, .. }
+        | Action::Finish { op }
+        | Action::Accept { op }
+        | Action::Send { op, .. }
+        | Action::Close { op, .. }
+        | Action::Abort { op } => *op,
         other => panic!("what is {other:?}?"),
     }
 }
@@ -277,6 +277,6 @@ pub(super) fn arrival(
     op: OpId,
     port: Port,
     identity: Option<signalr_proto::server::Identity>,
-) -> ServerInput {
-    ServerInput::Arrived(Arrival { op, port, identity })
+) -> Input {
+    Input::Arrived(Arrival { op, port, identity })
 }

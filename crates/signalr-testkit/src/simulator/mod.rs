@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use signalr_proto::client::{Action, Input};
-use signalr_proto::server::{ServerAction, ServerInput};
+use signalr_proto::server::{Action as ServerAction, Input as ServerInput};
 use signalr_proto::{BodyMode, EndCause, Instant, OpId, Protocol, TransportKind, WsMessage};
 
 mod client;

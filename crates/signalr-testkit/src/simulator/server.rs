@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use signalr_proto::server::{
-    CallId, CallOutcome, ConnectionKey, Endpoint, EndpointConfig, FreshIds, RequestHead, Resource,
-    ServerAction, ServerConfig, ServerConnection, ServerEvent, ServerInput, ServerOutput, Verdict,
+    Action, CallId, CallOutcome, ConnectionKey, Endpoint, EndpointConfig, Event, FreshIds, Input,
+    Output, RequestHead, Resource, ServerConfig, ServerConnection, Verdict,
 };
 use signalr_proto::{Instant, OpId, SendError};
 
@@ -52,7 +52,7 @@ pub(super) struct Connection {
 /// What the rest of the world has to do for a connection.
 #[derive(Debug)]
 pub(super) enum Wish {
-    Act(ServerAction),
+    Act(Action),
     Greet,
     Resumed,
     Over,
@@ -78,7 +78,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn input(&mut self, now: Instant, input: ServerInput) {
+    pub(super) fn input(&mut self, now: Instant, input: Input) {
         if let Some(machine) = &mut self.machine {
             machine.handle_input(now, input);
         }
@@ -89,12 +89,12 @@ impl Connection {
         let mut wishes = Vec::new();
         while let Some(machine) = &mut self.machine {
             match machine.poll_output() {
-                ServerOutput::Action(action) => wishes.push(Wish::Act(action)),
-                ServerOutput::Event(event) => {
+                Output::Action(action) => wishes.push(Wish::Act(action)),
+                Output::Event(event) => {
                     wishes.extend(self.hear(event));
                     self.end_cancelled(now);
                 }
-                ServerOutput::Wait(deadline) => {
+                Output::Wait(deadline) => {
                     self.deadline = deadline;
                     break;
                 }
@@ -103,11 +103,11 @@ impl Connection {
         wishes
     }
 
-    fn hear(&mut self, event: ServerEvent) -> Option<Wish> {
+    fn hear(&mut self, event: Event) -> Option<Wish> {
         assert!(!self.over, "something after the end: {event:?}");
         match event {
-            ServerEvent::Handshaken { .. } => return Some(Wish::Greet),
-            ServerEvent::Call {
+            Event::Handshaken { .. } => return Some(Wish::Greet),
+            Event::Call {
                 call,
                 streaming,
                 invocation,
@@ -127,21 +127,21 @@ impl Connection {
                     None => self.cancelled.push(call),
                 }
             }
-            ServerEvent::Answer { id, outcome } => {
+            Event::Answer { id, outcome } => {
                 assert!(self.questions.remove(&*id), "an answer to no question");
                 let signalr_proto::codec::Outcome::Result(result) = outcome else {
                     panic!("an answer without a result");
                 };
                 self.count(result.decode().expect("the result is a number"));
             }
-            ServerEvent::Cancel { call } => {
+            Event::Cancel { call } => {
                 self.open.retain(|open| open.call != call);
                 self.cancelled.push(call);
             }
-            ServerEvent::Writable => self.turned_away = false,
-            ServerEvent::Detached { .. } => self.link = None,
-            ServerEvent::Resumed => return Some(Wish::Resumed),
-            ServerEvent::Closed { .. } => {
+            Event::Writable => self.turned_away = false,
+            Event::Detached { .. } => self.link = None,
+            Event::Resumed => return Some(Wish::Resumed),
+            Event::Closed { .. } => {
                 self.over = true;
                 return Some(Wish::Over);
             }
@@ -329,7 +329,7 @@ impl ServerSide {
         let connection = connection.filter(|connection| !connection.over);
         let connection = connection.expect("what is over is unknown");
         let op = arrival.op;
-        connection.input(now, ServerInput::Arrived(arrival));
+        connection.input(now, Input::Arrived(arrival));
         Route::Arrived(index, op)
     }
 

@@ -5,7 +5,7 @@ use super::reading::Step;
 use crate::codec::{CompletionOutcome, Encode, Invocation};
 use crate::error::{EncodeError, SendError};
 use crate::server::calls::{Begun, CallId, Routed, UploadEvent};
-use crate::server::{CallOutcome, Refusal, ServerEvent};
+use crate::server::{CallOutcome, Event, Refusal};
 use crate::time::Instant;
 
 /// Answers to calls.
@@ -128,7 +128,7 @@ impl ServerConnection {
     pub(super) fn begin(&mut self, streaming: bool, invocation: Invocation) -> Step {
         match self.calls.begin(streaming, &invocation) {
             Begun::Run(call) => {
-                return Step::Tell(ServerEvent::Call {
+                return Step::Tell(Event::Call {
                     call,
                     streaming,
                     invocation,
@@ -145,15 +145,15 @@ impl ServerConnection {
     }
 
     /// What a method did for calls and items that wait: handed out before anything else is read.
-    pub(super) fn next_waiting(&mut self) -> Option<ServerEvent> {
+    pub(super) fn next_waiting(&mut self) -> Option<Event> {
         if let Some((call, invocation)) = self.calls.next_held() {
-            return Some(ServerEvent::Call {
+            return Some(Event::Call {
                 call,
                 streaming: false,
                 invocation,
             });
         }
-        self.calls.next_upload_event().map(ServerEvent::from)
+        self.calls.next_upload_event().map(Event::from)
     }
 }
 
@@ -167,7 +167,7 @@ impl From<Routed> for Step {
     }
 }
 
-impl From<UploadEvent> for ServerEvent {
+impl From<UploadEvent> for Event {
     fn from(event: UploadEvent) -> Self {
         match event {
             UploadEvent::Item { call, upload, item } => Self::Item { call, upload, item },

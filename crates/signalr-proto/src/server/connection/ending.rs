@@ -4,7 +4,7 @@ use super::link::{Link, Poll};
 use super::reading::HANDSHAKE_CANCELED;
 use super::{ServerConnection, State, Timer, new_calls};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::server::{DisconnectReason, Failure, ServerAction, ServerEvent};
+use crate::server::{Action, DisconnectReason, Event, Failure};
 use crate::time::Instant;
 use crate::transport::EndCause;
 
@@ -141,7 +141,7 @@ impl ServerConnection {
         self.drop_link();
         self.release_all();
         self.outbox.clear();
-        self.event(ServerEvent::Closed { reason });
+        self.event(Event::Closed { reason });
     }
 
     /// Forgets what the client has begun, and answers its requests.
@@ -158,11 +158,11 @@ impl ServerConnection {
     fn drop_link(&mut self) {
         match core::mem::replace(&mut self.link, Link::None) {
             Link::WebSocket { op } | Link::Events { op, .. } => {
-                self.action(ServerAction::Abort { op });
+                self.action(Action::Abort { op });
             }
             Link::Polls(poll) => {
                 if let Poll::Delivering { op, .. } = poll {
-                    self.action(ServerAction::Abort { op });
+                    self.action(Action::Abort { op });
                 }
                 self.dismiss(poll);
             }
@@ -225,7 +225,7 @@ impl ServerConnection {
         let Some(op) = self.link.web_socket().filter(|_| self.can_resume()) else {
             return self.over_because(DisconnectReason::SendTimeout { timeout });
         };
-        self.action(ServerAction::Abort { op });
+        self.action(Action::Abort { op });
         self.detach(EndCause::Failed {
             detail: format!("the client took no data for {timeout:?}").into(),
         });

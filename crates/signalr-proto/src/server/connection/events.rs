@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::link::Link;
 use super::{ServerConnection, Timer};
 use crate::server::answers::{self, text};
-use crate::server::{Arrival, ServerAction};
+use crate::server::{Action, Arrival};
 use crate::transport::OpId;
 use crate::transport::event_stream;
 
@@ -30,25 +30,25 @@ impl ServerConnection {
 
     fn open_stream(&mut self, op: OpId) {
         let head = Box::new(answers::event_stream());
-        self.action(ServerAction::Stream { op, head });
+        self.action(Action::Stream { op, head });
         let bytes = Bytes::from_static(event_stream::OPENING);
-        self.action(ServerAction::Chunk { op, bytes });
+        self.action(Action::Chunk { op, bytes });
         self.start(Timer::Send, self.config.send_timeout);
     }
 
     /// What waits, as one event, or the end of the stream.
-    pub(super) fn next_chunk(&mut self, op: OpId) -> Option<ServerAction> {
+    pub(super) fn next_chunk(&mut self, op: OpId) -> Option<Action> {
         if let Some(batch) = self.outbox.next_batch(op) {
             self.start(Timer::Send, self.config.send_timeout);
             let mut event = BytesMut::with_capacity(batch.len().saturating_add(FRAMING));
             event_stream::encode(&mut event, &batch);
             let bytes = event.freeze();
-            return Some(ServerAction::Chunk { op, bytes });
+            return Some(Action::Chunk { op, bytes });
         }
         let reason = self.farewell()?;
         self.link = Link::None;
         self.over(reason);
-        Some(ServerAction::Finish { op })
+        Some(Action::Finish { op })
     }
 
     pub(super) fn chunk_taken(&mut self, op: OpId) {

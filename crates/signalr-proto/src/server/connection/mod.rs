@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::api::{Arrival, Port, ServerAction, ServerEvent, ServerInput, ServerOutput};
+use super::api::{Action, Arrival, Event, Input, Output, Port};
 use super::calls::Calls;
 use super::config::{ConnectionOptions, ServerConfig};
 use super::identity::Identity;
@@ -52,7 +52,7 @@ pub struct ServerConnection {
     /// Text until a protocol is agreed upon, as the answer to a failed handshake is.
     protocol: Protocol,
     /// What was decided and not yet polled.
-    outputs: VecDeque<ServerOutput>,
+    outputs: VecDeque<Output>,
     incoming: Incoming,
     /// More waits to be read than should, and no more is asked for until half of it is gone.
     choked: bool,
@@ -73,7 +73,7 @@ pub struct ServerConnection {
 
 /// Getters.
 impl ServerConnection {
-    /// A connection without a transport, which one should [reach](ServerInput::Arrived) within the disconnect timeout.
+    /// A connection without a transport, which one should [reach](Input::Arrived) within the disconnect timeout.
     #[must_use]
     pub fn new(
         config: impl Into<Arc<ServerConfig>>,
@@ -117,7 +117,7 @@ impl ServerConnection {
         connection
     }
 
-    /// The encoding the client chose; none before [`ServerEvent::Handshaken`], and none once the connection is closing.
+    /// The encoding the client chose; none before [`Event::Handshaken`], and none once the connection is closing.
     #[must_use]
     pub const fn protocol(&self) -> Option<Protocol> {
         match self.state {
@@ -132,7 +132,7 @@ impl ServerConnection {
         self.protocol().is_some() && self.link.over().is_none()
     }
 
-    /// Whether stream items and messages are taken now. When one was refused, [`ServerEvent::Writable`] tells of room.
+    /// Whether stream items and messages are taken now. When one was refused, [`Event::Writable`] tells of room.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.is_open() && !self.outbox.is_full()
@@ -177,26 +177,26 @@ impl ServerConnection {
 /// Inputs and outputs.
 impl ServerConnection {
     /// Takes note of something that happened.
-    pub fn handle_input(&mut self, now: Instant, input: ServerInput) {
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.advance(now);
         let owner = input.op().map_or(Owner::Nobody, |op| self.owner(op));
         match (owner, input) {
-            (_, ServerInput::Timeout) => {}
-            (_, ServerInput::Arrived(arrival)) => self.arrived(arrival),
-            (_, ServerInput::ReadPaused) => self.paused = true,
-            (_, ServerInput::ReadResumed) => self.paused = false,
-            (Owner::Socket, ServerInput::Received { bytes, .. }) => self.received(bytes),
-            (Owner::Socket, ServerInput::Sent { op }) => self.sent(op),
-            (Owner::Socket, ServerInput::Ended { cause, .. }) => self.socket_ended(cause),
-            (Owner::Stream, ServerInput::Sent { op }) => self.chunk_taken(op),
-            (Owner::Stream, ServerInput::Ended { cause, .. }) => self.transport_ended(cause),
-            (Owner::Poll, ServerInput::Ended { .. }) => self.poll_left(),
-            (Owner::Delivery, ServerInput::Sent { op }) => self.delivered(op),
-            (Owner::Delivery, ServerInput::Ended { op, .. }) => self.not_delivered(op),
-            (Owner::NextPoll, ServerInput::Ended { .. }) => self.next_poll_left(),
-            (Owner::Post, ServerInput::Body { op, bytes, last }) => self.posted(op, bytes, last),
-            (Owner::Post, ServerInput::Ended { op, .. }) => self.post_left(op),
-            (Owner::Applicant, ServerInput::Ended { op, .. }) => self.applicants.remove(op),
+            (_, Input::Timeout) => {}
+            (_, Input::Arrived(arrival)) => self.arrived(arrival),
+            (_, Input::ReadPaused) => self.paused = true,
+            (_, Input::ReadResumed) => self.paused = false,
+            (Owner::Socket, Input::Received { bytes, .. }) => self.received(bytes),
+            (Owner::Socket, Input::Sent { op }) => self.sent(op),
+            (Owner::Socket, Input::Ended { cause, .. }) => self.socket_ended(cause),
+            (Owner::Stream, Input::Sent { op }) => self.chunk_taken(op),
+            (Owner::Stream, Input::Ended { cause, .. }) => self.transport_ended(cause),
+            (Owner::Poll, Input::Ended { .. }) => self.poll_left(),
+            (Owner::Delivery, Input::Sent { op }) => self.delivered(op),
+            (Owner::Delivery, Input::Ended { op, .. }) => self.not_delivered(op),
+            (Owner::NextPoll, Input::Ended { .. }) => self.next_poll_left(),
+            (Owner::Post, Input::Body { op, bytes, last }) => self.posted(op, bytes, last),
+            (Owner::Post, Input::Ended { op, .. }) => self.post_left(op),
+            (Owner::Applicant, Input::Ended { op, .. }) => self.applicants.remove(op),
             // News of something that nothing is expected of any more.
             (_, _) => {}
         }
@@ -217,7 +217,7 @@ impl ServerConnection {
     }
 
     /// Tells what to do next.
-    pub fn poll_output(&mut self) -> ServerOutput {
+    pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {
                 if self.outputs.is_empty() {
@@ -229,14 +229,14 @@ impl ServerConnection {
             // Bytes come before timers: what was received in time counts, even when both are seen at once. And they come before
             // what is to be sent, so that calls that came together are answered together.
             match self.read() {
-                Step::Tell(event) => return ServerOutput::Event(event),
+                Step::Tell(event) => return Output::Event(event),
                 Step::Done => {}
                 Step::Nothing => {
                     if let Some(action) = self.next_action() {
-                        return ServerOutput::Action(action);
+                        return Output::Action(action);
                     }
                     if !self.expire_one() {
-                        return ServerOutput::Wait(self.timers.next());
+                        return Output::Wait(self.timers.next());
                     }
                 }
             }
@@ -244,7 +244,7 @@ impl ServerConnection {
     }
 
     /// What the transport can do for the messages that wait, or for the end that waits behind them.
-    fn next_action(&mut self) -> Option<ServerAction> {
+    fn next_action(&mut self) -> Option<Action> {
         match self.link {
             Link::WebSocket { op } => self.next_message(op),
             Link::Events { op, opening: false } => self.next_chunk(op),
@@ -266,17 +266,17 @@ impl ServerConnection {
         self.timers.set(timer, None);
     }
 
-    fn event(&mut self, event: ServerEvent) {
-        self.outputs.push_back(ServerOutput::Event(event));
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
     }
 
-    fn action(&mut self, action: ServerAction) {
-        self.outputs.push_back(ServerOutput::Action(action));
+    fn action(&mut self, action: Action) {
+        self.outputs.push_back(Output::Action(action));
     }
 
     fn respond(&mut self, op: OpId, response: http::Response<bytes::Bytes>) {
         let response = Box::new(response);
-        self.action(ServerAction::Respond { op, response });
+        self.action(Action::Respond { op, response });
     }
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::link::{Link, Poll};
 use super::{ServerConnection, Timer};
 use crate::server::answers::{self, not_cached, text};
-use crate::server::{Arrival, ServerAction};
+use crate::server::{Action, Arrival};
 use crate::transport::{EndCause, OpId};
 
 const MESSAGES: &str = "application/octet-stream";
@@ -74,7 +74,7 @@ impl ServerConnection {
     }
 
     /// What waits, as the answer to the poll that waits for it, or the end.
-    pub(super) fn next_delivery(&mut self) -> Option<ServerAction> {
+    pub(super) fn next_delivery(&mut self) -> Option<Action> {
         let Link::Polls(Poll::Waiting(op)) = self.link else {
             return None;
         };
@@ -87,13 +87,13 @@ impl ServerConnection {
             self.stop(Timer::Poll);
             self.start(Timer::Send, self.config.send_timeout);
             let response = Box::new(answers::poll(StatusCode::OK, MESSAGES, batch));
-            return Some(ServerAction::Deliver { op, response });
+            return Some(Action::Deliver { op, response });
         }
         let reason = self.farewell()?;
         self.link = Link::None;
         self.over(reason);
         let response = Box::new(end_of_polls());
-        Some(ServerAction::Respond { op, response })
+        Some(Action::Respond { op, response })
     }
 
     pub(super) fn delivered(&mut self, op: OpId) {

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use super::{ServerConnection, State};
 use crate::codec::{HubArguments, Outcome};
 use crate::error::SendError;
-use crate::server::ServerEvent;
+use crate::server::Event;
 use crate::time::Instant;
 
 /// The ids of the questions whose answer is awaited.
@@ -27,7 +27,7 @@ impl Questions {
 
 /// Questions to the client.
 impl ServerConnection {
-    /// Calls a method of the client, which answers with a [`ServerEvent::Answer`] of this `id`.
+    /// Calls a method of the client, which answers with a [`Event::Answer`] of this `id`.
     ///
     /// # Errors
     /// As for [`send`](Self::send), and before the client is [accepted](Self::accept): [`SendError::NotWelcomed`].
@@ -56,7 +56,7 @@ impl ServerConnection {
         Ok(())
     }
 
-    /// Nobody waits for the answer to this question any more: if it comes it is a [`ServerEvent::UnknownAnswer`].
+    /// Nobody waits for the answer to this question any more: if it comes it is a [`Event::UnknownAnswer`].
     pub fn forget_question(&mut self, now: Instant, id: &str) {
         self.advance(now);
         self.questions.0.remove(id);
@@ -74,11 +74,11 @@ impl ServerConnection {
         }
     }
 
-    pub(super) fn answered(&mut self, id: ByteString, outcome: Outcome) -> ServerEvent {
+    pub(super) fn answered(&mut self, id: ByteString, outcome: Outcome) -> Event {
         if self.questions.0.remove(&*id) {
-            ServerEvent::Answer { id, outcome }
+            Event::Answer { id, outcome }
         } else {
-            ServerEvent::UnknownAnswer { id }
+            Event::UnknownAnswer { id }
         }
     }
 }

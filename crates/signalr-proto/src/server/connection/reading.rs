@@ -11,7 +11,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::incoming::Incoming;
 use crate::limits::Limits;
 use crate::server::calls::Routed;
-use crate::server::{DisconnectReason, ServerEvent};
+use crate::server::{DisconnectReason, Event};
 use crate::time::Instant;
 use crate::transport::EndCause;
 
@@ -24,7 +24,7 @@ const SECOND: core::time::Duration = core::time::Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Step {
     /// The application has to hear of this.
-    Tell(ServerEvent),
+    Tell(Event),
     /// Something was read, and there may be more.
     Done,
     /// Nothing can be read now.
@@ -246,7 +246,7 @@ impl ServerConnection {
             HubMessage::CancelInvocation { invocation_id, .. } => self
                 .calls
                 .cancel(&invocation_id)
-                .map_or(Step::Done, |call| Step::Tell(ServerEvent::Cancel { call })),
+                .map_or(Step::Done, |call| Step::Tell(Event::Cancel { call })),
             HubMessage::Ping => {
                 self.pings = true;
                 Step::Done
@@ -381,7 +381,7 @@ impl ServerConnection {
         }
         self.outbox
             .write_control(|out| handshake::encode_response(out, None));
-        self.event(ServerEvent::Handshaken { protocol });
+        self.event(Event::Handshaken { protocol });
     }
 
     /// A decoder for messages that begin at this position of the stream.

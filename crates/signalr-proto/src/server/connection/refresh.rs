@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{ServerConnection, Timer};
 use crate::server::answers::{self, not_cached, text};
-use crate::server::{Arrival, DisconnectReason, Identity, Port, ServerEvent};
+use crate::server::{Arrival, DisconnectReason, Event, Identity, Port};
 use crate::time::Instant;
 use crate::transport::OpId;
 
@@ -34,7 +34,7 @@ impl Applicants {
 
 /// Newer tokens.
 impl ServerConnection {
-    /// Answers [`ServerEvent::Reauthenticate`]: whether the newer token takes the place of the old one. When the request is gone
+    /// Answers [`Event::Reauthenticate`]: whether the newer token takes the place of the old one. When the request is gone
     /// meanwhile, or a yet newer token was accepted, nothing is changed.
     pub fn reauthenticate(&mut self, now: Instant, op: OpId, accepted: bool) {
         self.advance(now);
@@ -61,7 +61,7 @@ impl ServerConnection {
         if let Some(identity) = identity.filter(|theirs| self.identity() != Some(theirs)) {
             self.options.identity = Some(identity.clone());
             self.watch_expiry();
-            self.event(ServerEvent::Reauthenticated { identity });
+            self.event(Event::Reauthenticated { identity });
         }
     }
 
@@ -108,7 +108,7 @@ impl ServerConnection {
             return self.respond(op, not_cached(response));
         }
         self.applicants.0.push(arrival);
-        self.event(ServerEvent::Reauthenticate { op, identity });
+        self.event(Event::Reauthenticate { op, identity });
     }
 
     /// Without refresh a token's expiry still follows what the client presents, so that polling with fresh tokens is enough.

@@ -11,7 +11,7 @@ use super::{ServerConnection, Timer};
 use crate::codec::HubMessage;
 use crate::replay::Inbound;
 use crate::server::answers::text;
-use crate::server::{Arrival, DisconnectReason, ServerAction, ServerEvent};
+use crate::server::{Action, Arrival, DisconnectReason, Event};
 use crate::transport::{EndCause, OpId};
 
 /// Messages that were read in search of an Ack, and wait for their turn.
@@ -81,9 +81,9 @@ impl ServerConnection {
         }
         if let Link::WebSocket { op } = self.link {
             self.action(if self.outbox.is_in_flight() {
-                ServerAction::Abort { op }
+                Action::Abort { op }
             } else {
-                ServerAction::Close { op, code: 1000 }
+                Action::Close { op, code: 1000 }
             });
         }
         self.forget_unread();
@@ -97,8 +97,8 @@ impl ServerConnection {
             .resume(|out, id| protocol.encode_sequence(out, id));
         self.inbound.resume();
         self.schedule_ack();
-        self.action(ServerAction::Accept { op });
-        self.event(ServerEvent::Resumed);
+        self.action(Action::Accept { op });
+        self.event(Event::Resumed);
     }
 
     /// The WebSocket is lost without a word. Everything else goes on for a while.
@@ -110,7 +110,7 @@ impl ServerConnection {
         self.link = Link::Lost {
             cause: cause.clone(),
         };
-        self.event(ServerEvent::Detached { cause });
+        self.event(Event::Detached { cause });
     }
 
     /// What the old WebSocket brought and nobody has looked at yet. The client will say it again, as it was not acknowledged;
@@ -163,7 +163,7 @@ impl ServerConnection {
     pub(super) fn acknowledged(&mut self, sequence_id: u64) {
         self.stop(Timer::Unacknowledged);
         if self.outbox.acknowledge(sequence_id) {
-            self.event(ServerEvent::Writable);
+            self.event(Event::Writable);
         }
     }
 

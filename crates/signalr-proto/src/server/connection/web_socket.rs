@@ -6,7 +6,7 @@ use super::link::Link;
 use super::{ServerConnection, State, Timer};
 use crate::outbox::web_socket_message;
 use crate::server::answers::{self, text};
-use crate::server::{Arrival, ServerAction, ServerEvent};
+use crate::server::{Action, Arrival, Event};
 use crate::transport::{EndCause, OpId};
 
 impl ServerConnection {
@@ -15,7 +15,7 @@ impl ServerConnection {
         match self.link {
             Link::None => {
                 self.attach(arrival.identity, Link::WebSocket { op });
-                self.action(ServerAction::Accept { op });
+                self.action(Action::Accept { op });
             }
             Link::WebSocket { .. } | Link::Lost { .. } if self.options.stateful_reconnect => {
                 self.web_socket_returned(arrival);
@@ -40,23 +40,23 @@ impl ServerConnection {
     }
 
     /// The next message for the WebSocket, or its end.
-    pub(super) fn next_message(&mut self, op: OpId) -> Option<ServerAction> {
+    pub(super) fn next_message(&mut self, op: OpId) -> Option<Action> {
         if let Some(batch) = self.outbox.next_batch(op) {
             self.start(Timer::Send, self.config.send_timeout);
             let message = web_socket_message(self.protocol, batch);
-            return Some(ServerAction::Send { op, message });
+            return Some(Action::Send { op, message });
         }
         let reason = self.farewell()?;
         self.link = Link::None;
         self.over(reason);
-        Some(ServerAction::Close { op, code: 1000 })
+        Some(Action::Close { op, code: 1000 })
     }
 
     pub(super) fn sent(&mut self, op: OpId) {
         let writable = self.outbox.sent(op);
         self.stop(Timer::Send);
         if writable && self.is_open() {
-            self.event(ServerEvent::Writable);
+            self.event(Event::Writable);
         }
     }
 

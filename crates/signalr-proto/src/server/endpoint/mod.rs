@@ -123,7 +123,7 @@ impl fmt::Debug for FreshIds {
 /// match endpoint.handle(Instant::ZERO, ids, &head) {
 ///     Verdict::Respond(response) => println!("answer {response:?}"),
 ///     Verdict::Open { key, mut connection, arrival, .. } => {
-///         connection.handle_input(Instant::ZERO, ServerInput::Arrived(arrival));
+///         connection.handle_input(Instant::ZERO, Input::Arrived(arrival));
 ///         // Poll its outputs until it is closed; then:
 ///         endpoint.closed(key);
 ///     }

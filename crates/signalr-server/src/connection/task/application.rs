@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytestring::ByteString;
-use signalr_proto::server::{DisconnectReason, Identity, ServerEvent};
+use signalr_proto::server::{DisconnectReason, Event, Identity};
 use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
@@ -49,15 +49,15 @@ impl Task {
         busy
     }
 
-    pub(super) fn tell(&mut self, cx: &mut Context<'_>, event: ServerEvent) {
+    pub(super) fn tell(&mut self, cx: &mut Context<'_>, event: Event) {
         match event {
-            ServerEvent::Call {
+            Event::Call {
                 call,
                 streaming,
                 invocation,
             } => self.call(cx, call, streaming, &invocation),
-            ServerEvent::Item { call, upload, item } => self.item(call, upload, item),
-            ServerEvent::UploadEnded {
+            Event::Item { call, upload, item } => self.item(call, upload, item),
+            Event::UploadEnded {
                 call,
                 upload,
                 error,
@@ -67,32 +67,32 @@ impl Task {
                     sender.end(end);
                 }
             }
-            ServerEvent::Cancel { call } => {
+            Event::Cancel { call } => {
                 if let Some(handle) = self.handles.get(&call) {
                     handle.cancel();
                 }
             }
-            ServerEvent::Answer { id, outcome } => {
+            Event::Answer { id, outcome } => {
                 self.shared.questions.end(&id);
                 self.questions.answer(&id, outcome);
             }
-            ServerEvent::UnknownAnswer { id } => self.unknown_answer(&id),
-            ServerEvent::Handshaken { protocol } => {
+            Event::UnknownAnswer { id } => self.unknown_answer(&id),
+            Event::Handshaken { protocol } => {
                 self.greet(protocol);
                 // A client that is turned away at once hears it with the answer to its handshake, before it asks for more.
                 self.poll_application(cx);
             }
-            ServerEvent::Reauthenticate { op, identity } => self.reauthenticate(op, identity),
-            ServerEvent::Detached { cause } => {
+            Event::Reauthenticate { op, identity } => self.reauthenticate(op, identity),
+            Event::Detached { cause } => {
                 let connection = &*self.connection.id;
                 tracing::debug!(connection, ?cause, "WebSocket lost");
             }
-            ServerEvent::Resumed => {
+            Event::Resumed => {
                 tracing::debug!(connection = &*self.connection.id, "connection resumed");
             }
-            ServerEvent::Closed { reason } => self.closed = Some(reason),
+            Event::Closed { reason } => self.closed = Some(reason),
             // Room is looked for in each round.
-            ServerEvent::Writable | _ => {}
+            Event::Writable | _ => {}
         }
     }
 

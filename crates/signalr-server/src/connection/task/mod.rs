@@ -11,9 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, poll_fn};
 use futures_util::stream::FuturesUnordered;
-use signalr_proto::server::{
-    CallId, DisconnectReason, Identity, ServerConnection, ServerInput, ServerOutput,
-};
+use signalr_proto::server::{CallId, DisconnectReason, Identity, Input, Output, ServerConnection};
 use signalr_proto::{Instant, OpId, Payload};
 
 use super::Connection;
@@ -174,7 +172,7 @@ impl Task {
                 return false;
             };
             if deadline <= self.now {
-                self.machine.handle_input(self.now, ServerInput::Timeout);
+                self.machine.handle_input(self.now, Input::Timeout);
                 return true;
             }
             // A sleep that ends too early costs a look at the clock, and a new one for every message would cost more.
@@ -206,11 +204,11 @@ impl Task {
         let mut busy = false;
         loop {
             match self.machine.poll_output() {
-                ServerOutput::Action(action) => {
+                Output::Action(action) => {
                     self.wires.perform(cx, action, &mut self.machine, self.now);
                 }
-                ServerOutput::Event(event) => self.tell(cx, event),
-                ServerOutput::Wait(deadline) => {
+                Output::Event(event) => self.tell(cx, event),
+                Output::Wait(deadline) => {
                     self.newcomers.clear();
                     self.deadline = deadline.into_iter().chain(self.wires.deadline()).min();
                     return busy;

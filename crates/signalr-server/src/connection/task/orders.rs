@@ -1,6 +1,6 @@
 //! What others want of a connection: orders, messages, questions.
 
-use signalr_proto::server::{Port, ServerInput};
+use signalr_proto::server::{Input, Port};
 
 use super::Task;
 use crate::connection::mailbox::Order;
@@ -68,8 +68,7 @@ impl Task {
             self.newcomers.push((arrival.op, user));
         }
         self.wires.add(arrival.op, incoming, answer);
-        self.machine
-            .handle_input(self.now, ServerInput::Arrived(arrival));
+        self.machine.handle_input(self.now, Input::Arrived(arrival));
         if let Some(transport) = self.machine.transport() {
             // Set once: a connection does not change its transport.
             if self.connection.transport.set(transport).is_ok() {

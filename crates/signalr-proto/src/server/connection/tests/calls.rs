@@ -40,7 +40,7 @@ fn one_call_runs_after_the_other_and_what_is_behind_the_second_waits_too() {
     ]);
     let first = test.last_call();
     assert_eq!(test.targets(), ["a"]);
-    assert_eq!(test.events[1], ServerEvent::Cancel { call: first });
+    assert_eq!(test.events[1], Event::Cancel { call: first });
     assert!(test.machine.pings);
     assert_eq!(test.events.len(), 2);
     test.finish(first);
@@ -70,17 +70,17 @@ fn calls_that_came_together_are_answered_together() {
     let bytes = Bytes::from(json(&calls.iter().map(String::as_str).collect::<Vec<_>>()));
     let op = test.socket;
     test.machine
-        .handle_input(test.now, ServerInput::Received { op, bytes });
+        .handle_input(test.now, Input::Received { op, bytes });
     let mut sends = 0;
     loop {
         match test.machine.poll_output() {
-            ServerOutput::Event(ServerEvent::Call { call, .. }) => {
+            Output::Event(Event::Call { call, .. }) => {
                 let done = CallOutcome::done();
                 test.machine.finish(test.now, call, done).unwrap();
             }
-            ServerOutput::Action(ServerAction::Send { .. }) => sends += 1,
-            ServerOutput::Wait(_) => break,
-            other @ (ServerOutput::Action(_) | ServerOutput::Event(_)) => panic!("{other:?}"),
+            Output::Action(Action::Send { .. }) => sends += 1,
+            Output::Wait(_) => break,
+            other @ (Output::Action(_) | Output::Event(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(sends, 1);
@@ -249,7 +249,7 @@ fn a_stream_brings_items_and_an_end() {
     test.receive_json(&[&stream("s")]);
     assert!(matches!(
         test.events[0],
-        ServerEvent::Call {
+        Event::Call {
             streaming: true,
             ..
         }
@@ -298,8 +298,8 @@ fn items_are_refused_while_too_much_waits() {
     ));
     test.events.clear();
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
-    assert_eq!(test.events, [ServerEvent::Writable]);
+    test.input(Input::Sent { op: test.socket });
+    assert_eq!(test.events, [Event::Writable]);
     assert!(test.machine.is_writable());
 }
 
@@ -314,7 +314,7 @@ fn a_second_stream_of_the_same_id_is_refused_and_the_first_goes_on() {
     );
     let call = test.last_call();
     test.receive_json(&[r#"{"type":5,"invocationId":"1"}"#]);
-    assert_eq!(test.events.last(), Some(&ServerEvent::Cancel { call }));
+    assert_eq!(test.events.last(), Some(&Event::Cancel { call }));
     test.finish(call);
     assert_eq!(test.sent(), r#"{"type":3,"invocationId":"1"}|"#);
     test.receive_json(&[&stream("1")]);
@@ -366,7 +366,7 @@ fn answers_are_written_even_when_too_much_waits_and_the_client_is_not_read_meanw
     assert_eq!((test.targets().len(), test.machine.pings), (2, false));
     assert_eq!(test.sent(), "");
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(test.sent().matches(r#""result":"xxx"#).count(), 2);
     assert_eq!((test.targets().len(), test.machine.pings), (3, true));
 }
@@ -384,7 +384,7 @@ fn refusals_of_the_machine_stop_reading_too() {
     assert!(!test.machine.incoming.is_empty());
     let mut turns = 0;
     while !test.machine.incoming.is_empty() {
-        test.input(ServerInput::Sent { op: test.socket });
+        test.input(Input::Sent { op: test.socket });
         turns += 1;
         assert!(turns < 2000);
     }
@@ -471,9 +471,9 @@ fn answers_items_and_messages_are_written_in_order() {
 fn no_call_is_told_while_the_application_is_paused() {
     let mut test = permits(1);
     test.receive_json(&[&call("1", "a"), &call("2", "b")]);
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.finish(test.last_call());
     assert_eq!(test.targets(), ["a"]);
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert_eq!(test.targets(), ["a", "b"]);
 }

@@ -92,7 +92,7 @@ impl Walk {
             let before = self.place();
             let output = self.machine.poll_output();
             self.note(before);
-            if matches!(output, ServerOutput::Wait(_)) {
+            if matches!(output, Output::Wait(_)) {
                 return;
             }
         }
@@ -114,14 +114,14 @@ impl Walk {
         }
     }
 
-    fn input(&mut self, input: ServerInput) {
+    fn input(&mut self, input: Input) {
         self.step(|machine, now| machine.handle_input(now, input));
     }
 
     fn arrive(&mut self, port: Port) -> OpId {
         self.next_op += 1;
         let (op, identity) = (OpId::new(self.next_op), None);
-        self.input(ServerInput::Arrived(Arrival { op, port, identity }));
+        self.input(Input::Arrived(Arrival { op, port, identity }));
         op
     }
 
@@ -141,10 +141,10 @@ impl Walk {
         let bytes = Bytes::from_static(bytes);
         let last = true;
         if let Some(op) = self.machine.link.web_socket() {
-            self.input(ServerInput::Received { op, bytes });
+            self.input(Input::Received { op, bytes });
         } else {
             let op = self.arrive(Port::Post);
-            self.input(ServerInput::Body { op, bytes, last });
+            self.input(Input::Body { op, bytes, last });
         }
     }
 
@@ -162,25 +162,25 @@ impl Walk {
             6 => self.bytes(b"{\"protocol\":\"json\",\"version\":2}\x1e"),
             7 => self.bytes(b"{\"type\":1,\"target\":\"T\",\"arguments\":[]}\x1e"),
             8 => self.bytes(b"{\"type\":7}\x1e"),
-            9 | 10 => self.input(ServerInput::Sent { op }),
-            11 => self.input(ServerInput::Ended {
+            9 | 10 => self.input(Input::Sent { op }),
+            11 => self.input(Input::Ended {
                 op,
                 cause: end(1000),
             }),
-            12 | 13 => self.input(ServerInput::Ended {
+            12 | 13 => self.input(Input::Ended {
                 op,
                 cause: end(1006),
             }),
             14 => {
                 self.now = self.now.after(16 * SECOND);
-                self.input(ServerInput::Timeout);
+                self.input(Input::Timeout);
             }
             15 | 16 => self.step(ServerConnection::accept),
             17..=19 => self.step(|machine, now| drop(machine.send(now, "T", &()))),
             20 => self.step(|machine, now| machine.close(now, true)),
             21 => self.step(ServerConnection::abort),
-            22 => self.input(ServerInput::ReadPaused),
-            23 => self.input(ServerInput::ReadResumed),
+            22 => self.input(Input::ReadPaused),
+            23 => self.input(Input::ReadResumed),
             _ => drop(self.arrive(Port::Delete)),
         }
     }

@@ -57,7 +57,7 @@ fn nothing_but_close_is_written_after_a_close() {
     );
     assert_eq!(
         test.events,
-        [ServerEvent::Closed {
+        [Event::Closed {
             reason: DisconnectReason::ClosedByServer
         }]
     );
@@ -101,14 +101,14 @@ fn what_came_before_the_end_of_the_transport_is_still_handed_out() {
     let mut test = Test::open();
     test.machine.handle_input(
         test.now,
-        ServerInput::Received {
+        Input::Received {
             op: test.socket,
             bytes: Bytes::from(format!("{CALL}\u{1e}{CALL}\u{1e}")),
         },
     );
     test.machine.handle_input(
         test.now,
-        ServerInput::Ended {
+        Input::Ended {
             op: test.socket,
             cause: EndCause::Clean,
         },
@@ -121,7 +121,7 @@ fn what_came_before_the_end_of_the_transport_is_still_handed_out() {
 #[test]
 fn what_waits_when_the_client_leaves_is_handed_out_if_it_is_taken_soon() {
     let mut test = Test::open();
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[CALL]);
     test.end(1000);
     assert_eq!(test.events, []);
@@ -130,12 +130,12 @@ fn what_waits_when_the_client_leaves_is_handed_out_if_it_is_taken_soon() {
         test.machine.send(test.now, "Hi", &()),
         Err(SendError::NotConnected)
     );
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert_eq!(test.targets(), ["Add"]);
     assert_eq!(test.reason(), Some(&DisconnectReason::TransportEnded));
 
     let mut test = Test::open();
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[CALL]);
     test.end(1000);
     test.wait(Duration::from_millis(4_999));
@@ -143,7 +143,7 @@ fn what_waits_when_the_client_leaves_is_handed_out_if_it_is_taken_soon() {
     test.wait(Duration::from_millis(1));
     assert_eq!(
         test.events,
-        [ServerEvent::Closed {
+        [Event::Closed {
             reason: DisconnectReason::TransportEnded
         }]
     );
@@ -172,12 +172,12 @@ fn a_call_that_is_held_when_the_client_leaves_runs_if_its_turn_comes_soon() {
 #[test]
 fn what_waits_is_lost_when_the_transport_fails() {
     let mut test = Test::open();
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[CALL]);
     test.fail("cut");
     assert_eq!(
         test.events,
-        [ServerEvent::Closed {
+        [Event::Closed {
             reason: DisconnectReason::TransportFailed {
                 detail: "cut".into()
             }
@@ -322,7 +322,7 @@ fn a_client_that_still_sends_is_read_on_so_that_it_gets_to_the_close() {
         test.receive(&[b'x'; 10_000]);
     }
     assert_eq!(test.machine.incoming.bytes(), 0);
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(test.actions(), ["Close 1 1000"]);
     assert_eq!(test.machine.reading(), None);
 }

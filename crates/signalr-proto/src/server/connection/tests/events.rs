@@ -27,8 +27,8 @@ fn a_stream_opens_with_its_head_and_a_comment() {
     let mut machine = ServerConnection::new(config(), ConnectionOptions::default(), Instant::ZERO);
     let (op, port, identity) = (OpId::new(1), Port::Events, None);
     let arrival = Arrival { op, port, identity };
-    machine.handle_input(Instant::ZERO, ServerInput::Arrived(arrival));
-    let ServerOutput::Action(ServerAction::Stream { head, .. }) = machine.poll_output() else {
+    machine.handle_input(Instant::ZERO, Input::Arrived(arrival));
+    let Output::Action(Action::Stream { head, .. }) = machine.poll_output() else {
         panic!("no head");
     };
     let headers: Vec<_> = head
@@ -45,7 +45,7 @@ fn a_stream_opens_with_its_head_and_a_comment() {
     assert_eq!((head.status().as_u16(), &*headers), (200, &expected[..]));
     assert!(matches!(
         machine.poll_output(),
-        ServerOutput::Action(ServerAction::Chunk { bytes, .. }) if bytes == ":\r\n"
+        Output::Action(Action::Chunk { bytes, .. }) if bytes == ":\r\n"
     ));
     assert_eq!(machine.transport(), Some(TransportKind::ServerSentEvents));
 }
@@ -61,7 +61,7 @@ fn what_waits_goes_out_as_one_event() {
     test.poll();
     let message = |target| format!(r#"{{"type":1,"target":"{target}","arguments":[]}}|"#);
     assert_eq!(test.sent(), format!("data: {}\r\n\r\n", message("a")));
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(
         test.sent(),
         format!("data: {}{}\r\n\r\n", message("b"), message("c"))
@@ -76,7 +76,7 @@ fn nothing_is_written_before_the_comment_was_taken() {
     test.post(HANDSHAKE);
     assert_eq!(test.sent(), ":\r\n");
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(test.sent(), "data: {}|\r\n\r\n");
 
     let mut test = Test::new(config(), ConnectionOptions::default());
@@ -127,13 +127,13 @@ fn everything_is_sent_before_the_stream_ends() {
     test.machine.close(test.now, true);
     test.poll();
     assert_eq!((test.sent().as_str(), test.actions().len()), ("", 0));
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(
         test.sent(),
         "data: {\"type\":7,\"allowReconnect\":true}|\r\n\r\n"
     );
     assert_eq!(test.reason(), None);
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(test.actions(), ["Finish 1"]);
     assert_eq!(test.reason(), Some(&DisconnectReason::ClosedByServer));
     assert_eq!(

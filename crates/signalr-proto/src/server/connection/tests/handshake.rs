@@ -13,7 +13,7 @@ fn a_handshake_cut_anywhere_is_answered_and_messages_wait_for_acceptance() {
         assert_eq!(test.sent(), "{}|");
         assert_eq!(
             test.events,
-            [ServerEvent::Handshaken {
+            [Event::Handshaken {
                 protocol: Protocol::Json
             }]
         );

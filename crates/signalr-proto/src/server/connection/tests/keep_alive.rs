@@ -28,7 +28,7 @@ fn no_ping_piles_up_behind_a_send_that_is_under_way() {
     test.sent.clear();
     test.wait(50 * SECOND);
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     assert_eq!(test.sent(), "");
 }
 
@@ -66,11 +66,11 @@ fn the_client_timeout_is_armed_by_a_ping_and_restarted_by_any_message() {
 fn the_client_timeout_stands_still_while_the_application_is_the_slow_side() {
     let mut test = Test::open();
     test.receive_json(&[PING]);
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.wait(100 * SECOND);
     test.receive_json(&[CALL]);
     assert_eq!(test.targets(), [""; 0]);
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert_eq!(test.targets(), ["Add"]);
     test.wait(29 * SECOND);
     assert_eq!(test.reason(), None);
@@ -84,10 +84,10 @@ fn a_message_received_in_time_counts_even_when_the_timeout_is_seen_first() {
     test.receive_json(&[PING]);
     test.now = test.now.after(30 * SECOND);
     let bytes = Bytes::from_static(b"{\"type\":6}\x1e");
-    test.machine.handle_input(test.now, ServerInput::Timeout);
+    test.machine.handle_input(test.now, Input::Timeout);
     test.machine.handle_input(
         test.now,
-        ServerInput::Received {
+        Input::Received {
             op: test.socket,
             bytes,
         },
@@ -122,7 +122,7 @@ fn the_client_timeout_stands_still_while_the_client_has_to_wait() {
     test.wait(100 * SECOND);
     assert_eq!(test.reason(), None);
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     test.wait(30 * SECOND);
     assert!(test.reason().is_some());
 }

@@ -71,7 +71,7 @@ fn one_piece_of_any_size_is_read_message_by_message() {
     let pings = json(&[PING]).repeat(100_000);
     for before in [&b""[..], b"{\"type\"", &json(&[PING])] {
         let mut test = Test::open_with(config.clone());
-        test.input(ServerInput::ReadPaused);
+        test.input(Input::ReadPaused);
         test.receive(before);
         let rest = match before {
             b"{\"type\"" => &pings[7..],
@@ -79,7 +79,7 @@ fn one_piece_of_any_size_is_read_message_by_message() {
         };
         test.receive(rest);
         assert_eq!(test.machine.reading(), None);
-        test.input(ServerInput::ReadResumed);
+        test.input(Input::ReadResumed);
         assert_eq!(test.reason(), None);
         assert!(test.machine.reading().is_some());
         test.receive_json(&[CALL]);
@@ -99,7 +99,7 @@ fn reading_stops_above_the_buffer_size_and_goes_on_at_half_of_it() {
     test.receive(b" ");
     assert_eq!(test.machine.reading(), None);
     test.receive(&json(&["", PING]));
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert!(test.reason().is_some());
 
     let mut test = Test::open_with(ServerConfig {
@@ -213,17 +213,14 @@ fn nothing_is_waited_for_when_the_last_message_was_one_too_many_for_its_second()
         max_messages_per_second: Some(2),
         ..config()
     });
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[CALL, "{\"type\":7}"]);
     // What was received is still read, and by then there is no transport that the goodbye could wait for.
     test.end(1000);
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     let reason = DisconnectReason::ClosedByClient { error: None };
     assert_eq!(test.reason(), Some(&reason));
-    assert!(matches!(
-        test.machine.poll_output(),
-        ServerOutput::Wait(None)
-    ));
+    assert!(matches!(test.machine.poll_output(), Output::Wait(None)));
 }
 
 #[test]
@@ -251,7 +248,7 @@ fn a_driver_that_hands_in_more_than_it_takes_is_stopped() {
         application_max_buffer_size: 1000,
         ..config()
     });
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     while test.reason().is_none() {
         test.receive(CALL.as_bytes());
         assert!(test.machine.incoming.bytes() <= 40_000 + 2 * CALL.len());
@@ -280,7 +277,7 @@ fn senders_are_turned_away_while_too_much_waits_and_told_of_room() {
         Err(SendError::Full { .. })
     ));
     test.takes = true;
-    test.input(ServerInput::Sent { op: test.socket });
-    assert_eq!(test.events, [ServerEvent::Writable]);
+    test.input(Input::Sent { op: test.socket });
+    assert_eq!(test.events, [Event::Writable]);
     assert_eq!(test.machine.send(test.now, "Hi", &()), Ok(()));
 }

@@ -38,7 +38,7 @@ struct Test {
     socket: OpId,
     sent: Vec<u8>,
     binary: Option<bool>,
-    events: Vec<ServerEvent>,
+    events: Vec<Event>,
     /// Every action apart from messages that were sent, in order.
     actions: Vec<String>,
     responses: VecDeque<(OpId, Response<Bytes>)>,
@@ -102,16 +102,16 @@ impl Test {
     fn arrive_as(&mut self, port: Port, identity: Option<Identity>) -> OpId {
         let op = OpId::new(self.next_op);
         self.next_op += 1;
-        self.input(ServerInput::Arrived(Arrival { op, port, identity }));
+        self.input(Input::Arrived(Arrival { op, port, identity }));
         op
     }
 
     fn poll(&mut self) {
         loop {
             match self.machine.poll_output() {
-                ServerOutput::Action(action) => self.act(action),
-                ServerOutput::Event(event) => self.events.push(event),
-                ServerOutput::Wait(deadline) => {
+                Output::Action(action) => self.act(action),
+                Output::Event(event) => self.events.push(event),
+                Output::Wait(deadline) => {
                     self.deadline = deadline;
                     return;
                 }
@@ -119,28 +119,28 @@ impl Test {
         }
     }
 
-    fn act(&mut self, action: ServerAction) {
+    fn act(&mut self, action: Action) {
         match action {
-            ServerAction::Send { op, message } => self.take_message(op, message),
-            ServerAction::Chunk { op, bytes } => self.take(op, &bytes),
-            ServerAction::Deliver { op, response } => {
+            Action::Send { op, message } => self.take_message(op, message),
+            Action::Chunk { op, bytes } => self.take(op, &bytes),
+            Action::Deliver { op, response } => {
                 self.actions
                     .push(format!("Deliver {op} {}", response.status().as_u16()));
                 self.take(op, response.body());
             }
-            ServerAction::Respond { op, response } => {
+            Action::Respond { op, response } => {
                 self.actions
                     .push(format!("Respond {op} {}", response.status().as_u16()));
                 self.responses.push_back((op, *response));
             }
-            ServerAction::Stream { op, head } => {
+            Action::Stream { op, head } => {
                 self.actions
                     .push(format!("Stream {op} {}", head.status().as_u16()));
             }
-            ServerAction::Finish { op } => self.actions.push(format!("Finish {op}")),
-            ServerAction::Accept { op } => self.actions.push(format!("Accept {op}")),
-            ServerAction::Close { op, code } => self.actions.push(format!("Close {op} {code}")),
-            ServerAction::Abort { op } => self.actions.push(format!("Abort {op}")),
+            Action::Finish { op } => self.actions.push(format!("Finish {op}")),
+            Action::Accept { op } => self.actions.push(format!("Accept {op}")),
+            Action::Close { op, code } => self.actions.push(format!("Close {op} {code}")),
+            Action::Abort { op } => self.actions.push(format!("Abort {op}")),
         }
     }
 
@@ -157,18 +157,17 @@ impl Test {
     fn take(&mut self, op: OpId, bytes: &[u8]) {
         self.sent.extend_from_slice(bytes);
         if self.takes {
-            self.machine
-                .handle_input(self.now, ServerInput::Sent { op });
+            self.machine.handle_input(self.now, Input::Sent { op });
         }
     }
 
-    fn input(&mut self, input: ServerInput) {
+    fn input(&mut self, input: Input) {
         self.machine.handle_input(self.now, input);
         self.poll();
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        self.input(ServerInput::Received {
+        self.input(Input::Received {
             op: self.socket,
             bytes: Bytes::copy_from_slice(bytes),
         });
@@ -184,10 +183,10 @@ impl Test {
         while let Some(deadline) = self.deadline.filter(|deadline| *deadline <= end) {
             assert!(deadline >= self.now, "a deadline in the past");
             self.now = deadline;
-            self.input(ServerInput::Timeout);
+            self.input(Input::Timeout);
         }
         self.now = end;
-        self.input(ServerInput::Timeout);
+        self.input(Input::Timeout);
     }
 
     fn sent(&mut self) -> String {
@@ -203,7 +202,7 @@ impl Test {
 
     fn reason(&self) -> Option<&DisconnectReason> {
         match self.events.last() {
-            Some(ServerEvent::Closed { reason }) => Some(reason),
+            Some(Event::Closed { reason }) => Some(reason),
             _ => None,
         }
     }
@@ -221,15 +220,15 @@ impl Test {
     }
 
     fn end_with(&mut self, cause: EndCause) {
-        self.input(ServerInput::Ended {
+        self.input(Input::Ended {
             op: self.socket,
             cause,
         });
     }
 
     fn calls(&self) -> Vec<(CallId, &Invocation)> {
-        fn call(event: &ServerEvent) -> Option<(CallId, &Invocation)> {
-            if let ServerEvent::Call {
+        fn call(event: &Event) -> Option<(CallId, &Invocation)> {
+            if let Event::Call {
                 call, invocation, ..
             } = event
             {

@@ -100,7 +100,7 @@ fn a_newer_poll_waits_while_the_older_is_answered() {
     assert_eq!(test.actions(), [""; 0]);
     let newest = test.arrive(Port::Poll);
     assert_eq!(test.actions(), [respond(newer, 204)]);
-    test.input(ServerInput::Sent { op: older });
+    test.input(Input::Sent { op: older });
     assert_eq!(test.actions(), [format!("Deliver {newest} 200")]);
     assert_eq!(test.sent(), message("a") + &message("b"));
 }
@@ -114,7 +114,7 @@ fn messages_that_were_not_taken_come_with_the_next_poll() {
     test.say("b");
     test.sent.clear();
     let cause = EndCause::Clean;
-    test.input(ServerInput::Ended { op: poll, cause });
+    test.input(Input::Ended { op: poll, cause });
     assert_eq!(test.sent(), "");
     test.takes = true;
     test.arrive(Port::Poll);
@@ -129,7 +129,7 @@ fn a_poll_that_its_client_leaves_waits_no_more() {
     let mut test = open(config());
     let poll = test.arrive(Port::Poll);
     let cause = EndCause::Clean;
-    test.input(ServerInput::Ended { op: poll, cause });
+    test.input(Input::Ended { op: poll, cause });
     test.say("a");
     assert_eq!((test.actions().len(), test.sent().as_str()), (0, ""));
     test.wait(14 * SECOND);
@@ -142,8 +142,8 @@ fn a_poll_that_its_client_leaves_waits_no_more() {
     test.say("b");
     let behind = test.arrive(Port::Poll);
     let cause = EndCause::Clean;
-    test.input(ServerInput::Ended { op: behind, cause });
-    test.input(ServerInput::Sent { op: delivery });
+    test.input(Input::Ended { op: behind, cause });
+    test.input(Input::Sent { op: delivery });
     test.actions();
     test.wait(14 * SECOND);
     assert_eq!(test.reason(), None);

@@ -12,7 +12,7 @@ impl Test {
 
     pub(super) fn body(&mut self, op: OpId, bytes: &[u8], last: bool) {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.input(ServerInput::Body { op, bytes, last });
+        self.input(Input::Body { op, bytes, last });
     }
 }
 
@@ -127,7 +127,7 @@ fn a_post_that_its_client_leaves_is_forgotten_and_the_next_one_has_its_turn() {
     test.body(behind, b"early", false);
     for op in [behind, left] {
         let cause = EndCause::Clean;
-        test.input(ServerInput::Ended { op, cause });
+        test.input(Input::Ended { op, cause });
     }
     assert_eq!((test.reason(), test.machine.reading()), (None, Some(next)));
     test.body(next, b":6}\x1e", true);
@@ -245,7 +245,7 @@ fn a_post_that_ends_the_connection_is_answered_so_that_the_reason_can_be_heard()
     let post = test.arrive(Port::Post);
     test.body(post, b"no message\x1e", false);
     let mut actions = test.actions();
-    test.input(ServerInput::Sent { op: test.socket });
+    test.input(Input::Sent { op: test.socket });
     actions.extend(test.actions());
     assert!(actions.contains(&respond(post, 200)), "{actions:?}");
 }

@@ -217,11 +217,11 @@ impl Watch {
             Act::End(index, how) => self.end(*index, *how),
             Act::Pass(milliseconds) => {
                 self.now = now.after(Duration::from_millis(u64::from(*milliseconds)));
-                self.input(ServerInput::Timeout);
+                self.input(Input::Timeout);
             }
             Act::Deadline => self.pass_deadline(),
-            Act::Pause => self.input(ServerInput::ReadPaused),
-            Act::Resume => self.input(ServerInput::ReadResumed),
+            Act::Pause => self.input(Input::ReadPaused),
+            Act::Resume => self.input(Input::ReadResumed),
             Act::Accept => self.machine.accept(now),
             Act::Reject => self.machine.reject(now, Failure::hub_exception("no")),
             Act::Send(size) => {
@@ -281,7 +281,7 @@ impl Watch {
         self.check_sizes();
     }
 
-    fn input(&mut self, input: ServerInput) {
+    fn input(&mut self, input: Input) {
         self.machine.handle_input(self.now, input);
     }
 
@@ -290,7 +290,7 @@ impl Watch {
         let op = OpId::new(self.next_op);
         self.requests.insert(op, Request::Waiting(port));
         let identity = token(claims);
-        self.input(ServerInput::Arrived(Arrival { op, port, identity }));
+        self.input(Input::Arrived(Arrival { op, port, identity }));
     }
 
     fn bytes(&mut self, bytes: &[u8], last: bool) {
@@ -310,9 +310,9 @@ impl Watch {
         let Some(op) = op else { return };
         let posted = self.requests[&op] == Request::Waiting(Port::Post);
         self.input(if posted {
-            ServerInput::Body { op, bytes, last }
+            Input::Body { op, bytes, last }
         } else {
-            ServerInput::Received { op, bytes }
+            Input::Received { op, bytes }
         });
     }
 
@@ -336,7 +336,7 @@ impl Watch {
             }
             None => OpId::new(u32::try_from(index % 30).unwrap()),
         };
-        self.input(ServerInput::Sent { op });
+        self.input(Input::Sent { op });
     }
 
     fn end(&mut self, index: usize, how: u8) {
@@ -355,7 +355,7 @@ impl Watch {
                 detail: "broken".into(),
             },
         };
-        self.input(ServerInput::Ended { op, cause });
+        self.input(Input::Ended { op, cause });
     }
 
     fn alive(&self) -> Vec<OpId> {
@@ -371,7 +371,7 @@ impl Watch {
             return;
         };
         self.now = deadline;
-        self.input(ServerInput::Timeout);
+        self.input(Input::Timeout);
         let before = self.trace.len();
         self.poll();
         let outputs = self.trace[before..].lines().count();
@@ -417,9 +417,9 @@ impl Watch {
             let output = self.machine.poll_output();
             writeln!(self.trace, "{output:?}").unwrap();
             match output {
-                ServerOutput::Action(action) => self.act(action),
-                ServerOutput::Event(event) => self.hear(event),
-                ServerOutput::Wait(deadline) => {
+                Output::Action(action) => self.act(action),
+                Output::Event(event) => self.hear(event),
+                Output::Wait(deadline) => {
                     self.deadline = deadline;
                     let left = self.requests.values_mut();
                     left.filter(|request| **request == Request::Left)
@@ -444,49 +444,49 @@ impl Watch {
         assert!(!self.over || !alive.iter().any(waits), "{alive:?} are left");
     }
 
-    fn act(&mut self, action: ServerAction) {
+    fn act(&mut self, action: Action) {
         if self.requests[&op_of(&action)] == Request::Left {
             return;
         }
         let (op, after) = match &action {
-            ServerAction::Respond { op, .. } => {
+            Action::Respond { op, .. } => {
                 assert!(
                     matches!(self.requests[op], Request::Waiting(_)),
                     "{action:?}"
                 );
                 (*op, Request::Over)
             }
-            ServerAction::Deliver { op, response } => {
+            Action::Deliver { op, response } => {
                 assert_eq!(self.requests[op], Request::Waiting(Port::Poll));
                 assert!(!response.body().is_empty());
                 (*op, Request::Delivering)
             }
-            ServerAction::Stream { op, .. } => {
+            Action::Stream { op, .. } => {
                 assert_eq!(self.requests[op], Request::Waiting(Port::Events));
                 (*op, open(true, false))
             }
-            ServerAction::Accept { op } => {
+            Action::Accept { op } => {
                 assert_eq!(self.requests[op], Request::Waiting(Port::WebSocket));
                 (*op, open(false, false))
             }
-            ServerAction::Chunk { op, bytes } => {
+            Action::Chunk { op, bytes } => {
                 assert_eq!(self.requests[op], open(true, false));
                 assert!(!bytes.is_empty());
                 (*op, open(true, true))
             }
-            ServerAction::Send { op, .. } => {
+            Action::Send { op, .. } => {
                 assert_eq!(self.requests[op], open(false, false));
                 (*op, open(false, true))
             }
-            ServerAction::Finish { op } => {
+            Action::Finish { op } => {
                 assert_eq!(self.requests[op], open(true, false));
                 (*op, Request::Over)
             }
-            ServerAction::Close { op, .. } => {
+            Action::Close { op, .. } => {
                 assert_eq!(self.requests[op], open(false, false));
                 (*op, Request::Over)
             }
-            ServerAction::Abort { op } => {
+            Action::Abort { op } => {
                 let request = self.requests[op];
                 assert!(matches!(
                     request,
@@ -496,35 +496,35 @@ impl Watch {
             }
         };
         // Only those that come after the end are answered after it.
-        assert!(!self.over || matches!(action, ServerAction::Respond { .. }));
+        assert!(!self.over || matches!(action, Action::Respond { .. }));
         self.requests.insert(op, after);
     }
 
-    fn hear(&mut self, event: ServerEvent) {
+    fn hear(&mut self, event: Event) {
         assert!(!self.over, "an event after the end");
         match event {
-            ServerEvent::Call { call, .. } => {
+            Event::Call { call, .. } => {
                 assert!(!self.calls.contains(&call));
                 self.calls.push(call);
                 // Plain calls with a permit and without, and streams.
                 assert!(self.calls.len() <= 2 + 3 + 3);
             }
-            ServerEvent::Reauthenticate { op, .. } => self.judging.push(op),
-            ServerEvent::Closed { reason } => {
+            Event::Reauthenticate { op, .. } => self.judging.push(op),
+            Event::Closed { reason } => {
                 self.over = true;
                 let flooded = matches!(reason, DisconnectReason::IncomingLimit { .. });
                 assert!(!(flooded && self.obedient), "{reason}");
             }
-            ServerEvent::Handshaken { .. }
-            | ServerEvent::Cancel { .. }
-            | ServerEvent::Item { .. }
-            | ServerEvent::UploadEnded { .. }
-            | ServerEvent::Answer { .. }
-            | ServerEvent::UnknownAnswer { .. }
-            | ServerEvent::Reauthenticated { .. }
-            | ServerEvent::Writable
-            | ServerEvent::Detached { .. }
-            | ServerEvent::Resumed => {}
+            Event::Handshaken { .. }
+            | Event::Cancel { .. }
+            | Event::Item { .. }
+            | Event::UploadEnded { .. }
+            | Event::Answer { .. }
+            | Event::UnknownAnswer { .. }
+            | Event::Reauthenticated { .. }
+            | Event::Writable
+            | Event::Detached { .. }
+            | Event::Resumed => {}
         }
     }
 
@@ -533,7 +533,7 @@ impl Watch {
         acts.iter().for_each(|act| watch.run(act));
         watch.poll();
         // Whatever happened, an end comes when nobody does anything any more.
-        watch.input(ServerInput::ReadResumed);
+        watch.input(Input::ReadResumed);
         for _ in 0..2000 {
             watch.poll();
             if watch.over {
@@ -545,7 +545,7 @@ impl Watch {
             if let Some(op) = watch.alive().first().copied() {
                 watch.requests.insert(op, Request::Left);
                 let cause = EndCause::Clean;
-                watch.input(ServerInput::Ended { op, cause });
+                watch.input(Input::Ended { op, cause });
             }
             watch.pass_deadline();
         }
@@ -554,17 +554,17 @@ impl Watch {
     }
 }
 
-const fn op_of(action: &ServerAction) -> OpId {
+const fn op_of(action: &Action) -> OpId {
     match action {
-        ServerAction::Respond { op, .. }
-        | ServerAction::Deliver { op, .. }
-        | ServerAction::Stream { op, .. }
-        | ServerAction::Chunk { op, .. }
-        | ServerAction::Finish { op }
-        | ServerAction::Accept { op }
-        | ServerAction::Send { op, .. }
-        | ServerAction::Close { op, .. }
-        | ServerAction::Abort { op } => *op,
+        Action::Respond { op, .. }
+        | Action::Deliver { op, .. }
+        | Action::Stream { op, .. }
+        | Action::Chunk { op, .. }
+        | Action::Finish { op }
+        | Action::Accept { op }
+        | Action::Send { op, .. }
+        | Action::Close { op, .. }
+        | Action::Abort { op } => *op,
     }
 }
 

@@ -54,14 +54,14 @@ impl Test {
     }
 }
 
-fn asked(op: OpId, identity: Option<Identity>) -> ServerEvent {
+fn asked(op: OpId, identity: Option<Identity>) -> Event {
     let identity = identity.unwrap();
-    ServerEvent::Reauthenticate { op, identity }
+    Event::Reauthenticate { op, identity }
 }
 
-fn swapped(identity: Option<Identity>) -> ServerEvent {
+fn swapped(identity: Option<Identity>) -> Event {
     let identity = identity.unwrap();
-    ServerEvent::Reauthenticated { identity }
+    Event::Reauthenticated { identity }
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_refresh_that_its_client_leaves_is_forgotten() {
     let mut test = open();
     let op = test.arrive_as(Port::Refresh, token(2, 900));
     let cause = EndCause::Clean;
-    test.input(ServerInput::Ended { op, cause });
+    test.input(Input::Ended { op, cause });
     test.judge(op, true);
     assert_eq!((test.events.len(), test.actions().len()), (1, 0));
 }
@@ -384,7 +384,7 @@ fn a_web_socket_that_returns_with_a_newer_token_is_judged_first() {
     assert_eq!(test.actions(), [""; 0]);
     test.judge(op, true);
     assert_eq!(test.actions(), [format!("Accept {op}")]);
-    assert_eq!(test.events.last(), Some(&ServerEvent::Resumed));
+    assert_eq!(test.events.last(), Some(&Event::Resumed));
 
     let mut test = open();
     let op = test.arrive_as(Port::WebSocket, token(2, 200));

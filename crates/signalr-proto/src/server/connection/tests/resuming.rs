@@ -65,7 +65,7 @@ fn a_lost_web_socket_is_replaced_and_what_was_not_acknowledged_is_said_again() {
     );
     assert!(matches!(
         &*test.events,
-        [ServerEvent::Detached { .. }, ServerEvent::Resumed]
+        [Event::Detached { .. }, Event::Resumed]
     ));
     assert!(!test.machine.is_detached());
 }
@@ -134,7 +134,7 @@ fn without_the_feature_or_with_version_1_nothing_is_numbered_and_nothing_resumed
 #[test]
 fn a_client_that_does_not_come_back_is_given_up_after_the_disconnect_timeout() {
     let mut test = stateful();
-    test.input(ServerInput::Ended {
+    test.input(Input::Ended {
         op: test.socket,
         cause: EndCause::Failed {
             detail: "reset".into(),
@@ -217,14 +217,14 @@ fn a_second_loss_starts_the_replay_again() {
 fn what_was_not_read_is_left_to_the_replay_but_acks_count() {
     let mut test = stateful();
     test.say("a");
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[&call("late"), r#"{"type":8,"sequenceId":1}"#]);
     test.lose();
     test.sent.clear();
     assert!(test.attach());
     assert_eq!(test.sent(), r#"{"type":9,"sequenceId":2}|"#);
     test.receive_json(&[SEQUENCE, &call("late")]);
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert_eq!(test.targets(), ["late"]);
 }
 
@@ -236,19 +236,19 @@ fn writers_hear_of_the_room_that_an_ack_among_the_unread_makes() {
     });
     test.say("a");
     assert!(test.machine.send(test.now, "b", &()).is_err());
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
     assert!(test.attach());
-    assert_eq!(test.events, [ServerEvent::Writable, ServerEvent::Resumed]);
+    assert_eq!(test.events, [Event::Writable, Event::Resumed]);
 }
 
 #[test]
 fn what_was_read_goes_on_to_be_handed_out_without_a_web_socket() {
     let mut test = stateful();
-    test.input(ServerInput::ReadPaused);
+    test.input(Input::ReadPaused);
     test.receive_json(&[&call("a")]);
     test.lose();
-    test.input(ServerInput::ReadResumed);
+    test.input(Input::ReadResumed);
     assert!(test.targets().contains(&"a"));
     assert!(test.attach());
     test.receive_json(&[SEQUENCE, &call("a"), &call("b")]);
@@ -289,7 +289,7 @@ fn writers_are_refused_while_too_much_is_not_acknowledged() {
     test.receive_json(&[r#"{"type":8,"sequenceId":7}"#]);
     assert_eq!(test.events, []);
     test.receive_json(&[r#"{"type":8,"sequenceId":1}"#]);
-    assert_eq!(test.events, [ServerEvent::Writable]);
+    assert_eq!(test.events, [Event::Writable]);
     test.say("b");
 }
 
@@ -326,11 +326,10 @@ fn a_connection_that_was_ended_is_not_resumed() {
             let mut test = stateful();
             if detached {
                 // A Close that was read late.
-                test.input(ServerInput::ReadPaused);
+                test.input(Input::ReadPaused);
                 test.receive_json(&[r#"{"type":7}"#]);
                 test.lose();
-                test.machine
-                    .handle_input(test.now, ServerInput::ReadResumed);
+                test.machine.handle_input(test.now, Input::ReadResumed);
             }
             end(&mut test);
             assert!(!test.attach());
@@ -380,7 +379,7 @@ fn an_ack_is_found_behind_a_call_that_waits_for_its_turn() {
     turned_away(&mut test);
     // The method waits for room, the second call for the method, and the Ack that makes room is behind it.
     test.receive_json(&[&call("b"), PING, &call("c"), &ack(1)]);
-    assert_eq!(test.events.last(), Some(&ServerEvent::Writable));
+    assert_eq!(test.events.last(), Some(&Event::Writable));
     assert_eq!(test.targets(), ["a"]);
     test.finish(test.last_call());
     test.finish(test.last_call());
@@ -394,7 +393,7 @@ fn an_ack_is_found_while_the_application_welcomes_the_client() {
     test.say("fills");
     turned_away(&mut test);
     test.receive_json(&[&call("a"), &ack(1)]);
-    assert_eq!(test.events.last(), Some(&ServerEvent::Writable));
+    assert_eq!(test.events.last(), Some(&Event::Writable));
     test.machine.accept(test.now);
     test.poll();
     assert_eq!(test.targets(), ["a"]);
@@ -509,11 +508,11 @@ fn a_web_socket_that_is_taken_over_is_closed_or_dropped_when_it_takes_nothing() 
     );
     // News of the old ones means nothing any more.
     for op in [old, new] {
-        test.input(ServerInput::Sent { op });
+        test.input(Input::Sent { op });
         let bytes = Bytes::from_static(b"{\"type\":7}\x1e");
-        test.input(ServerInput::Received { op, bytes });
+        test.input(Input::Received { op, bytes });
         let cause = EndCause::Clean;
-        test.input(ServerInput::Ended { op, cause });
+        test.input(Input::Ended { op, cause });
     }
     assert_eq!(test.reason(), None);
     assert!(!test.machine.is_detached());

@@ -32,7 +32,7 @@ impl Test {
     /// The items that were told since the last time, as upload and number.
     fn told(&mut self) -> Vec<(usize, usize)> {
         let told = self.events.iter().filter_map(|event| {
-            if let ServerEvent::Item { upload, item, .. } = event {
+            if let Event::Item { upload, item, .. } = event {
                 Some((*upload, item.decode().unwrap()))
             } else {
                 None
@@ -40,7 +40,7 @@ impl Test {
         });
         let told = told.collect();
         self.events
-            .retain(|event| !matches!(event, ServerEvent::Item { .. }));
+            .retain(|event| !matches!(event, Event::Item { .. }));
         told
     }
 
@@ -71,7 +71,7 @@ fn items_come_in_order_as_far_as_the_method_takes_them() {
     assert_eq!(test.told(), numbers(0, 23..25));
     assert_eq!(
         test.events,
-        [ServerEvent::UploadEnded {
+        [Event::UploadEnded {
             call,
             upload: 0,
             error: None
@@ -88,7 +88,7 @@ fn an_upload_that_fails_tells_why() {
     let upload = 0;
     assert_eq!(
         test.events,
-        [ServerEvent::UploadEnded {
+        [Event::UploadEnded {
             call,
             upload,
             error
@@ -100,7 +100,7 @@ fn an_upload_that_fails_tells_why() {
     let error = None;
     assert_eq!(
         test.events,
-        [ServerEvent::UploadEnded {
+        [Event::UploadEnded {
             call,
             upload,
             error
@@ -154,7 +154,7 @@ fn an_upload_that_piles_up_behind_a_hungry_one_fails() {
     while !test.told().is_empty() {
         test.credit(call, 0, 10);
     }
-    let Some(ServerEvent::UploadEnded {
+    let Some(Event::UploadEnded {
         upload: 0,
         error: Some(error),
         ..
@@ -173,7 +173,7 @@ fn the_answer_to_a_question_is_read_past_items_that_wait() {
     test.items("u", 0..20);
     test.receive_json(&[r#"{"type":3,"invocationId":"q","result":1}"#]);
     test.told();
-    assert!(matches!(&*test.events, [ServerEvent::Answer { .. }]));
+    assert!(matches!(&*test.events, [Event::Answer { .. }]));
     test.receive_json(&[PING]);
     assert!(!test.machine.pings);
 }

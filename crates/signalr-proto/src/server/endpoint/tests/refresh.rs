@@ -1,7 +1,7 @@
 //! Newer tokens.
 
 use super::*;
-use crate::server::{ServerEvent, ServerInput, ServerOutput};
+use crate::server::{Event, Input, Output};
 
 #[test]
 fn every_row_of_the_refresh_table() {
@@ -120,7 +120,7 @@ fn the_same_token_is_the_same_identity_whatever_the_clocks_say() {
 }
 
 /// Long polling whose second poll brings another token; gives what the connection says to that.
-fn second_token(query: &str, change: impl FnOnce(&mut EndpointConfig)) -> Option<ServerEvent> {
+fn second_token(query: &str, change: impl FnOnce(&mut EndpointConfig)) -> Option<Event> {
     let mut site = site(change);
     let target = format!("/hub?id={}", site.negotiate(query, &[(BEARER, "alice")]));
     let first = site.verdict(&Method::GET, &target, &[], Some(&expiring(1, 100)));
@@ -137,17 +137,17 @@ fn second_token(query: &str, change: impl FnOnce(&mut EndpointConfig)) -> Option
         Some(&user("alice")),
         "who negotiated"
     );
-    connection.handle_input(site.now, ServerInput::Arrived(arrival));
+    connection.handle_input(site.now, Input::Arrived(arrival));
     let second = site.verdict(&Method::GET, &target, &[], Some(&expiring(2, 200)));
     let Verdict::Join { arrival, .. } = second else {
         panic!("does not join");
     };
-    connection.handle_input(site.now, ServerInput::Arrived(arrival));
+    connection.handle_input(site.now, Input::Arrived(arrival));
     loop {
         match connection.poll_output() {
-            ServerOutput::Event(event) => return Some(event),
-            ServerOutput::Action(_) => {}
-            ServerOutput::Wait(_) => return None,
+            Output::Event(event) => return Some(event),
+            Output::Action(_) => {}
+            Output::Wait(_) => return None,
         }
     }
 }
@@ -156,7 +156,7 @@ fn second_token(query: &str, change: impl FnOnce(&mut EndpointConfig)) -> Option
 fn connections_of_version_1_take_newer_tokens_if_the_hub_does() {
     let on = |config: &mut EndpointConfig| config.authentication_refresh = true;
     let event = second_token("negotiateVersion=1", on);
-    let Some(ServerEvent::Reauthenticate { identity, .. }) = event else {
+    let Some(Event::Reauthenticate { identity, .. }) = event else {
         panic!("{event:?}");
     };
     assert_eq!(identity, expiring(2, 200));
@@ -176,8 +176,8 @@ fn a_connection_ends_with_its_token_if_the_hub_says_so() {
             panic!("does not open");
         };
         match connection.poll_output() {
-            ServerOutput::Wait(deadline) => deadline.unwrap().0.as_secs(),
-            other @ (ServerOutput::Action(_) | ServerOutput::Event(_)) => panic!("{other:?}"),
+            Output::Wait(deadline) => deadline.unwrap().0.as_secs(),
+            other @ (Output::Action(_) | Output::Event(_)) => panic!("{other:?}"),
         }
     };
     assert_eq!((deadline(true), deadline(false)), (7, 15));
