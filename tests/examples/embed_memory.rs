@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
 use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
-use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -94,18 +94,16 @@ impl World {
                 self.socket = Some(op);
                 Input::Opened { op }
             }
-            Action::Send { op, message } => {
-                let heard = match message {
-                    WsMessage::Close(_) => server::Input::Ended {
-                        op: SOCKET,
-                        cause: EndCause::Clean,
-                    },
-                    WsMessage::Text(bytes) | WsMessage::Binary(bytes) => {
-                        server::Input::Received { op: SOCKET, bytes }
-                    }
-                };
+            Action::Send { op, bytes, .. } => {
+                let heard = server::Input::Received { op: SOCKET, bytes };
                 self.server.handle_input(self.now, heard);
                 Input::Sent { op }
+            }
+            Action::Close { .. } => {
+                let (op, cause) = (SOCKET, EndCause::Clean);
+                self.server
+                    .handle_input(self.now, server::Input::Ended { op, cause });
+                return Ok(());
             }
             other => return Err(format!("cannot do {other:?}").into()),
         };
@@ -114,16 +112,20 @@ impl World {
     }
 
     fn serve(&mut self, action: server::Action) {
-        let message = match action {
-            server::Action::Send { op, message } => {
+        let Some(op) = self.socket else { return };
+        let input = match action {
+            server::Action::Send {
+                op: socket, bytes, ..
+            } => {
                 self.server
-                    .handle_input(self.now, server::Input::Sent { op });
-                message
+                    .handle_input(self.now, server::Input::Sent { op: socket });
+                Input::Received { op, bytes }
             }
-            _ => WsMessage::Close(1000),
+            _ => {
+                let cause = EndCause::Clean;
+                Input::Ended { op, cause }
+            }
         };
-        let op = self.socket;
-        let input = op.map_or(Input::Timeout, |op| Input::Received { op, message });
         self.client.handle_input(self.now, input);
     }
 
@@ -131,7 +133,7 @@ impl World {
         self.say(format!("server: {event:?}"));
         match event {
             server::Event::Handshaken { .. } => self.server.accept(self.now),
-            server::Event::Call {
+            server::Event::Invocation {
                 call, invocation, ..
             } => {
                 let (name,): (String,) = invocation.arguments.decode()?;

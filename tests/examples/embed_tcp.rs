@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
 use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
-use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,14 +38,6 @@ impl Link {
 
     fn now(&self) -> Instant {
         Instant(self.epoch.elapsed())
-    }
-
-    /// Close frames have no place here: the end of the connection is the end.
-    fn write(&mut self, message: &WsMessage) -> io::Result<()> {
-        match message {
-            WsMessage::Text(bytes) | WsMessage::Binary(bytes) => self.stream.write_all(bytes),
-            WsMessage::Close(_) => self.stream.shutdown(Shutdown::Write),
-        }
     }
 
     /// Some bytes, none at the end, `None` when the deadline came first.
@@ -75,10 +67,12 @@ fn call(address: SocketAddr) -> Result<(), Failure> {
     machine.handle_input(link.now(), Input::Opened { op });
     loop {
         match machine.poll_output() {
-            Output::Action(Action::Send { op, message }) => {
-                link.write(&message)?;
+            Output::Action(Action::Send { op, bytes, .. }) => {
+                link.stream.write_all(&bytes)?;
                 machine.handle_input(link.now(), Input::Sent { op });
             }
+            // Close frames have no place here: the end of the connection is the end.
+            Output::Action(Action::Close { .. }) => link.stream.shutdown(Shutdown::Write)?,
             Output::Action(Action::Abort { .. }) => link.stream.shutdown(Shutdown::Both)?,
             Output::Action(action) => return Err(format!("cannot do {action:?}").into()),
             Output::Event(Event::Connected { .. }) => {
@@ -97,9 +91,9 @@ fn call(address: SocketAddr) -> Result<(), Failure> {
             Output::Event(event) => println!("client: {event:?}"),
             Output::Wait(deadline) => {
                 let cause = EndCause::Clean;
-                let input = match link.read(deadline)?.map(WsMessage::Binary) {
-                    Some(WsMessage::Binary(end)) if end.is_empty() => Input::Ended { op, cause },
-                    Some(message) => Input::Received { op, message },
+                let input = match link.read(deadline)? {
+                    Some(bytes) if bytes.is_empty() => Input::Ended { op, cause },
+                    Some(bytes) => Input::Received { op, bytes },
                     None => Input::Timeout,
                 };
                 machine.handle_input(link.now(), input);
@@ -114,13 +108,13 @@ fn serve(mut link: Link) -> Result<(), Failure> {
     let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, link.now());
     loop {
         match machine.poll_output() {
-            server::Output::Action(server::Action::Send { op, message }) => {
-                link.write(&message)?;
+            server::Output::Action(server::Action::Send { op, bytes, .. }) => {
+                link.stream.write_all(&bytes)?;
                 machine.handle_input(link.now(), server::Input::Sent { op });
             }
             server::Output::Action(_) => link.stream.shutdown(Shutdown::Both)?,
             server::Output::Event(server::Event::Handshaken { .. }) => machine.accept(link.now()),
-            server::Output::Event(server::Event::Call {
+            server::Output::Event(server::Event::Invocation {
                 call, invocation, ..
             }) => {
                 println!("server: asked for {}", invocation.target);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use signalr_proto::client::{Action, ClientConfig, ClientConnection, Event, Input, Output};
 use signalr_proto::server::{self, CallOutcome, ServerConfig, ServerConnection};
-use signalr_proto::{EndCause, Instant, OpId, Protocol, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId, Protocol};
 use smol::future::or;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::unix::UnixStream;
@@ -47,13 +47,6 @@ async fn hear(stream: &mut UnixStream, time: Option<Duration>) -> io::Result<Opt
     or(read, timeout).await
 }
 
-async fn write(stream: &mut UnixStream, message: WsMessage) -> io::Result<()> {
-    match message {
-        WsMessage::Text(bytes) | WsMessage::Binary(bytes) => stream.write_all(&bytes).await,
-        WsMessage::Close(_) => stream.shutdown(Shutdown::Write),
-    }
-}
-
 async fn call(mut stream: UnixStream) -> Result<(), Failure> {
     let epoch = std::time::Instant::now();
     let now = || Instant(epoch.elapsed());
@@ -69,10 +62,11 @@ async fn call(mut stream: UnixStream) -> Result<(), Failure> {
                 socket = Some(op);
                 machine.handle_input(now(), Input::Opened { op });
             }
-            Output::Action(Action::Send { op, message }) => {
-                write(&mut stream, message).await?;
+            Output::Action(Action::Send { op, bytes, .. }) => {
+                stream.write_all(&bytes).await?;
                 machine.handle_input(now(), Input::Sent { op });
             }
+            Output::Action(Action::Close { .. }) => stream.shutdown(Shutdown::Write)?,
             Output::Action(_) => stream.shutdown(Shutdown::Both)?,
             Output::Event(Event::Connected { .. }) => {
                 machine.stream(now(), "Count", &(3,))?;
@@ -93,9 +87,9 @@ async fn call(mut stream: UnixStream) -> Result<(), Failure> {
                 let op = socket.ok_or("there is no socket to wait for")?;
                 let cause = EndCause::Clean;
                 let heard = hear(&mut stream, deadline.map(|at| at.since(now()))).await?;
-                let input = match heard.map(WsMessage::Binary) {
-                    Some(WsMessage::Binary(end)) if end.is_empty() => Input::Ended { op, cause },
-                    Some(message) => Input::Received { op, message },
+                let input = match heard {
+                    Some(bytes) if bytes.is_empty() => Input::Ended { op, cause },
+                    Some(bytes) => Input::Received { op, bytes },
                     None => Input::Timeout,
                 };
                 machine.handle_input(now(), input);
@@ -111,13 +105,13 @@ async fn serve(mut stream: UnixStream) -> Result<(), Failure> {
     let mut machine = ServerConnection::with_web_socket(ServerConfig::default(), op, now());
     loop {
         match machine.poll_output() {
-            server::Output::Action(server::Action::Send { op, message }) => {
-                write(&mut stream, message).await?;
+            server::Output::Action(server::Action::Send { op, bytes, .. }) => {
+                stream.write_all(&bytes).await?;
                 machine.handle_input(now(), server::Input::Sent { op });
             }
             server::Output::Action(_) => stream.shutdown(Shutdown::Both)?,
             server::Output::Event(server::Event::Handshaken { .. }) => machine.accept(now()),
-            server::Output::Event(server::Event::Call {
+            server::Output::Event(server::Event::Invocation {
                 call, invocation, ..
             }) => {
                 let (count,): (u32,) = invocation.arguments.decode()?;

@@ -4,10 +4,9 @@ mod waiting;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::codec::{Protocol, TransferFormat};
 use crate::error::{EncodeError, SendError};
 use crate::replay::Unacknowledged;
-use crate::transport::{OpId, WsMessage};
+use crate::transport::OpId;
 use waiting::Waiting;
 
 /// Encoded messages on their way to the transport. Both roles write through it.
@@ -319,15 +318,6 @@ impl core::fmt::Debug for Outbox {
             .field("pending", &self.pending())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
-    }
-}
-
-/// A batch as the WebSocket message of its protocol: text for JSON and binary for MessagePack, the handshake included
-/// ([TR-35](crate::spec::transports#tr-35), [HP-21](crate::spec::hub_protocol#hp-21)).
-pub(crate) fn web_socket_message(protocol: Protocol, batch: Bytes) -> WsMessage {
-    match protocol.transfer_format() {
-        TransferFormat::Text => WsMessage::Text(batch),
-        TransferFormat::Binary => WsMessage::Binary(batch),
     }
 }
 

@@ -528,10 +528,10 @@ fn bytes_that_are_handed_in_and_never_polled_are_bounded() {
     let mut script = Script::connected(|config| config.limits.max_incoming_bytes = 1000);
     let op = script.socket.unwrap();
     for _ in 0..20 {
-        let message = signalr_proto::WsMessage::Binary(vec![b' '; 100].into());
+        let bytes = vec![b' '; 100].into();
         script
             .client
-            .handle_input(script.now, Input::Received { op, message });
+            .handle_input(script.now, Input::Received { op, bytes });
     }
     assert!(script.client.incoming_bytes() <= 1000);
     script.poll();

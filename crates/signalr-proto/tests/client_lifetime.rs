@@ -14,9 +14,7 @@ use std::time::Duration;
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext,
 };
-use signalr_proto::{
-    CloseReason, DecodeErrorKind, EndCause, NegotiateError, TransportKind, WsMessage,
-};
+use signalr_proto::{CloseReason, DecodeErrorKind, EndCause, NegotiateError, TransportKind};
 use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
@@ -27,8 +25,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn is_close_frame(action: &Action) -> bool {
-    let message = WsMessage::Close(1000);
-    matches!(action, Action::Send { message: sent, .. } if *sent == message)
+    matches!(action, Action::Close { code: 1000, .. })
 }
 
 fn never(_: &mut ClientConfig) {}
@@ -196,7 +193,7 @@ fn what_was_received_before_the_end_still_counts() {
         script.now,
         Input::Received {
             op,
-            message: WsMessage::Text(bytes.into()),
+            bytes: bytes.into(),
         },
     );
     script.client.handle_input(

@@ -12,7 +12,7 @@ use signalr_proto::client::{
 };
 use signalr_proto::codec::{ArgumentWriter, HubArguments};
 use signalr_proto::transport::negotiate::AccessToken;
-use signalr_proto::{CloseReason, EncodeError, EndCause, SendError, WsMessage};
+use signalr_proto::{CloseReason, EncodeError, EndCause, SendError};
 use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
@@ -122,13 +122,12 @@ fn silence_and_nonsense_of_the_server_fail_the_calls_and_are_followed_by_a_recon
                 "{event:?}"
             );
         }
-        assert!(script.actions.iter().any(|action| matches!(
-            action,
-            Action::Send {
-                message: WsMessage::Close(1000),
-                ..
-            }
-        )));
+        assert!(
+            script
+                .actions
+                .iter()
+                .any(|action| matches!(action, Action::Close { code: 1000, .. }))
+        );
     }
 }
 

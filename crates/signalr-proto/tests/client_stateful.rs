@@ -17,7 +17,7 @@ use signalr_proto::client::{
 use signalr_proto::transport::negotiate::TransportKind::{
     LongPolling, ServerSentEvents, WebSockets,
 };
-use signalr_proto::{CloseReason, EndCause, Protocol, SendError, WsMessage};
+use signalr_proto::{CloseReason, EndCause, Protocol, SendError};
 use signalr_testkit::script::{Script, Wish, Words, granted, offer_with};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -530,10 +530,9 @@ fn a_close_message_that_came_before_the_cut_counts() {
     let mut script = connected(standard);
     let op = script.socket.unwrap();
     let bytes = Bytes::from_static(b"{\"type\":7,\"error\":\"no\"}\x1e");
-    let message = WsMessage::Text(bytes);
     script
         .client
-        .handle_input(script.now, Input::Received { op, message });
+        .handle_input(script.now, Input::Received { op, bytes });
     script.cut();
     assert!(matches!(
         script.closed(),

@@ -16,9 +16,7 @@ use signalr_proto::client::{
 };
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
 use signalr_proto::transport::negotiate::TransportKind::WebSockets;
-use signalr_proto::{
-    CloseReason, EncodeError, EndCause, Protocol, SendError, SequenceError, WsMessage,
-};
+use signalr_proto::{CloseReason, EncodeError, EndCause, Protocol, SendError, SequenceError};
 use signalr_testkit::script::{Script, Wish, Words, granted};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -100,10 +98,10 @@ fn a_number_ahead_of_what_was_received_ends_the_connection_in_the_official_words
             script.receive(&[words.sequence(number), late].concat());
             let reason = CloseReason::Sequence(expected);
             assert_eq!(script.events, [Event::Reconnecting { reason }]);
-            let closes = WsMessage::Close(1000);
-            assert!(
-                matches!(&script.actions[..], [Action::Send { message, .. }] if *message == closes)
-            );
+            assert!(matches!(
+                &script.actions[..],
+                [Action::Close { code: 1000, .. }]
+            ));
         }
     }
     assert_eq!(
@@ -218,8 +216,7 @@ fn late_news_of_a_replaced_socket_is_ignored() {
     script.cut();
     let news = |script: &mut Script| {
         let bytes = Bytes::from(words.completion("1"));
-        let message = WsMessage::Text(bytes);
-        script.input(Input::Received { op: old, message });
+        script.input(Input::Received { op: old, bytes });
         script.input(Input::Sent { op: old });
         script.input(Input::Opened { op: old });
         let cause = EndCause::Clean;

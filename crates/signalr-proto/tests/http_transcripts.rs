@@ -23,7 +23,7 @@ use signalr_proto::codec::Role;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::transport::EventStream;
 use signalr_proto::transport::negotiate::TransportKind;
-use signalr_proto::{CloseReason, EndCause, HubMessage, NegotiateError, OpId, Protocol, WsMessage};
+use signalr_proto::{CloseReason, EndCause, HubMessage, NegotiateError, OpId, Protocol};
 use signalr_testkit::script::{Script, Wish};
 use support::hex;
 
@@ -523,7 +523,9 @@ fn check_goodbye(case: &Case) {
     script.client.stop(now);
     script.poll();
     let op = script.socket.unwrap();
-    let message = WsMessage::Close(case.status());
-    script.input(Input::Received { op, message });
+    let code = case.status();
+    let reason = Box::default();
+    let cause = EndCause::WebSocketClose { code, reason };
+    script.input(Input::Ended { op, cause });
     assert_eq!(closed(case, &script), CloseReason::Stopped, "{}", case.name);
 }

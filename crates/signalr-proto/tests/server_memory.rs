@@ -23,7 +23,7 @@ fn run(machine: &mut ServerConnection) {
                 machine.handle_input(Instant::ZERO, Input::Sent { op });
             }
             Output::Event(Event::Handshaken { .. }) => machine.accept(Instant::ZERO),
-            Output::Event(Event::Call { call, .. }) => {
+            Output::Event(Event::Invocation { call, .. }) => {
                 let answer = CallOutcome::Value(&3);
                 machine.finish(Instant::ZERO, call, answer).unwrap();
             }

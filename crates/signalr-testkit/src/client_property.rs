@@ -16,7 +16,7 @@ use signalr_proto::client::{
 };
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
 use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
-use signalr_proto::{EncodeError, Instant, Limits, Protocol, WsMessage};
+use signalr_proto::{EncodeError, Instant, Limits, Protocol};
 
 use world::{Kind, World};
 
@@ -422,11 +422,7 @@ impl Run {
         self.trace.line(format_args!("{:?} < {input:?}", self.now));
         self.world.told(self.now, &input);
         let said = match &input {
-            Input::Chunk { bytes, .. } => !bytes.is_empty(),
-            Input::Received { message, .. } => match message {
-                WsMessage::Text(bytes) | WsMessage::Binary(bytes) => !bytes.is_empty(),
-                WsMessage::Close(_) => false,
-            },
+            Input::Chunk { bytes, .. } | Input::Received { bytes, .. } => !bytes.is_empty(),
             _ => false,
         };
         if said {
@@ -459,10 +455,7 @@ impl Run {
     fn note_action(&mut self, action: &Action) {
         self.outputs += 1;
         let bytes = match action {
-            Action::Send {
-                message: WsMessage::Text(bytes) | WsMessage::Binary(bytes),
-                ..
-            } => Some(bytes),
+            Action::Send { bytes, .. } => Some(bytes),
             Action::Request { request, .. } => Some(request.body()),
             _ => None,
         };

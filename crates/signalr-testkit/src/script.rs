@@ -9,7 +9,7 @@ use signalr_proto::client::{
     Action, Call, ClientConfig, ClientConnection, ConnectionState, Event, Input, Output,
 };
 use signalr_proto::transport::negotiate::TransportKind;
-use signalr_proto::{CloseReason, EndCause, Instant, OpId, WsMessage};
+use signalr_proto::{CloseReason, EndCause, Instant, OpId};
 
 mod requests;
 mod words;
@@ -220,7 +220,7 @@ impl Script {
         let op = self.socket.expect("a WebSocket is open");
         self.input(Input::Received {
             op,
-            message: WsMessage::Text(Bytes::copy_from_slice(bytes)),
+            bytes: Bytes::copy_from_slice(bytes),
         });
     }
 
@@ -240,10 +240,9 @@ impl Script {
     pub fn receive_close(&mut self, code: u16) {
         let op = self.socket.take().expect("a WebSocket is open");
         self.in_flight = self.in_flight.filter(|flying| *flying != op);
-        self.input(Input::Received {
-            op,
-            message: WsMessage::Close(code),
-        });
+        let reason = Box::default();
+        let cause = EndCause::WebSocketClose { code, reason };
+        self.input(Input::Ended { op, cause });
     }
 
     /// Ends the socket as a cut cable does.
@@ -297,10 +296,7 @@ impl Script {
     fn carry_out(&mut self, action: Action) {
         match &action {
             Action::OpenWebSocket { op, .. } => self.socket = Some(*op),
-            Action::Send {
-                op,
-                message: WsMessage::Text(bytes) | WsMessage::Binary(bytes),
-            } => {
+            Action::Send { op, bytes, .. } => {
                 assert!(self.in_flight.is_none(), "two sends in flight");
                 self.sent.extend_from_slice(bytes);
                 if self.takes_sends {
@@ -309,7 +305,7 @@ impl Script {
                     self.in_flight = Some(*op);
                 }
             }
-            Action::Send { .. } => self.in_flight = None,
+            Action::Close { .. } => self.in_flight = None,
             Action::Abort { op } => {
                 self.in_flight = self.in_flight.filter(|flying| flying != op);
                 self.socket = self.socket.filter(|socket| socket != op);

@@ -263,11 +263,10 @@ impl Probe {
             Action::OpenWebSocket { op, request } => {
                 self.spawn(op, open(self.net.clone(), op, *request));
             }
-            Action::Send { op, message } => {
-                if let Some(sink) = self.sink.take() {
-                    self.spawn(op, send(op, sink, message));
-                }
+            Action::Send { op, bytes, format } => {
+                self.write(op, WsMessage::carrying(bytes, format));
             }
+            Action::Close { op, code } => self.write(op, WsMessage::Close(code)),
             Action::GetAccessToken { op } => {
                 let token = self.token.now();
                 let token = token
@@ -300,6 +299,12 @@ impl Probe {
             }
         };
         self.spawn(op, ask(self.net.clone(), op, request, limit));
+    }
+
+    fn write(&mut self, op: OpId, message: WsMessage) {
+        if let Some(sink) = self.sink.take() {
+            self.spawn(op, send(op, sink, message));
+        }
     }
 
     fn spawn(&mut self, op: OpId, task: impl Future<Output = Told> + 'static) {
@@ -432,11 +437,15 @@ async fn open(net: Net, op: OpId, request: http::Request<()>) -> Told {
 
 async fn receive(op: OpId, mut stream: SplitStream<Socket>) -> Told {
     match stream.next().await {
-        Some(Ok(message)) => Told {
+        Some(Ok(WsMessage::Text(bytes) | WsMessage::Binary(bytes))) => Told {
             op,
-            input: Input::Received { op, message },
+            input: Input::Received { op, bytes },
             then: Then::Receive(stream),
         },
+        Some(Ok(WsMessage::Close(code))) => {
+            let reason = Box::default();
+            end(op, EndCause::WebSocketClose { code, reason })
+        }
         Some(Err(error)) => end(op, Net::end_cause(&error)),
         None => end(op, EndCause::Clean),
     }

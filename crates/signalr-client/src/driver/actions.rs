@@ -70,7 +70,12 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
             Action::OpenWebSocket { op, request } => {
                 self.operate(op, Job::OpenWebSocket { request: *request })
             }
-            Action::Send { op, message } => self.send(cx, op, message),
+            Action::Send { op, bytes, format } => {
+                if let Some(socket) = self.socket.as_mut().filter(|socket| socket.op == op) {
+                    socket.send(WsMessage::carrying(bytes, format));
+                }
+            }
+            Action::Close { op, code } => self.close(cx, op, code),
             Action::GetAccessToken { op } => match &self.shared.token {
                 Some(provider) => {
                     self.tokens.push((op, provider.ask()));
@@ -113,20 +118,11 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         ));
     }
 
-    fn send(&mut self, cx: &mut Context<'_>, op: OpId, message: WsMessage) {
-        let Some(mut socket) = self.socket.take_if(|socket| socket.op == op) else {
-            return;
-        };
-        match message {
-            WsMessage::Close(code) => {
-                self.closing = Some(Closing::new(socket, code));
-                // At once: the program may end as soon as it hears that the connection is closed.
-                self.poll_closing(cx);
-            }
-            WsMessage::Text(_) | WsMessage::Binary(_) => {
-                socket.send(message);
-                self.socket = Some(socket);
-            }
+    fn close(&mut self, cx: &mut Context<'_>, op: OpId, code: u16) {
+        if let Some(socket) = self.socket.take_if(|socket| socket.op == op) {
+            self.closing = Some(Closing::new(socket, code));
+            // At once: the program may end as soon as it hears that the connection is closed.
+            self.poll_closing(cx);
         }
     }
 

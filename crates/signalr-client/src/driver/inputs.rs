@@ -137,7 +137,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 return;
             };
             match news {
-                News::Received(message) => self.input(Input::Received { op, message }),
+                News::Received(bytes) => self.input(Input::Received { op, bytes }),
                 News::Ended(cause) => {
                     self.closing = None;
                     self.input(Input::Ended { op, cause });
@@ -154,10 +154,10 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         };
         let now = self.now;
         match news {
-            News::Received(message) => self.consult(|inner| {
+            News::Received(bytes) => self.consult(|inner| {
                 inner
                     .machine
-                    .handle_input(now, Input::Received { op, message })
+                    .handle_input(now, Input::Received { op, bytes })
             }),
             News::Ended(cause) => {
                 tracing::debug!(%op, ?cause, "the WebSocket ended");

@@ -4,6 +4,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use signalr_proto::{EndCause, Instant, OpId, WsMessage};
 
@@ -27,7 +28,7 @@ enum Outgoing {
 
 /// What came of polling.
 pub(super) enum News {
-    Received(WsMessage),
+    Received(Bytes),
     Ended(EndCause),
 }
 
@@ -87,7 +88,7 @@ impl<T: Transport> Socket<T> {
                 code,
                 reason: Box::default(),
             }),
-            Some(Ok(message)) => News::Received(message),
+            Some(Ok(WsMessage::Text(bytes) | WsMessage::Binary(bytes))) => News::Received(bytes),
             Some(Err(error)) => News::Ended(T::end_cause(&error)),
             None => News::Ended(EndCause::WebSocketClose {
                 code: 1006,

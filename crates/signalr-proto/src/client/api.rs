@@ -5,11 +5,11 @@ use bytestring::ByteString;
 use core::time::Duration;
 
 use super::config::RetryContext;
-use crate::codec::{Arguments, Payload};
+use crate::codec::{Arguments, Payload, TransferFormat};
 use crate::error::{CloseReason, RefreshError};
 use crate::time::Instant;
 use crate::transport::negotiate::{AccessToken, TransportKind};
-use crate::transport::{BodyMode, EndCause, OpId, WsMessage};
+use crate::transport::{BodyMode, EndCause, OpId};
 
 /// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice
 /// ([CB-27](crate::spec::client_behaviour#cb-27)).
@@ -121,12 +121,13 @@ pub enum Input {
         /// The action.
         op: OpId,
     },
-    /// A WebSocket message came.
+    /// Bytes came on the WebSocket, cut anywhere. Whether they came as text or as binary does not matter. A close frame is
+    /// [`Ended`](Self::Ended).
     Received {
         /// The action that opened the socket.
         op: OpId,
-        /// The message, cut from the stream anywhere.
-        message: WsMessage,
+        /// The bytes.
+        bytes: Bytes,
     },
     /// The transport took the message of [`Action::Send`].
     Sent {
@@ -207,16 +208,24 @@ pub enum Action {
         /// The address (`ws` or `wss`) and the headers, without those of the WebSocket handshake itself.
         request: Box<http::Request<()>>,
     },
-    /// Send a message on the socket `op`. Answered by `Sent`. Never two at a time.
-    ///
-    /// A `Close` message closes the socket, and alone may follow a message that was not taken yet: it goes behind what has
-    /// begun. It needs no answer. The driver then waits a moment for the peer to close, too, and drops the socket; what it
-    /// hears meanwhile, the end most of all, it still tells, for a machine that is stopping waits for it.
+    /// Send one message on the WebSocket. Answered by `Sent`. Never two at a time.
     Send {
-        /// The socket.
+        /// The WebSocket.
         op: OpId,
-        /// The message.
-        message: WsMessage,
+        /// The message: a whole number of hub messages, or the handshake.
+        bytes: Bytes,
+        /// Whether it is a text message or a binary one ([TR-35](crate::spec::transports#tr-35)). The same for each of a
+        /// connection, the handshake included ([HP-21](crate::spec::hub_protocol#hp-21)).
+        format: TransferFormat,
+    },
+    /// Send a close frame with this code. It may follow a message that was not taken yet: it goes behind what has begun.
+    /// The driver then waits a moment for the peer to close, too, and drops the WebSocket. What it hears meanwhile, the end most
+    /// of all, it still tells, for a machine that is stopping waits for it; any other has forgotten this `op`.
+    Close {
+        /// The WebSocket.
+        op: OpId,
+        /// The code, 1000.
+        code: u16,
     },
     /// Ask the application for an access token. Answered by `AccessToken`.
     GetAccessToken {
@@ -261,14 +270,10 @@ impl core::fmt::Debug for Action {
             Self::OpenWebSocket { op, request } => {
                 write!(f, "OpenWebSocket({op}, {})", request.uri().path())
             }
-            Self::Send { op, message } => {
-                let (kind, size) = match message {
-                    WsMessage::Text(bytes) => ("text", bytes.len()),
-                    WsMessage::Binary(bytes) => ("binary", bytes.len()),
-                    WsMessage::Close(_) => ("close", 0),
-                };
-                write!(f, "Send({op}, {kind} of {size} bytes)")
+            Self::Send { op, bytes, format } => {
+                write!(f, "Send({op}, {} of {} bytes)", format.name(), bytes.len())
             }
+            Self::Close { op, code } => write!(f, "Close({op}, {code})"),
             Self::GetAccessToken { op } => write!(f, "GetAccessToken({op})"),
             Self::NextRetryDelay { op, context } => write!(f, "NextRetryDelay({op}, {context:?})"),
             Self::Abort { op } => write!(f, "Abort({op})"),

@@ -252,7 +252,7 @@ impl ClientConnection {
         let Some(op) = self.request_socket(&course.route, id, token) else {
             return self.attempt_failed(course.outage, NegotiateError::RedirectUrl.into());
         };
-        let link = Link::WebSocket(WebSocket::new(op, self.config.protocol));
+        let link = Link::WebSocket(WebSocket::new(op));
         self.enter(Step::Opening(link, grant), course);
     }
 

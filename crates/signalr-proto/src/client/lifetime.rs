@@ -10,7 +10,7 @@ use super::link::Link;
 use super::state::{Attempt, Decision, Outage, Session, State, Step, Timer};
 use crate::error::CloseReason;
 use crate::time::Instant;
-use crate::transport::{OpId, WsMessage};
+use crate::transport::OpId;
 
 impl ClientConnection {
     /// Ends the connection, in any state. Ends in [`Event::Closed`], or in [`Event::StartFailed`] while the first start is
@@ -155,10 +155,7 @@ impl ClientConnection {
     }
 
     fn close_socket(&mut self, op: OpId) {
-        self.act(Action::Send {
-            op,
-            message: WsMessage::Close(1000),
-        });
+        self.act(Action::Close { op, code: 1000 });
     }
 
     fn abort_refresh(&mut self, session: &mut Session) {

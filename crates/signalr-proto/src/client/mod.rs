@@ -482,7 +482,7 @@ impl ClientConnection {
             Input::Response { op, response } => self.handle_response(op, &response),
             Input::Chunk { op, bytes } => self.handle_chunk(op, bytes),
             Input::Opened { op } => self.handle_opened(op),
-            Input::Received { op, message } => self.handle_received(op, message),
+            Input::Received { op, bytes } => self.handle_received(op, bytes),
             // Posts are answered, and count as sent then.
             Input::Sent { op } if self.state.part(op) == Some(Part::Socket) => self.handle_sent(op),
             Input::Sent { .. } => {}
@@ -521,11 +521,10 @@ impl ClientConnection {
             return self.next_post();
         };
         let op = socket.op;
-        let batch = self.outbox.next_batch(op)?;
-        let size = batch.len();
-        let message = socket.message(batch);
-        self.handing_over(size);
-        Some(Action::Send { op, message })
+        let bytes = self.outbox.next_batch(op)?;
+        self.handing_over(bytes.len());
+        let format = self.config.protocol.transfer_format();
+        Some(Action::Send { op, bytes, format })
     }
 
     /// Everything that was written goes to the transport.

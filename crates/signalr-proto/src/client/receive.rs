@@ -9,17 +9,12 @@ use super::link::{Link, Part};
 use super::state::{Attempt, State, Step, Timer};
 use crate::codec::{HubMessage, Invocation, Role};
 use crate::error::{CloseReason, DecodeError, DecodeErrorKind};
-use crate::transport::web_socket::WebSocket;
-use crate::transport::{EndCause, OpId, WsMessage};
+use crate::transport::{EndCause, OpId};
 
 impl ClientConnection {
-    pub(super) fn handle_received(&mut self, op: OpId, message: WsMessage) {
-        if self.state.part(op) != Some(Part::Socket) || !self.is_open() {
-            return;
-        }
-        match WebSocket::bytes(message) {
-            Ok(bytes) => self.handle_bytes(bytes),
-            Err(cause) => self.handle_ended(op, cause),
+    pub(super) fn handle_received(&mut self, op: OpId, bytes: Bytes) {
+        if self.state.part(op) == Some(Part::Socket) && self.is_open() {
+            self.handle_bytes(bytes);
         }
     }
 

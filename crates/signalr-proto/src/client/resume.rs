@@ -121,7 +121,7 @@ impl ClientConnection {
         };
         stateful.inbound.resume();
         stateful.expects_sequence = true;
-        session.link = Link::WebSocket(WebSocket::new(op, protocol));
+        session.link = Link::WebSocket(WebSocket::new(op));
         self.timers.set(Timer::Connect, None);
         self.outbox
             .resume(|out, id| protocol.encode_sequence(out, id));

@@ -339,7 +339,7 @@ mod tests {
 
     use super::*;
     use crate::client::{Action, ClientConfig, ClientConnection, Input, Output, ReconnectPolicy};
-    use crate::transport::{EndCause, WsMessage};
+    use crate::transport::EndCause;
 
     const EDGES: [(&str, &str); 14] = [
         ("Connected", "Deciding"),
@@ -423,8 +423,8 @@ mod tests {
 
         fn receive(&mut self, bytes: &'static [u8]) {
             if let Some(op) = self.socket {
-                let message = WsMessage::Text(Bytes::from_static(bytes));
-                self.input(Input::Received { op, message });
+                let bytes = Bytes::from_static(bytes);
+                self.input(Input::Received { op, bytes });
             }
         }
 

@@ -9,11 +9,11 @@ use http::Response;
 use super::calls::CallId;
 use super::identity::Identity;
 use super::refusal::Failure;
-use crate::codec::{Invocation, Outcome, Payload, Protocol};
+use crate::codec::{Invocation, Outcome, Payload, Protocol, TransferFormat};
 use crate::error::DecodeError;
 use crate::replay::SequenceError;
 use crate::time::Instant;
-use crate::transport::{EndCause, OpId, WsMessage};
+use crate::transport::{EndCause, OpId};
 
 /// A request that belongs to a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,12 +161,15 @@ pub enum Action {
         /// The request, which is now the WebSocket.
         op: OpId,
     },
-    /// Send a message on the WebSocket. Answered by [`Input::Sent`]. Never two at a time.
+    /// Send one message on the WebSocket. Answered by [`Input::Sent`]. Never two at a time.
     Send {
         /// The WebSocket.
         op: OpId,
-        /// The message.
-        message: WsMessage,
+        /// The message: a whole number of hub messages, or the answer to the handshake.
+        bytes: Bytes,
+        /// Whether it is a text message or a binary one ([TR-35](crate::spec::transports#tr-35)): text until the client has
+        /// chosen MessagePack.
+        format: TransferFormat,
     },
     /// Send a close frame with this code, wait for the client's for [`close_timeout`](super::ServerConfig::close_timeout), then
     /// drop the WebSocket. Nothing is reported about it any more.
@@ -195,7 +198,7 @@ pub enum Event {
     },
     /// The client calls a method. Every call must come to an end: [`finish`](super::ServerConnection::finish) or
     /// [`refuse`](super::ServerConnection::refuse).
-    Call {
+    Invocation {
         /// Its name.
         call: CallId,
         /// Whether the client wants a stream of results.
@@ -209,7 +212,7 @@ pub enum Event {
         call: CallId,
     },
     /// An item of an upload.
-    Item {
+    StreamItem {
         /// The call it belongs to.
         call: CallId,
         /// Which upload of the call.
@@ -227,18 +230,18 @@ pub enum Event {
         error: Option<Box<str>>,
     },
     /// The answer to a question of [`ask`](super::ServerConnection::ask).
-    Answer {
+    Completion {
         /// The question.
-        id: ByteString,
+        invocation_id: ByteString,
         /// The answer.
         outcome: Outcome,
     },
     /// The answer to a question that this connection was not asked, or not any more. If it was put to another one, call
     /// [`close_for`](super::ServerConnection::close_for) with [`DisconnectReason::ForeignAnswer`]
     /// ([SB-42](crate::spec::server_behaviour#sb-42)), and ignore it otherwise ([SB-45](crate::spec::server_behaviour#sb-45)).
-    UnknownAnswer {
+    UnknownCompletion {
         /// The question.
-        id: ByteString,
+        invocation_id: ByteString,
     },
     /// The client presents a newer token: decide with [`reauthenticate`](super::ServerConnection::reauthenticate).
     Reauthenticate {

@@ -60,13 +60,13 @@
 //! connection.handle_input(now, Input::Received { op, bytes });
 //! loop {
 //!     match connection.poll_output() {
-//!         Output::Action(Action::Send { op, message }) => {
-//!             println!("send {message:?}");
+//!         Output::Action(Action::Send { op, bytes, .. }) => {
+//!             println!("send {bytes:?}");
 //!             connection.handle_input(now, Input::Sent { op });
 //!         }
 //!         Output::Action(_) => { /* carry it out */ }
 //!         Output::Event(Event::Handshaken { .. }) => connection.accept(now),
-//!         Output::Event(Event::Call { call, invocation, .. }) => {
+//!         Output::Event(Event::Invocation { call, invocation, .. }) => {
 //!             let sum: i32 = invocation.arguments.decode::<(i32, i32)>().map_or(0, |(a, b)| a + b);
 //!             connection.finish(now, call, CallOutcome::Value(&sum))?;
 //!         }

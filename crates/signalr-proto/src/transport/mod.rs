@@ -15,6 +15,8 @@ pub use url::HubUrl;
 use ::http as http_types;
 use bytes::Bytes;
 
+use crate::codec::TransferFormat;
+
 /// Names an action that will be answered. Never used twice on one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub(crate) u32);
@@ -58,7 +60,7 @@ pub enum BodyMode {
     Streamed,
 }
 
-/// A message of a WebSocket, in either direction.
+/// A message of a WebSocket, in either direction: what drivers hand to WebSockets and get from them. The machines know bytes only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -71,6 +73,17 @@ pub enum WsMessage {
     Binary(Bytes),
     /// A close frame with this code; after it the driver closes the socket.
     Close(u16),
+}
+
+impl WsMessage {
+    /// The message that carries these bytes in this format.
+    #[must_use]
+    pub const fn carrying(bytes: Bytes, format: TransferFormat) -> Self {
+        match format {
+            TransferFormat::Text => Self::Text(bytes),
+            TransferFormat::Binary => Self::Binary(bytes),
+        }
+    }
 }
 
 /// How a request, a WebSocket or an event stream ended.

@@ -1,47 +1,23 @@
 //! The WebSocket transport as values: its opening request, and what its messages mean
 //! ([requirements](crate::spec::transports#websockets)).
 
-use bytes::Bytes;
 use http::{HeaderMap, Request};
 
 use super::negotiate::{AccessToken, common_headers};
-use super::{EndCause, HubUrl, OpId, WsMessage};
-use crate::codec::Protocol;
+use super::{EndCause, HubUrl, OpId};
 use crate::error::CloseReason;
-use crate::outbox::web_socket_message;
 
 /// An open WebSocket, named by the action that opened it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WebSocket {
     pub(crate) op: OpId,
-    pub(crate) protocol: Protocol,
     /// Our close frame is on its way.
     pub(crate) closed: bool,
 }
 
 impl WebSocket {
-    pub(crate) const fn new(op: OpId, protocol: Protocol) -> Self {
-        Self {
-            op,
-            protocol,
-            closed: false,
-        }
-    }
-
-    /// A batch as one message.
-    pub(crate) fn message(self, batch: Bytes) -> WsMessage {
-        web_socket_message(self.protocol, batch)
-    }
-
-    /// The bytes of a received message, whatever its frame type; a close frame is the end.
-    pub(crate) fn bytes(message: WsMessage) -> Result<Bytes, EndCause> {
-        match message {
-            WsMessage::Text(bytes) | WsMessage::Binary(bytes) => Ok(bytes),
-            WsMessage::Close(code) => Err(EndCause::WebSocketClose {
-                code,
-                reason: Box::default(),
-            }),
-        }
+    pub(crate) const fn new(op: OpId) -> Self {
+        Self { op, closed: false }
     }
 }
 

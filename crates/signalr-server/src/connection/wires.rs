@@ -142,9 +142,9 @@ impl Wires {
         now: Instant,
     ) {
         match action {
-            Action::Send { op, message } => {
+            Action::Send { op, bytes, format } => {
                 if let Some(Kind::Socket(socket)) = self.get(op) {
-                    socket.send(message);
+                    socket.send(bytes, format);
                     // Mostly it goes out at once. What goes wrong is seen in the next round.
                     if let Poll::Ready(Ok(Written::Message)) = socket.poll_write(cx) {
                         machine.handle_input(now, Input::Sent { op });

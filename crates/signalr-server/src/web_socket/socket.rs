@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
-use signalr_proto::{EndCause, WsMessage};
+use signalr_proto::{EndCause, TransferFormat};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::Upgrade;
@@ -104,15 +104,11 @@ pub(crate) enum Written {
 pub(crate) struct Left(pub(crate) EndCause);
 
 impl Outgoing {
-    fn message(message: WsMessage) -> Self {
-        match message {
-            WsMessage::Text(body) => Self::data(Data::Text, body),
-            WsMessage::Binary(body) => Self::data(Data::Binary, body),
-            WsMessage::Close(code) => Self::close(code),
-        }
-    }
-
-    fn data(kind: Data, body: Bytes) -> Self {
+    fn message(body: Bytes, format: TransferFormat) -> Self {
+        let kind = match format {
+            TransferFormat::Text => Data::Text,
+            TransferFormat::Binary => Data::Binary,
+        };
         let mut head = [0; 10];
         let mut room = head.as_mut_slice();
         write_head(&mut room, OpCode::Data(kind), body.len());
@@ -184,8 +180,9 @@ impl Socket {
         self.dry = false;
     }
 
-    pub(crate) fn send(&mut self, message: WsMessage) {
-        self.message = Some(Outgoing::message(message));
+    /// Takes a message to send; never two at a time, as the machine promises.
+    pub(crate) fn send(&mut self, bytes: Bytes, format: TransferFormat) {
+        self.message = Some(Outgoing::message(bytes, format));
     }
 
     /// Closes with this code, after the message that is being sent.

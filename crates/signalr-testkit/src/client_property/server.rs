@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use signalr_proto::client::{ConnectionState, Input};
 use signalr_proto::transport::event_stream;
 use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
-use signalr_proto::{EndCause, OpId, Protocol, WsMessage};
+use signalr_proto::{EndCause, OpId, Protocol};
 
 use super::Run;
 use super::world::{self, Kind, Pending};
@@ -185,7 +185,7 @@ impl Run {
             return;
         };
         match one.kind {
-            Kind::Socket => self.deliver_message(one.op, bytes, how),
+            Kind::Socket => self.input(Input::Received { op: one.op, bytes }),
             Kind::Reading(Wish::Events) => {
                 let mut event = BytesMut::new();
                 event_stream::encode(&mut event, &bytes);
@@ -195,15 +195,6 @@ impl Run {
             _ => self.deliver_body(one, bytes, how),
         }
         self.poll_all();
-    }
-
-    fn deliver_message(&mut self, op: OpId, bytes: Bytes, how: u8) {
-        let message = if how & 1 == 0 {
-            WsMessage::Binary(bytes)
-        } else {
-            WsMessage::Text(bytes)
-        };
-        self.input(Input::Received { op, message });
     }
 
     fn deliver_body(&mut self, one: Pending, bytes: Bytes, how: u8) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalr_proto::client::{Action, Input};
-use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+use signalr_proto::{EndCause, Instant, OpId};
 
 use crate::script::Wish;
 
@@ -113,7 +113,8 @@ impl World {
                 assert!(!self.is_over(*op), "{op} is over and was given up");
                 self.end(*op);
             }
-            Action::Send { op, message } => self.note_send(*op, message),
+            Action::Send { op, .. } => self.note_send(*op),
+            Action::Close { op, .. } => self.note_close(*op),
             other => panic!("what is {other:?}?"),
         }
     }
@@ -140,17 +141,18 @@ impl World {
         assert!(fine, "two of {wish:?} under way");
     }
 
-    fn note_send(&mut self, op: OpId, message: &WsMessage) {
+    fn note_send(&mut self, op: OpId) {
         assert!(self.is(op, Kind::Socket), "nothing can be sent on {op}");
-        if matches!(message, WsMessage::Close(_)) {
-            // The only one that may follow a message in flight, which nobody hears of any more.
-            self.in_flight = None;
-            for one in self.pending.iter_mut().filter(|one| one.op == op) {
-                one.kind = Kind::Closing;
-            }
-        } else {
-            assert_eq!(self.in_flight, None, "a send behind one in flight");
-            self.in_flight = Some(op);
+        assert_eq!(self.in_flight, None, "a send behind one in flight");
+        self.in_flight = Some(op);
+    }
+
+    /// A close frame may follow a message in flight, which nobody hears of any more.
+    fn note_close(&mut self, op: OpId) {
+        assert!(self.is(op, Kind::Socket), "{op} cannot be closed");
+        self.in_flight = None;
+        for one in self.pending.iter_mut().filter(|one| one.op == op) {
+            one.kind = Kind::Closing;
         }
     }
 }
@@ -164,13 +166,6 @@ impl World {
                 one.op == *op && matches!(one.kind, Kind::Reading(_))
             }),
             Input::Opened { op } => self.opened(*op),
-            Input::Received {
-                op,
-                message: WsMessage::Close(_),
-            } => {
-                self.answer(*op, Kind::Socket);
-                self.answer(*op, Kind::Closing);
-            }
             Input::Sent { op } => self.in_flight = self.in_flight.filter(|flying| flying != op),
             Input::Ended { op, .. } => self.end(*op),
             Input::AccessToken { op, .. } => self.answer(*op, Kind::Token),
@@ -267,13 +262,12 @@ pub(super) fn any_news(op: OpId, how: u8, bytes: Bytes) -> Input {
         },
     };
     let response = response(status(how >> 4), bytes.clone());
-    let message = WsMessage::Binary(bytes.clone());
     let token = Err("no".into());
     match how % 8 {
         0 => Input::Response { op, response },
         1 => Input::Chunk { op, bytes },
         2 => Input::Opened { op },
-        3 => Input::Received { op, message },
+        3 => Input::Received { op, bytes },
         4 => Input::Sent { op },
         5 => Input::AccessToken { op, token },
         6 => Input::RetryDelay { op, delay: None },

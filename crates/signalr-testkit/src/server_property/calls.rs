@@ -61,7 +61,7 @@ impl Calls {
 
     pub(super) fn hear(&mut self, config: &ServerConfig, event: &Event) {
         match event {
-            Event::Call {
+            Event::Invocation {
                 call,
                 streaming,
                 invocation,
@@ -69,7 +69,7 @@ impl Calls {
             Event::Cancel { call } => {
                 assert!(self.get(*call).is_some(), "the end of a call that is over");
             }
-            Event::Item { call, upload, .. } => {
+            Event::StreamItem { call, upload, .. } => {
                 let upload = self.upload(*call, *upload);
                 assert!(!upload.ended, "an item after the end");
                 let credit = upload.credit.checked_sub(1);
@@ -80,10 +80,12 @@ impl Calls {
                 assert!(!upload.ended, "an upload ends twice");
                 upload.ended = true;
             }
-            Event::Answer { id, .. } => {
+            Event::Completion {
+                invocation_id: id, ..
+            } => {
                 assert!(self.questions.remove(&**id), "an answer to no question");
             }
-            Event::UnknownAnswer { id } => {
+            Event::UnknownCompletion { invocation_id: id } => {
                 assert!(!self.questions.contains(&**id), "{id} is a question");
             }
             Event::Closed { .. } => {

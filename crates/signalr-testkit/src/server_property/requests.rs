@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use signalr_proto::server::{Action, Arrival, Input, Port};
-use signalr_proto::{Instant, OpId, WsMessage};
+use signalr_proto::{Instant, OpId};
 
 use super::connection::LATE;
 
@@ -212,10 +212,7 @@ impl Requests {
                 let fits = (port, stage) == (Port::Events, Stage::Open);
                 (fits, Stage::Busy, Some(Gets::Bytes(op, bytes.clone())))
             }
-            Action::Send { message, .. } => {
-                let (WsMessage::Text(bytes) | WsMessage::Binary(bytes)) = message else {
-                    panic!("a close frame is no message");
-                };
+            Action::Send { bytes, .. } => {
                 let fits = (port, stage) == (Port::WebSocket, Stage::Open);
                 (fits, Stage::Busy, Some(Gets::Bytes(op, bytes.clone())))
             }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use signalr_proto::client::{Action, Input};
 use signalr_proto::server::{Action as ServerAction, Input as ServerInput};
-use signalr_proto::{BodyMode, EndCause, Instant, OpId, Protocol, TransportKind, WsMessage};
+use signalr_proto::{BodyMode, EndCause, Instant, OpId, Protocol, TransportKind};
 
 mod client;
 mod network;
@@ -84,15 +84,6 @@ impl Plan {
             acts,
             rest: span * 200 / (acts * BURST),
             cuts,
-        }
-    }
-}
-
-impl Plan {
-    fn message(&self, bytes: Bytes) -> WsMessage {
-        match self.protocol {
-            Protocol::MessagePack => WsMessage::Binary(bytes),
-            _ => WsMessage::Text(bytes),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Connection {
         assert!(!self.over, "something after the end: {event:?}");
         match event {
             Event::Handshaken { .. } => return Some(Wish::Greet),
-            Event::Call {
+            Event::Invocation {
                 call,
                 streaming,
                 invocation,
@@ -127,8 +127,12 @@ impl Connection {
                     None => self.cancelled.push(call),
                 }
             }
-            Event::Answer { id, outcome } => {
-                assert!(self.questions.remove(&*id), "an answer to no question");
+            Event::Completion {
+                invocation_id,
+                outcome,
+            } => {
+                let asked = self.questions.remove(&*invocation_id);
+                assert!(asked, "an answer to no question");
                 let signalr_proto::codec::Outcome::Result(result) = outcome else {
                     panic!("an answer without a result");
                 };

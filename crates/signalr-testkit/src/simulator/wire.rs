@@ -20,15 +20,13 @@ impl World {
         let Link { op, kind, .. } = *self.link(index);
         let input = match arrival {
             Arrival::Opened => Input::Opened { op },
-            Arrival::Bytes(bytes) if kind == Kind::Socket => Input::Received {
-                op,
-                message: self.plan.message(bytes),
-            },
+            Arrival::Bytes(bytes) if kind == Kind::Socket => Input::Received { op, bytes },
             Arrival::Bytes(bytes) => Input::Chunk { op, bytes },
-            Arrival::Closed(code) => Input::Received {
-                op,
-                message: WsMessage::Close(code),
-            },
+            Arrival::Closed(code) => {
+                let reason = Box::default();
+                let cause = EndCause::WebSocketClose { code, reason };
+                Input::Ended { op, cause }
+            }
             Arrival::Head(response) => Input::Response {
                 op,
                 response: *response,
@@ -234,17 +232,13 @@ impl World {
             Action::OpenWebSocket { op, request } => {
                 self.ask(Kind::Socket, op, true, request.map(|()| Bytes::new()));
             }
-            Action::Send { op, message } => {
+            Action::Send { op, bytes, .. } => {
+                self.transmit(self.link_of_client(op), Way::ToServer, bytes);
+            }
+            Action::Close { op, code } => {
+                let close = [Arrival::Closed(code)];
                 let link = self.link_of_client(op);
-                match message {
-                    WsMessage::Text(bytes) | WsMessage::Binary(bytes) => {
-                        self.transmit(link, Way::ToServer, bytes);
-                    }
-                    WsMessage::Close(code) => {
-                        let close = [Arrival::Closed(code)];
-                        self.wire(link).transmit(Way::ToServer, close);
-                    }
-                }
+                self.wire(link).transmit(Way::ToServer, close);
             }
             Action::Abort { op } => self.hang_up(self.link_of_client(op), Way::ToClient),
             other => panic!("unexpected: {other:?}"),
@@ -279,10 +273,7 @@ impl World {
     pub(super) fn serve(&mut self, connection: usize, action: ServerAction) {
         match action {
             ServerAction::Accept { op } => self.open(self.link_of_server(op), connection),
-            ServerAction::Send { op, message } => {
-                let (WsMessage::Text(bytes) | WsMessage::Binary(bytes)) = message else {
-                    panic!("a close frame is no message");
-                };
+            ServerAction::Send { op, bytes, .. } => {
                 self.transmit(self.link_of_server(op), Way::ToClient, bytes);
             }
             ServerAction::Close { op, code } => {

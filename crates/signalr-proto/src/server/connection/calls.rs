@@ -128,7 +128,7 @@ impl ServerConnection {
     pub(super) fn begin(&mut self, streaming: bool, invocation: Invocation) -> Step {
         match self.calls.begin(streaming, &invocation) {
             Begun::Run(call) => {
-                return Step::Tell(Event::Call {
+                return Step::Tell(Event::Invocation {
                     call,
                     streaming,
                     invocation,
@@ -147,7 +147,7 @@ impl ServerConnection {
     /// What a method did for calls and items that wait: handed out before anything else is read.
     pub(super) fn next_waiting(&mut self) -> Option<Event> {
         if let Some((call, invocation)) = self.calls.next_held() {
-            return Some(Event::Call {
+            return Some(Event::Invocation {
                 call,
                 streaming: false,
                 invocation,
@@ -170,7 +170,7 @@ impl From<Routed> for Step {
 impl From<UploadEvent> for Event {
     fn from(event: UploadEvent) -> Self {
         match event {
-            UploadEvent::Item { call, upload, item } => Self::Item { call, upload, item },
+            UploadEvent::Item { call, upload, item } => Self::StreamItem { call, upload, item },
             UploadEvent::Ended {
                 call,
                 upload,

@@ -27,39 +27,44 @@ impl Questions {
 
 /// Questions to the client.
 impl ServerConnection {
-    /// Calls a method of the client, which answers with a [`Event::Answer`] of this `id`.
+    /// Calls a method of the client, which answers with a [`Event::Completion`] of this `invocation_id`.
     ///
     /// # Errors
     /// As for [`send`](Self::send), and before the client is [accepted](Self::accept): [`SendError::NotWelcomed`].
     pub fn ask<A: HubArguments + ?Sized>(
         &mut self,
         now: Instant,
-        id: &str,
+        invocation_id: &str,
         target: &str,
         arguments: &A,
     ) -> Result<(), SendError> {
         self.may_ask(now)?;
-        self.invocation(now, Some(id), target, arguments)?;
-        self.questions.0.insert(id.into());
+        self.invocation(now, Some(invocation_id), target, arguments)?;
+        self.questions.0.insert(invocation_id.into());
         Ok(())
     }
 
-    /// Sends a whole invocation with this `id` that was encoded before, for this connection's protocol: see
+    /// Sends a whole invocation with this `invocation_id` that was encoded before, for this connection's protocol: see
     /// [`ask`](Self::ask).
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
-    pub fn ask_frame(&mut self, now: Instant, id: &str, frame: &Bytes) -> Result<(), SendError> {
+    pub fn ask_frame(
+        &mut self,
+        now: Instant,
+        invocation_id: &str,
+        frame: &Bytes,
+    ) -> Result<(), SendError> {
         self.may_ask(now)?;
         self.send_frame(now, frame)?;
-        self.questions.0.insert(id.into());
+        self.questions.0.insert(invocation_id.into());
         Ok(())
     }
 
-    /// Nobody waits for the answer to this question any more: if it comes it is a [`Event::UnknownAnswer`].
-    pub fn forget_question(&mut self, now: Instant, id: &str) {
+    /// Nobody waits for the answer to this question any more: if it comes it is a [`Event::UnknownCompletion`].
+    pub fn forget_question(&mut self, now: Instant, invocation_id: &str) {
         self.advance(now);
-        self.questions.0.remove(id);
+        self.questions.0.remove(invocation_id);
     }
 
     fn may_ask(&mut self, now: Instant) -> Result<(), SendError> {
@@ -74,11 +79,14 @@ impl ServerConnection {
         }
     }
 
-    pub(super) fn answered(&mut self, id: ByteString, outcome: Outcome) -> Event {
-        if self.questions.0.remove(&*id) {
-            Event::Answer { id, outcome }
+    pub(super) fn answered(&mut self, invocation_id: ByteString, outcome: Outcome) -> Event {
+        if self.questions.0.remove(&*invocation_id) {
+            Event::Completion {
+                invocation_id,
+                outcome,
+            }
         } else {
-            Event::UnknownAnswer { id }
+            Event::UnknownCompletion { invocation_id }
         }
     }
 }

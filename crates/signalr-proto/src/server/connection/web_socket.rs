@@ -4,7 +4,6 @@ use http::StatusCode;
 
 use super::link::Link;
 use super::{ServerConnection, State, Timer};
-use crate::outbox::web_socket_message;
 use crate::server::answers::{self, text};
 use crate::server::{Action, Arrival, Event};
 use crate::transport::{EndCause, OpId};
@@ -41,10 +40,10 @@ impl ServerConnection {
 
     /// The next message for the WebSocket, or its end.
     pub(super) fn next_message(&mut self, op: OpId) -> Option<Action> {
-        if let Some(batch) = self.outbox.next_batch(op) {
+        if let Some(bytes) = self.outbox.next_batch(op) {
             self.start(Timer::Send, self.config.send_timeout);
-            let message = web_socket_message(self.protocol, batch);
-            return Some(Action::Send { op, message });
+            let format = self.protocol.transfer_format();
+            return Some(Action::Send { op, bytes, format });
         }
         let reason = self.farewell()?;
         self.link = Link::None;

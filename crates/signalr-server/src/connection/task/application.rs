@@ -51,12 +51,12 @@ impl Task {
 
     pub(super) fn tell(&mut self, cx: &mut Context<'_>, event: Event) {
         match event {
-            Event::Call {
+            Event::Invocation {
                 call,
                 streaming,
                 invocation,
             } => self.call(cx, call, streaming, &invocation),
-            Event::Item { call, upload, item } => self.item(call, upload, item),
+            Event::StreamItem { call, upload, item } => self.item(call, upload, item),
             Event::UploadEnded {
                 call,
                 upload,
@@ -72,11 +72,14 @@ impl Task {
                     handle.cancel();
                 }
             }
-            Event::Answer { id, outcome } => {
-                self.shared.questions.end(&id);
-                self.questions.answer(&id, outcome);
+            Event::Completion {
+                invocation_id,
+                outcome,
+            } => {
+                self.shared.questions.end(&invocation_id);
+                self.questions.answer(&invocation_id, outcome);
             }
-            Event::UnknownAnswer { id } => self.unknown_answer(&id),
+            Event::UnknownCompletion { invocation_id } => self.unknown_answer(&invocation_id),
             Event::Handshaken { protocol } => {
                 self.greet(protocol);
                 // A client that is turned away at once hears it with the answer to its handshake, before it asks for more.

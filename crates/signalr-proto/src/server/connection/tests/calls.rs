@@ -74,7 +74,7 @@ fn calls_that_came_together_are_answered_together() {
     let mut sends = 0;
     loop {
         match test.machine.poll_output() {
-            Output::Event(Event::Call { call, .. }) => {
+            Output::Event(Event::Invocation { call, .. }) => {
                 let done = CallOutcome::done();
                 test.machine.finish(test.now, call, done).unwrap();
             }
@@ -249,7 +249,7 @@ fn a_stream_brings_items_and_an_end() {
     test.receive_json(&[&stream("s")]);
     assert!(matches!(
         test.events[0],
-        Event::Call {
+        Event::Invocation {
             streaming: true,
             ..
         }

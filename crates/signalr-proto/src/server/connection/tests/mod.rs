@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::Response;
 
 use super::*;
-use crate::codec::Invocation;
+use crate::codec::{Invocation, TransferFormat};
 use crate::error::{DecodeError, DecodeErrorKind, SendError};
 use crate::limits::Limits;
 use crate::server::{CallId, CallOutcome, DisconnectReason, Failure, Refusal};
-use crate::transport::{EndCause, WsMessage};
+use crate::transport::EndCause;
 
 mod calls;
 mod edges;
@@ -121,7 +121,10 @@ impl Test {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Send { op, message } => self.take_message(op, message),
+            Action::Send { op, bytes, format } => {
+                self.binary = Some(format == TransferFormat::Binary);
+                self.take(op, &bytes);
+            }
             Action::Chunk { op, bytes } => self.take(op, &bytes),
             Action::Deliver { op, response } => {
                 self.actions
@@ -142,16 +145,6 @@ impl Test {
             Action::Close { op, code } => self.actions.push(format!("Close {op} {code}")),
             Action::Abort { op } => self.actions.push(format!("Abort {op}")),
         }
-    }
-
-    fn take_message(&mut self, op: OpId, message: WsMessage) {
-        let (binary, bytes) = match message {
-            WsMessage::Text(bytes) => (false, bytes),
-            WsMessage::Binary(bytes) => (true, bytes),
-            WsMessage::Close(_) => panic!("close frames are an action of their own"),
-        };
-        self.binary = Some(binary);
-        self.take(op, &bytes);
     }
 
     fn take(&mut self, op: OpId, bytes: &[u8]) {
@@ -228,7 +221,7 @@ impl Test {
 
     fn calls(&self) -> Vec<(CallId, &Invocation)> {
         fn call(event: &Event) -> Option<(CallId, &Invocation)> {
-            if let Event::Call {
+            if let Event::Invocation {
                 call, invocation, ..
             } = event
             {

@@ -503,7 +503,7 @@ impl Watch {
     fn hear(&mut self, event: Event) {
         assert!(!self.over, "an event after the end");
         match event {
-            Event::Call { call, .. } => {
+            Event::Invocation { call, .. } => {
                 assert!(!self.calls.contains(&call));
                 self.calls.push(call);
                 // Plain calls with a permit and without, and streams.
@@ -517,10 +517,10 @@ impl Watch {
             }
             Event::Handshaken { .. }
             | Event::Cancel { .. }
-            | Event::Item { .. }
+            | Event::StreamItem { .. }
             | Event::UploadEnded { .. }
-            | Event::Answer { .. }
-            | Event::UnknownAnswer { .. }
+            | Event::Completion { .. }
+            | Event::UnknownCompletion { .. }
             | Event::Reauthenticated { .. }
             | Event::Writable
             | Event::Detached { .. }

@@ -8,8 +8,8 @@ fn answer(id: &str) -> String {
 }
 
 fn event(id: &str) -> Event {
-    Event::Answer {
-        id: id.into(),
+    Event::Completion {
+        invocation_id: id.into(),
         outcome: Outcome::Result(Payload::new(Protocol::Json, Bytes::from_static(b"5"))),
     }
 }
@@ -24,7 +24,9 @@ fn a_question_is_answered_once() {
         r#"{"type":1,"invocationId":"s1","target":"Ask","arguments":[1]}|"#
     );
     test.receive_json(&[&answer("s1"), &answer("s1")]);
-    let unknown = Event::UnknownAnswer { id: "s1".into() };
+    let unknown = Event::UnknownCompletion {
+        invocation_id: "s1".into(),
+    };
     assert_eq!(test.events, [event("s1"), unknown]);
 }
 
@@ -38,8 +40,8 @@ fn answers_may_be_errors_or_nothing() {
         r#"{"type":3,"invocationId":"b","error":"no"}"#,
         r#"{"type":3,"invocationId":"a"}"#,
     ]);
-    let answer = |id: &str, outcome| Event::Answer {
-        id: id.into(),
+    let answer = |id: &str, outcome| Event::Completion {
+        invocation_id: id.into(),
         outcome,
     };
     assert_eq!(
@@ -69,7 +71,9 @@ fn the_answer_to_a_forgotten_question_is_unknown() {
     test.machine.ask(test.now, "s1", "Ask", &()).unwrap();
     test.machine.forget_question(test.now, "s1");
     test.receive_json(&[&answer("s1"), &answer("s2")]);
-    let unknown = |id: &str| Event::UnknownAnswer { id: id.into() };
+    let unknown = |id: &str| Event::UnknownCompletion {
+        invocation_id: id.into(),
+    };
     assert_eq!(test.events, [unknown("s1"), unknown("s2")]);
     assert_eq!(test.reason(), None);
 }
@@ -116,7 +120,7 @@ fn an_id_that_names_an_upload_and_a_question_is_the_uploads() {
     test.receive_json(&[&answer("s1"), &answer("s1")]);
     assert!(matches!(
         &*test.events,
-        [Event::UploadEnded { .. }, Event::Answer { .. }]
+        [Event::UploadEnded { .. }, Event::Completion { .. }]
     ));
 }
 

@@ -32,7 +32,7 @@ impl Test {
     /// The items that were told since the last time, as upload and number.
     fn told(&mut self) -> Vec<(usize, usize)> {
         let told = self.events.iter().filter_map(|event| {
-            if let Event::Item { upload, item, .. } = event {
+            if let Event::StreamItem { upload, item, .. } = event {
                 Some((*upload, item.decode().unwrap()))
             } else {
                 None
@@ -40,7 +40,7 @@ impl Test {
         });
         let told = told.collect();
         self.events
-            .retain(|event| !matches!(event, Event::Item { .. }));
+            .retain(|event| !matches!(event, Event::StreamItem { .. }));
         told
     }
 
@@ -173,7 +173,7 @@ fn the_answer_to_a_question_is_read_past_items_that_wait() {
     test.items("u", 0..20);
     test.receive_json(&[r#"{"type":3,"invocationId":"q","result":1}"#]);
     test.told();
-    assert!(matches!(&*test.events, [Event::Answer { .. }]));
+    assert!(matches!(&*test.events, [Event::Completion { .. }]));
     test.receive_json(&[PING]);
     assert!(!test.machine.pings);
 }
