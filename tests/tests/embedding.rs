@@ -14,6 +14,8 @@ mod embed_tcp;
 #[cfg(unix)]
 #[path = "../examples/embed_unix_smol.rs"]
 mod embed_unix_smol;
+#[path = "../examples/embed_upload.rs"]
+mod embed_upload;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -53,9 +55,19 @@ fn the_machines_run_in_memory_under_a_virtual_clock() {
 }
 
 #[test]
+fn an_upload_goes_through_both_machines_at_the_speed_of_its_method() {
+    ends_well(embed_upload::main);
+}
+
+#[test]
 fn each_example_has_at_most_150_lines() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for name in ["embed_tcp", "embed_unix_smol", "embed_memory"] {
+    for name in [
+        "embed_tcp",
+        "embed_unix_smol",
+        "embed_memory",
+        "embed_upload",
+    ] {
         let text = std::fs::read_to_string(examples.join(format!("{name}.rs"))).unwrap();
         assert!(text.lines().count() <= 150, "{name}");
         assert!(GUIDE.contains(&format!("--example {name}`")), "{name}");

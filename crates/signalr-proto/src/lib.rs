@@ -48,8 +48,10 @@ mod timers;
 mod timestamp;
 pub mod transport;
 
+pub use client::InvocationId;
 pub use codec::{
-    Arguments, Encode, FromArguments, HubArguments, HubMessage, Payload, Protocol, TransferFormat,
+    ArgumentReader, ArgumentWriter, Arguments, CompletionOutcome, Encode, FromArguments,
+    HubArguments, HubMessage, Payload, Protocol, TransferFormat, WithUploads,
 };
 pub use error::{
     CloseReason, DecodeError, DecodeErrorKind, EncodeError, HttpRequest, NegotiateError,
@@ -59,5 +61,6 @@ pub use limits::Limits;
 pub use replay::SequenceError;
 pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};
-pub use transport::negotiate::TransportKind;
+pub use transport::HubUrl;
+pub use transport::negotiate::{AccessToken, TransportKind};
 pub use transport::{BodyMode, EndCause, OpId, WsMessage};

@@ -14,9 +14,9 @@ use signalr_proto::client::{
     Action, CallOptions, ClientConfig, ClientConnection, ConnectionState, Event, Input,
     InvocationId, OfflineQueue, Output, ReconnectPolicy, ReplyTo, WhileReconnecting,
 };
-use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
-use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
-use signalr_proto::{EncodeError, Instant, Limits, Protocol};
+use signalr_proto::{
+    AccessToken, CompletionOutcome, Instant, Limits, Protocol, TransportKind, WithUploads,
+};
 
 use world::{Kind, World};
 
@@ -68,18 +68,6 @@ pub fn check(data: &[u8]) {
 #[must_use]
 pub fn trace(data: &[u8]) -> String {
     Run::of(data, Trace::KEPT)
-}
-
-struct Streams(usize);
-
-impl HubArguments for Streams {
-    fn stream_count(&self) -> usize {
-        self.0
-    }
-
-    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        writer.value(&17)
-    }
 }
 
 /// A call that must get its completion.
@@ -229,10 +217,8 @@ impl Run {
     fn call(&mut self, how: u8) {
         // What waits must not be confused with what an event, not yet polled, told of.
         self.poll_all();
-        let mut options = CallOptions::default();
-        options.wait = how & 4 != 0;
-        options.repeat = how & 8 != 0;
-        let arguments = Streams(usize::from(how >> 6));
+        let options = CallOptions::new().wait(how & 4 != 0).repeat(how & 8 != 0);
+        let arguments = WithUploads::new((17,), usize::from(how >> 6));
         let (client, now) = (&mut self.client, self.now);
         let call = match how % 4 {
             0 => client.send_with(now, "Send", &arguments, options),

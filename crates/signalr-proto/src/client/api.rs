@@ -96,6 +96,35 @@ pub struct CallOptions {
     pub repeat: bool,
 }
 
+impl CallOptions {
+    /// The defaults: the call fails without a connection, and with the one it was made on.
+    ///
+    /// ```
+    /// use signalr_proto::client::CallOptions;
+    ///
+    /// const PATIENT: CallOptions = CallOptions::new().wait(true).repeat(true);
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            wait: false,
+            repeat: false,
+        }
+    }
+
+    /// Sets [`wait`](Self::wait).
+    #[must_use]
+    pub const fn wait(self, wait: bool) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Sets [`repeat`](Self::repeat).
+    #[must_use]
+    pub const fn repeat(self, repeat: bool) -> Self {
+        Self { repeat, ..self }
+    }
+}
+
 /// Something that happened to the machine. The driver reports it with the time it happened.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -184,6 +184,64 @@ impl HubArguments for Arguments {
     }
 }
 
+/// Arguments with upload streams beside them.
+///
+/// A stream is a parameter of the hub method like any other, but travels apart from the values: they stand in the list, and
+/// the ids of the streams beside it ([CB-40](crate::spec::client_behaviour#cb-40)). So `Feed(string name, IAsyncEnumerable<int>
+/// items)` is called with `WithUploads::new(("name",), 1)`, whatever the order of the parameters is.
+///
+/// On the wire: `{"type":1,"invocationId":"2","target":"Feed","arguments":["name"],"streamIds":["1"]}`. The
+/// [`Call`](crate::client::Call) that comes of it names the streams; each gets its items by
+/// [`send_item`](crate::client::ClientConnection::send_item) and its end by
+/// [`end_stream`](crate::client::ClientConnection::end_stream). Servers cannot send streams to methods of clients: there the
+/// count is passed over.
+///
+/// ```
+/// # use signalr_proto::client::{Action, ClientConfig, ClientConnection, Input, Output};
+/// # use signalr_proto::{Instant, WithUploads};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut config = ClientConfig::new("http://localhost/hub")?;
+/// # config.skip_negotiation = true;
+/// # let mut connection = ClientConnection::new(config, 1);
+/// # let now = Instant::ZERO;
+/// # connection.start(now)?;
+/// # while let Output::Action(action) = connection.poll_output() {
+/// #     if let Action::OpenWebSocket { op, .. } = action {
+/// #         connection.handle_input(now, Input::Opened { op });
+/// #         connection.handle_input(now, Input::Received { op, bytes: "{}\x1e".into() });
+/// #     }
+/// # }
+/// let call = connection.send(now, "Feed", &WithUploads::new(("name",), 1))?;
+/// for stream in call.streams() {
+///     connection.send_item(now, stream, &17)?;
+///     connection.end_stream(now, stream, None)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithUploads<A> {
+    arguments: A,
+    count: usize,
+}
+
+impl<A: HubArguments> WithUploads<A> {
+    /// These arguments and so many upload streams.
+    pub const fn new(arguments: A, count: usize) -> Self {
+        Self { arguments, count }
+    }
+}
+
+impl<A: HubArguments> HubArguments for WithUploads<A> {
+    fn stream_count(&self) -> usize {
+        self.arguments.stream_count().saturating_add(self.count)
+    }
+
+    fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
+        self.arguments.write(writer)
+    }
+}
+
 impl HubArguments for () {
     fn write(&self, _: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
         Ok(())

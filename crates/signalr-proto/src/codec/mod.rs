@@ -13,7 +13,9 @@ mod msgpack;
 mod payload;
 mod returned;
 
-pub use arguments::{ArgumentReader, ArgumentWriter, Encode, FromArguments, HubArguments};
+pub use arguments::{
+    ArgumentReader, ArgumentWriter, Encode, FromArguments, HubArguments, WithUploads,
+};
 pub use json::JsonText;
 pub use payload::{Arguments, Payload};
 pub use returned::{Returned, ReturnedError};
