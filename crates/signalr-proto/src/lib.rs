@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+pub mod backplane;
 pub mod client;
 pub mod codec;
 #[cfg(feature = "idna")]

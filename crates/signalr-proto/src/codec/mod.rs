@@ -9,7 +9,7 @@ mod forward;
 pub mod frame;
 pub mod handshake;
 mod json;
-mod msgpack;
+pub(crate) mod msgpack;
 mod payload;
 mod returned;
 

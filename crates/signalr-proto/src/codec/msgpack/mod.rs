@@ -11,7 +11,8 @@ pub(super) use writer::{
     encode_ping, encode_sequence, encode_stream_item,
 };
 
-use cursor::{Cursor, Kind};
+pub(crate) use cursor::{Cursor, Kind};
+pub(crate) use writer::{put_array, put_bin, put_map, put_nil, put_signed, put_str};
 
 use crate::error::PayloadError;
 

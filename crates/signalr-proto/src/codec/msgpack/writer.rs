@@ -211,11 +211,11 @@ fn put_headers(out: &mut BytesMut, headers: &[(ByteString, ByteString)]) {
     }
 }
 
-fn put_nil(out: &mut BytesMut) {
+pub(crate) fn put_nil(out: &mut BytesMut) {
     out.put_u8(0xc0);
 }
 
-fn put_str(out: &mut BytesMut, text: &str) {
+pub(crate) fn put_str(out: &mut BytesMut, text: &str) {
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
         (Ok(length @ ..=31), _) => out.put_u8(0xa0 | length),
         (Ok(length), _) => out.put_slice(&[0xd9, length]),
@@ -230,12 +230,21 @@ fn put_marked(out: &mut BytesMut, marker: u8, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
+pub(crate) fn put_bin(out: &mut BytesMut, bytes: &[u8]) {
+    match (u8::try_from(bytes.len()), u16::try_from(bytes.len())) {
+        (Ok(length), _) => out.put_slice(&[0xc4, length]),
+        (Err(_), Ok(length)) => put_marked(out, 0xc5, &length.to_be_bytes()),
+        (Err(_), Err(_)) => put_marked(out, 0xc6, &wide(bytes.len()).to_be_bytes()),
+    }
+    out.put_slice(bytes);
+}
+
 /// Longer ones end up in a frame over 2 GiB, which is refused.
 fn wide(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-fn put_array(out: &mut BytesMut, count: usize) {
+pub(crate) fn put_array(out: &mut BytesMut, count: usize) {
     let (header, used) = array_header(count);
     out.put_slice(header.get(..used).unwrap_or_default());
 }
@@ -244,7 +253,7 @@ fn array_header(count: usize) -> ([u8; 5], usize) {
     container_header(count, 0x90, 0xdc)
 }
 
-fn put_map(out: &mut BytesMut, count: usize) {
+pub(crate) fn put_map(out: &mut BytesMut, count: usize) {
     let (header, used) = container_header(count, 0x80, 0xde);
     out.put_slice(header.get(..used).unwrap_or_default());
 }
@@ -275,6 +284,22 @@ fn put_unsigned(out: &mut BytesMut, value: u64) {
         (_, Ok(value), _) => put_marked(out, 0xcd, &value.to_be_bytes()),
         (_, _, Ok(value)) => put_marked(out, 0xce, &value.to_be_bytes()),
         (_, _, Err(_)) => put_marked(out, 0xcf, &value.to_be_bytes()),
+    }
+}
+
+pub(crate) fn put_signed(out: &mut BytesMut, value: i64) {
+    match (
+        u64::try_from(value),
+        i8::try_from(value),
+        i16::try_from(value),
+        i32::try_from(value),
+    ) {
+        (Ok(value), ..) => put_unsigned(out, value),
+        (_, Ok(value @ -32..), ..) => out.put_i8(value),
+        (_, Ok(value), ..) => put_marked(out, 0xd0, &value.to_be_bytes()),
+        (_, _, Ok(value), _) => put_marked(out, 0xd1, &value.to_be_bytes()),
+        (_, _, _, Ok(value)) => put_marked(out, 0xd2, &value.to_be_bytes()),
+        _ => put_marked(out, 0xd3, &value.to_be_bytes()),
     }
 }
 
@@ -314,6 +339,25 @@ mod tests {
         });
         assert_eq!(result, Err(EncodeError::RawPayload));
         assert_eq!(out, "before");
+    }
+
+    #[test]
+    fn negative_integers_take_the_shortest_form() {
+        let cases: [(i64, &[u8]); 8] = [
+            (-1, &[0xff]),
+            (-32, &[0xe0]),
+            (-33, &[0xd0, 0xdf]),
+            (-128, &[0xd0, 0x80]),
+            (-129, &[0xd1, 0xff, 0x7f]),
+            (-32_769, &[0xd2, 0xff, 0xff, 0x7f, 0xff]),
+            (200, &[0xcc, 200]),
+            (i64::MIN, &[0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0]),
+        ];
+        for (value, expected) in cases {
+            let mut out = BytesMut::new();
+            put_signed(&mut out, value);
+            assert_eq!(out, expected);
+        }
     }
 
     #[test]
