@@ -1,0 +1,385 @@
+//! What the application and other servers wait for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+
+use super::BackplaneNode;
+use crate::backplane::api::{BackplaneError, BackplaneEvent, OperationId};
+use crate::backplane::outgoing::Purpose;
+use crate::backplane::{Ack, Channel, WhenAway};
+use crate::codec::Outcome;
+use crate::time::Instant;
+
+/// Something that is waited for.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A client wants its channels, of which so many are missing.
+    Connect { missing: usize },
+    /// A local connection wants a group's channel. It was no member before, if it is fresh.
+    Join {
+        connection_id: ByteString,
+        group: ByteString,
+        fresh: bool,
+    },
+    /// The same for another server, which hears of it.
+    Obey {
+        connection_id: ByteString,
+        group: ByteString,
+        fresh: bool,
+        server: ByteString,
+        command: i32,
+    },
+    /// So many messages have to be published.
+    Send { missing: usize },
+    /// Another server has to confirm this command.
+    Command { id: i32, published: bool },
+    /// Somebody's client has to answer.
+    Ask {
+        connection_id: ByteString,
+        question: ByteString,
+        published: bool,
+        probe_at: Instant,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    last: u64,
+    open: BTreeMap<OperationId, Operation>,
+    deadlines: BTreeSet<(Instant, OperationId)>,
+    probes: BTreeSet<(Instant, OperationId)>,
+    last_command: i32,
+    commands: BTreeMap<i32, OperationId>,
+    questions: BTreeMap<ByteString, OperationId>,
+}
+
+impl Operations {
+    /// A name for something.
+    pub(super) fn name(&mut self) -> OperationId {
+        self.last = self.last.wrapping_add(1);
+        OperationId(self.last)
+    }
+
+    /// The next number for a command: positive, and never that of one that is open.
+    pub(super) fn command_number(&mut self) -> i32 {
+        loop {
+            self.last_command = self.last_command.checked_add(1).unwrap_or(1);
+            if !self.commands.contains_key(&self.last_command) {
+                return self.last_command;
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, operation: OperationId, kind: Kind, deadline: Instant) {
+        match &kind {
+            Kind::Command { id, .. } => {
+                self.commands.insert(*id, operation);
+            }
+            Kind::Ask {
+                question, probe_at, ..
+            } => {
+                self.questions.insert(question.clone(), operation);
+                self.probes.insert((*probe_at, operation));
+            }
+            Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. } => {}
+        }
+        self.deadlines.insert((deadline, operation));
+        self.open.insert(operation, Operation { kind, deadline });
+    }
+
+    pub(super) fn close(&mut self, operation: OperationId) -> Option<Kind> {
+        let Operation { kind, deadline } = self.open.remove(&operation)?;
+        self.deadlines.remove(&(deadline, operation));
+        match &kind {
+            Kind::Command { id, .. } => {
+                self.commands.remove(id);
+            }
+            Kind::Ask {
+                question, probe_at, ..
+            } => {
+                self.questions.remove(question);
+                self.probes.remove(&(*probe_at, operation));
+            }
+            Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. } => {}
+        }
+        Some(kind)
+    }
+
+    pub(super) fn get_mut(&mut self, operation: OperationId) -> Option<&mut Kind> {
+        self.open
+            .get_mut(&operation)
+            .map(|operation| &mut operation.kind)
+    }
+
+    /// Whether somebody still wants a message of this purpose to be published.
+    pub(super) fn want(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Operation(operation) | Purpose::Probe(operation) => {
+                self.open.contains_key(&operation)
+            }
+            Purpose::Answer | Purpose::Heartbeat => true,
+        }
+    }
+
+    pub(super) fn command(&self, id: i32) -> Option<OperationId> {
+        self.commands.get(&id).copied()
+    }
+
+    pub(super) fn question(&self, id: &str) -> Option<OperationId> {
+        self.questions.get(id).copied()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let first = |set: &BTreeSet<(Instant, OperationId)>| set.first().map(|(at, _)| *at);
+        let deadlines = [first(&self.deadlines), first(&self.probes)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn take_expired(&mut self, now: Instant) -> Option<OperationId> {
+        let (at, operation) = *self.deadlines.first()?;
+        (at <= now).then_some(operation)
+    }
+
+    /// A question that is due to be probed for, with its connection, and not again before `next`.
+    fn take_probe(&mut self, now: Instant, next: Instant) -> Option<(OperationId, ByteString)> {
+        loop {
+            let (at, operation) = *self.probes.first()?;
+            if at > now {
+                return None;
+            }
+            self.probes.remove(&(at, operation));
+            if let Some(Kind::Ask {
+                connection_id,
+                published,
+                probe_at,
+                ..
+            }) = self.get_mut(operation)
+            {
+                *probe_at = next;
+                let found = published.then(|| (operation, connection_id.clone()));
+                self.probes.insert((next, operation));
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+    }
+
+    /// Those that cannot be told from lost ones, once the link is, and those that are given up with it.
+    fn hit_by_loss(&self, fail_waiting: bool) -> Vec<OperationId> {
+        let hit = self
+            .open
+            .iter()
+            .filter(|(_, operation)| match &operation.kind {
+                Kind::Command { published, .. } => *published || fail_waiting,
+                Kind::Ask { published, .. } => !published && fail_waiting,
+                Kind::Connect { .. }
+                | Kind::Join { .. }
+                | Kind::Obey { .. }
+                | Kind::Send { .. } => fail_waiting,
+            });
+        hit.map(|(id, _)| *id).collect()
+    }
+
+    fn all(&self) -> Vec<OperationId> {
+        self.open.keys().copied().collect()
+    }
+}
+
+/// How operations end.
+impl BackplaneNode {
+    /// How long an operation may take that needs the broker alone.
+    pub(super) fn patience(&self) -> Instant {
+        let patience = match self.config.when_away {
+            WhenAway::Fail => self.config.publish_timeout,
+            WhenAway::Wait(patience) => patience.max(self.config.publish_timeout),
+        };
+        self.now.after(patience)
+    }
+
+    pub(super) fn done(&mut self, operation: OperationId) {
+        let result = Ok(());
+        self.tell(BackplaneEvent::Done { operation, result });
+    }
+
+    /// It has failed, whatever it is, and leaves nothing behind.
+    pub(super) fn fail(&mut self, operation: OperationId, error: BackplaneError) {
+        let Some(kind) = self.operations.close(operation) else {
+            return;
+        };
+        match kind {
+            Kind::Join {
+                connection_id,
+                group,
+                fresh: true,
+            } => self.undo_join(&connection_id, &group),
+            Kind::Obey {
+                connection_id,
+                group,
+                fresh,
+                ..
+            } => {
+                // Nobody here has asked for it, and whoever did is not told either.
+                if fresh {
+                    self.undo_join(&connection_id, &group);
+                }
+                return;
+            }
+            Kind::Join { .. }
+            | Kind::Connect { .. }
+            | Kind::Send { .. }
+            | Kind::Command { .. }
+            | Kind::Ask { .. } => {}
+        }
+        self.counters.failures += 1;
+        let result = Err(error);
+        self.tell(BackplaneEvent::Done { operation, result });
+    }
+
+    /// One of the channels that it waits for is subscribed to, or not wanted any more.
+    pub(super) fn channel_ready(&mut self, operation: OperationId) {
+        match self.operations.get_mut(operation) {
+            Some(Kind::Connect { missing }) if *missing > 1 => *missing -= 1,
+            Some(Kind::Connect { .. } | Kind::Join { .. }) => {
+                self.operations.close(operation);
+                self.done(operation);
+            }
+            Some(Kind::Obey { .. }) => {
+                if let Some(Kind::Obey {
+                    server, command, ..
+                }) = self.operations.close(operation)
+                {
+                    self.acknowledge(&server, command);
+                }
+            }
+            Some(Kind::Send { .. } | Kind::Command { .. } | Kind::Ask { .. }) | None => {}
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, server: &str, id: i32) {
+        let channel = self.channels.name(Channel::Acks(server));
+        self.say(channel, |out| Ack { id }.encode(out));
+    }
+
+    /// The broker has taken a message.
+    pub(super) fn message_published(&mut self, purpose: Purpose, receivers: Option<u64>) {
+        self.counters.published += 1;
+        let operation = match purpose {
+            Purpose::Operation(operation) => operation,
+            Purpose::Probe(operation) if receivers == Some(0) => {
+                return self.fail(operation, BackplaneError::OwnerGone);
+            }
+            Purpose::Heartbeat if receivers == Some(0) => {
+                return self.lose("the broker has forgotten this server's subscriptions");
+            }
+            Purpose::Probe(_) | Purpose::Answer | Purpose::Heartbeat => return,
+        };
+        match self.operations.get_mut(operation) {
+            Some(Kind::Send { missing }) if *missing > 1 => *missing -= 1,
+            Some(Kind::Send { .. }) => {
+                self.operations.close(operation);
+                self.done(operation);
+            }
+            Some(Kind::Command { published, .. }) => *published = true,
+            Some(Kind::Ask { .. }) if receivers == Some(0) => {
+                self.fail(operation, BackplaneError::NoReceiver);
+            }
+            Some(Kind::Ask { published, .. }) => *published = true,
+            Some(Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. }) | None => {}
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, id: i32) {
+        if let Some(operation) = self.operations.command(id) {
+            self.operations.close(operation);
+            self.done(operation);
+        }
+    }
+
+    pub(super) fn answered(&mut self, question: &str, outcome: Outcome) {
+        if let Some(operation) = self.operations.question(question) {
+            self.operations.close(operation);
+            self.tell(BackplaneEvent::Answered { operation, outcome });
+        }
+    }
+
+    /// Ends what has waited long enough, and asks whether it is worth while to wait on for answers.
+    pub(super) fn expire(&mut self) {
+        let mut any = false;
+        while let Some(operation) = self.operations.take_expired(self.now) {
+            any = true;
+            let error = self.too_late(operation);
+            self.fail(operation, error);
+        }
+        if any {
+            let operations = &self.operations;
+            self.outgoing.tidy(|purpose| operations.want(purpose));
+        }
+        let next = self.now.after(self.config.probe_interval);
+        while let Some((operation, connection)) = self.operations.take_probe(self.now, next) {
+            let channel = self.channels.name(Channel::Connection(&connection));
+            let purpose = Purpose::Probe(operation);
+            self.outgoing.push(channel, self.probe.clone(), purpose);
+        }
+    }
+
+    fn too_late(&mut self, operation: OperationId) -> BackplaneError {
+        let timeout = match self.config.when_away {
+            WhenAway::Fail => self.config.publish_timeout,
+            WhenAway::Wait(patience) => patience.max(self.config.publish_timeout),
+        };
+        match self.operations.get_mut(operation) {
+            Some(Kind::Command { .. }) => BackplaneError::NotAcknowledged {
+                timeout: self.config.ack_timeout,
+            },
+            Some(Kind::Ask { .. }) => BackplaneError::NotAnswered,
+            Some(
+                Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. },
+            )
+            | None => BackplaneError::TimedOut { timeout },
+        }
+    }
+
+    /// The link is lost: what was in flight may have arrived or not, and what waits for others may wait in vain.
+    pub(super) fn fail_lost(&mut self) {
+        for flown in self.outgoing.landed() {
+            if let Purpose::Operation(operation) = flown.purpose {
+                self.fail(operation, BackplaneError::Lost);
+            }
+        }
+        for operation in self.operations.hit_by_loss(false) {
+            self.fail(operation, BackplaneError::Lost);
+        }
+        self.subscriptions.lost();
+        self.fail_away();
+    }
+
+    /// Nothing waits for the next attempt that was not told to.
+    pub(super) fn fail_away(&mut self) {
+        if self.config.when_away == WhenAway::Fail {
+            for operation in self.operations.hit_by_loss(true) {
+                self.fail(operation, BackplaneError::Away);
+            }
+        }
+        // Probes and heartbeats belong to a link.
+        let operations = &self.operations;
+        self.outgoing.retain(|purpose| match purpose {
+            Purpose::Operation(_) => operations.want(purpose),
+            Purpose::Answer => true,
+            Purpose::Probe(_) | Purpose::Heartbeat => false,
+        });
+    }
+
+    pub(super) fn fail_all(&mut self, error: &BackplaneError) {
+        for operation in self.operations.all() {
+            self.fail(operation, error.clone());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What other servers say.
+
+use bytes::Bytes;
+
+use super::BackplaneNode;
+use super::operations::Kind;
+use crate::backplane::api::{Audience, BackplaneEvent, Message};
+use crate::backplane::{Ack, Channel, Completion, GroupAction, GroupCommand, Invocation};
+use crate::error::{DecodeError, DecodeErrorKind};
+
+/// Messages of others.
+impl BackplaneNode {
+    pub(super) fn read(&mut self, message: Message) {
+        let Message { channel, payload } = message;
+        if let Err(error) = self.act_on(&channel, &payload) {
+            self.counters.malformed += 1;
+            self.tell(BackplaneEvent::Malformed { channel, error });
+        }
+    }
+
+    /// Channels that are none of this server's are passed over.
+    fn act_on(&mut self, channel: &str, payload: &Bytes) -> Result<(), DecodeError> {
+        let (size, limit) = (payload.len() as u64, self.config.max_message_size as u64);
+        if size > limit {
+            let kind = DecodeErrorKind::TooLarge { size, limit };
+            return Err(DecodeError::new(kind, 0));
+        }
+        match self.channels.read(channel) {
+            Some(Channel::All) => self.deliver(Audience::All, payload)?,
+            Some(Channel::Group(name)) => self.deliver(Audience::Group(name.into()), payload)?,
+            Some(Channel::User(id)) => self.deliver(Audience::User(id.into()), payload)?,
+            Some(Channel::Connection(id)) => self.deliver_to_one(id, payload)?,
+            Some(Channel::GroupCommands) => {
+                let command = GroupCommand::decode(payload)?;
+                self.obey(&command);
+            }
+            Some(Channel::Acks(server)) if *server == *self.config.server_name => {
+                match Ack::decode(payload)?.id {
+                    0 => self.heard_itself(),
+                    id => self.acknowledged(id),
+                }
+            }
+            Some(Channel::Returns(server)) if *server == *self.config.server_name => {
+                if let Some((id, outcome)) = Completion::decode(payload)?.read() {
+                    self.answered(&id, outcome);
+                } else {
+                    let expected = "an answer in a known protocol";
+                    return Err(DecodeError::new(DecodeErrorKind::Syntax { expected }, 0));
+                }
+            }
+            Some(Channel::Acks(_) | Channel::Returns(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, audience: Audience, payload: &Bytes) -> Result<(), DecodeError> {
+        let invocation = Invocation::decode(payload)?;
+        self.tell(BackplaneEvent::Deliver {
+            audience,
+            invocation,
+        });
+        Ok(())
+    }
+
+    fn deliver_to_one(&mut self, id: &str, payload: &Bytes) -> Result<(), DecodeError> {
+        let mut invocation = Invocation::decode(payload)?;
+        let event = match invocation.question.take() {
+            Some(question) => BackplaneEvent::Ask {
+                connection_id: id.into(),
+                question,
+                invocation,
+            },
+            None => BackplaneEvent::Deliver {
+                audience: Audience::Connection(id.into()),
+                invocation,
+            },
+        };
+        self.tell(event);
+        Ok(())
+    }
+
+    /// Lets a local connection join or leave a group for another server.
+    fn obey(&mut self, command: &GroupCommand) {
+        let (id, group) = (&command.connection_id, &command.group);
+        if !self.members.contains_key(id) {
+            return;
+        }
+        match command.action {
+            GroupAction::Add => {
+                let entered = self.check_name(group).and_then(|()| self.enter(id, group));
+                match entered {
+                    Ok(fresh) => self.obey_add(command, fresh),
+                    // There are no words for a refusal, and a confirmation would be a lie.
+                    Err(refusal) => self.tell(BackplaneEvent::Refused {
+                        connection_id: id.clone(),
+                        refusal,
+                    }),
+                }
+            }
+            GroupAction::Remove => {
+                self.undo_join(id, group);
+                self.acknowledge(&command.server, command.id);
+            }
+            GroupAction::Unknown(_) => self.acknowledge(&command.server, command.id),
+        }
+    }
+
+    fn obey_add(&mut self, command: &GroupCommand, fresh: bool) {
+        let operation = self.operations.name();
+        let channel = self.channels.name(Channel::Group(&command.group));
+        if self.subscriptions.wait(&channel, operation) {
+            return self.acknowledge(&command.server, command.id);
+        }
+        let kind = Kind::Obey {
+            connection_id: command.connection_id.clone(),
+            group: command.group.clone(),
+            fresh,
+            server: command.server.clone(),
+            command: command.id,
+        };
+        let deadline = self.patience();
+        self.operations.open(operation, kind, deadline);
+    }
+}

@@ -1,0 +1,119 @@
+use super::*;
+
+#[test]
+fn messages_reach_the_servers_that_listen_the_sender_included() {
+    let mut farm = Farm::of(3);
+    farm.client(0, "1", Some("alice"));
+    farm.client(1, "2", Some("alice"));
+    for index in 0..3 {
+        farm.servers[index].events.clear();
+    }
+    farm.publish(0, Channel::All, "all");
+    farm.publish(0, Channel::User("alice"), "user");
+    farm.publish(2, Channel::Connection("1"), "one");
+    farm.publish(2, Channel::Group("nobody"), "none");
+    farm.settle();
+    let mut first = farm.delivered(0);
+    first.sort();
+    assert_eq!(
+        first,
+        ["All all", "Connection(\"1\") one", "User(\"alice\") user"]
+    );
+    assert_eq!(farm.delivered(1), ["All all", "User(\"alice\") user"]);
+    assert_eq!(farm.delivered(2), ["All all"]);
+}
+
+#[test]
+fn one_publication_is_under_way_and_the_rest_becomes_the_next() {
+    let mut farm = Farm::of(1);
+    farm.frozen = true;
+    farm.publish(0, Channel::All, "1");
+    farm.settle();
+    for _ in 0..3 {
+        farm.publish(0, Channel::All, "more");
+    }
+    farm.settle();
+    assert_eq!(farm.actions, ["a > all"]);
+    assert!(farm.node(0).counters().waiting_bytes > 0);
+    let op = farm.servers[0].node.ids;
+    farm.frozen = false;
+    let receivers = vec![Some(1)];
+    let now = farm.now;
+    let op = OpId(op.clone().next().0 - 1);
+    farm.node(0)
+        .handle_input(now, BackplaneInput::Published { op, receivers });
+    farm.settle();
+    assert_eq!(farm.actions[1..], ["a > all all all"]);
+    assert_eq!(farm.node(0).counters().waiting_bytes, 0);
+    assert_eq!(farm.node(0).counters().published, 4);
+}
+
+#[test]
+fn a_message_to_many_is_done_when_all_are_published() {
+    let mut farm = Farm::of(1);
+    let now = farm.now;
+    let names: Vec<String> = (0..2_500).map(|number| number.to_string()).collect();
+    let users = names.iter().map(|name| Channel::User(name));
+    let sent = farm.node(0).publish(now, users, &message("x"));
+    farm.settle();
+    assert_eq!(farm.result(0, sent), Some(Ok(())));
+    assert_eq!(farm.published.len(), 2_500);
+    assert_eq!(farm.actions.len(), 3);
+    let nobody = farm.node(0).publish(now, [], &message("x"));
+    farm.settle();
+    assert_eq!(farm.result(0, nobody), Some(Ok(())));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_the_next_message_arrives() {
+    let mut farm = Farm::of(1);
+    let channels = Channels::new("pre", "My.Hub");
+    for channel in [
+        Channel::All,
+        Channel::GroupCommands,
+        Channel::Acks("a"),
+        Channel::Returns("a"),
+    ] {
+        let channel = channels.name(channel);
+        let payload = Bytes::from_static(b"\x92\xff");
+        farm.spread(Message { channel, payload });
+    }
+    farm.publish(0, Channel::All, "good");
+    farm.settle();
+    assert_eq!(farm.node(0).counters().malformed, 4);
+    let told = farm.servers[0].events.iter();
+    let told = told.filter(|event| matches!(event, BackplaneEvent::Malformed { .. }));
+    assert_eq!(told.count(), 4);
+    assert_eq!(farm.delivered(0), ["All good"]);
+}
+
+#[test]
+fn a_message_over_the_limit_is_not_read() {
+    let mut farm = Farm::away(1, |config| config.max_message_size = 16);
+    farm.up = true;
+    farm.publish(0, Channel::All, "short");
+    farm.publish(0, Channel::All, "longer than that");
+    farm.settle();
+    assert_eq!(farm.delivered(0), ["All short"]);
+    assert_eq!(farm.node(0).counters().malformed, 1);
+}
+
+#[test]
+fn a_message_too_many_is_refused_and_one_of_any_size_is_taken() {
+    let mut farm = Farm::away(1, |config| config.waiting_limit = 100);
+    farm.up = true;
+    farm.settle();
+    farm.frozen = true;
+    let large = farm.publish(
+        0,
+        Channel::All,
+        "a message that is larger than all that may wait, but for which there is room as it is the only one of its kind here",
+    );
+    let second = farm.publish(0, Channel::All, "x");
+    farm.settle();
+    assert_eq!(farm.result(0, large), None);
+    assert_eq!(
+        farm.result(0, second),
+        Some(Err(BackplaneError::Full { limit: 100 }))
+    );
+}
