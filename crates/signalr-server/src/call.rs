@@ -215,17 +215,31 @@ impl CallContext {
     /// Adds the caller to a group. Done when messages to the group reach it.
     ///
     /// # Errors
-    /// When a limit does not allow it.
+    /// When a limit does not allow it, or the backplane cannot be reached.
     pub async fn join_group(&self, name: &str) -> Result<(), GroupError> {
+        if self.is_gone() {
+            return Ok(());
+        }
         self.groups().join(&self.connection.id, name).await
     }
 
     /// Removes the caller from a group.
     ///
     /// # Errors
-    /// None so far; a backplane may not be reached.
+    /// None: this needs no other server.
     pub async fn leave_group(&self, name: &str) -> Result<(), GroupError> {
+        if self.is_gone() {
+            return Ok(());
+        }
         self.groups().leave(&self.connection.id, name).await
+    }
+}
+
+impl CallContext {
+    /// Whether the caller has left for good. No other server of a farm need be asked for it then.
+    fn is_gone(&self) -> bool {
+        let id = &self.connection.id;
+        self.shared.farm.is_some() && self.shared.registry.get(id).is_none()
     }
 }
 

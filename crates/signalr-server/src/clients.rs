@@ -11,15 +11,18 @@ use bytestring::ByteString;
 use futures_channel::oneshot;
 use futures_util::future::{BoxFuture, join_all};
 use serde::de::DeserializeOwned;
+use signalr_proto::backplane::{BackplaneError, Channel};
 use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{EncodeError, HubArguments, Protocol};
 
+use crate::backplane::Farm;
 use crate::call::Call;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
 use crate::error::{InvokeError, SendError};
 use crate::options::SlowClients;
 use crate::server::Shared;
+use crate::service::fresh_id;
 
 /// How long a message to many waits for a member that takes nothing, before nobody waits for that member any more.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -29,7 +32,8 @@ const MOMENTS: usize = 5;
 
 /// The clients of a hub: where to send.
 ///
-/// Everything that may have to go to other servers is asynchronous and may fail.
+/// With a [backplane](crate::HubServerBuilder::backplane), these are the clients of all servers of the farm. Everything that may
+/// have to go to other servers is asynchronous and may fail.
 #[derive(Clone)]
 pub struct Clients {
     pub(crate) shared: Arc<Shared>,
@@ -67,10 +71,10 @@ impl Clients {
         }
     }
 
-    /// The ids of all connections.
+    /// The ids of all connections of this server.
     ///
     /// # Errors
-    /// None so far; a backplane may not be reached.
+    /// None so far.
     pub async fn list(&self) -> Result<Vec<String>, SendError> {
         let all = self.shared.registry.all();
         Ok(all
@@ -79,10 +83,10 @@ impl Clients {
             .collect())
     }
 
-    /// The ids of a user's connections.
+    /// The ids of a user's connections to this server.
     ///
     /// # Errors
-    /// None so far; a backplane may not be reached.
+    /// None so far.
     pub async fn list_of_user(&self, user_id: &str) -> Result<Vec<String>, SendError> {
         let connections = self.shared.registry.user(user_id);
         Ok(connections
@@ -91,10 +95,10 @@ impl Clients {
             .collect())
     }
 
-    /// How many connections there are.
+    /// How many connections there are on this server.
     ///
     /// # Errors
-    /// None so far; a backplane may not be reached.
+    /// None so far.
     pub async fn count(&self) -> Result<usize, SendError> {
         Ok(self.shared.registry.count())
     }
@@ -170,50 +174,84 @@ impl Audiences {
     /// time. It then waits for those who are behind, so that a fast sender does not outrun its readers; a client that takes
     /// nothing at all is waited for only once, and for a moment (see [`SlowClients`]).
     ///
+    /// With a backplane it is encoded in each protocol of the hub, and done when the broker has taken it; it goes over the
+    /// broker to this server's clients, too, so that all clients hear the messages to a group in the same order. Single
+    /// connections of this server are written to directly.
+    ///
     /// # Errors
-    /// When an argument cannot be serialized.
+    /// When an argument cannot be serialized, or the backplane does not take the message.
     pub async fn send<A: HubArguments + Send>(
         &self,
         target: &str,
         arguments: A,
     ) -> Result<(), SendError> {
+        if let Some(farm) = &self.shared.farm {
+            return self.send_far(farm, target, arguments).await;
+        }
         let behind = self.send_now(target, &arguments)?;
         drop(arguments);
-        if behind.is_empty() {
-            return Ok(());
-        }
-        if self.shared.options.slow_clients == SlowClients::Wait {
-            room(&behind).await;
-        } else {
-            self.wait_a_moment(behind).await;
+        if !behind.is_empty() {
+            wait_for(&self.shared, behind).await;
         }
         Ok(())
     }
 
-    /// Waits for clients that are behind, for as long as they take something, and not much longer than a moment. A client can
-    /// be behind because others send a lot, or because this machine is busy.
-    async fn wait_a_moment(&self, mut behind: Vec<Arc<Connection>>) {
-        for _ in 0..MOMENTS {
-            let before: Vec<_> = behind.iter().map(|client| client.mailbox.taken()).collect();
-            let waited = self.shared.clock.timeout(PATIENCE, room(&behind));
-            if waited.await.is_some() {
-                return;
+    /// Sends to all servers of the farm.
+    async fn send_far<A: HubArguments>(
+        &self,
+        farm: &Farm,
+        target: &str,
+        arguments: A,
+    ) -> Result<(), SendError> {
+        if matches!(self.audience, Audience::Users(_)) && !self.except.is_empty() {
+            return Err(SendError::ExceptOfUsers);
+        }
+        let strangers = match &self.audience {
+            Audience::Connections(ids) => self.strangers(ids),
+            Audience::All | Audience::Groups(_) | Audience::Users(_) => Vec::new(),
+        };
+        if let Audience::Connections(_) = &self.audience {
+            let behind = self.send_now(target, &arguments)?;
+            if !behind.is_empty() {
+                wait_for(&self.shared, behind).await;
             }
-            let mut before = before.into_iter();
-            behind.retain(|client| {
-                let takes = before.next() != Some(client.mailbox.taken());
-                if !takes {
-                    client.mailbox.stall();
-                }
-                takes
-            });
-            if behind.is_empty() {
-                return;
+            if strangers.is_empty() {
+                return Ok(());
             }
         }
-        for client in behind {
-            client.mailbox.stall();
+        let excluded = match self.audience {
+            Audience::All | Audience::Groups(_) => &*self.except,
+            Audience::Connections(_) | Audience::Users(_) => &[],
+        };
+        let payload = farm.encode(target, &arguments, excluded, None)?;
+        drop(arguments);
+        match &self.audience {
+            Audience::All => farm.publish([Channel::All], &payload).await?,
+            Audience::Groups(names) => {
+                // The empty name is a group like any other, but among several it is skipped as by the official server.
+                let several = names.len() > 1;
+                let names = names.iter().filter(|name| !several || !name.is_empty());
+                let channels = names.map(|name| Channel::Group(name));
+                farm.publish(channels, &payload).await?;
+            }
+            Audience::Users(ids) => {
+                let channels = ids.iter().map(|id| Channel::User(id));
+                farm.publish(channels, &payload).await?;
+            }
+            Audience::Connections(_) => {
+                let channels = strangers.into_iter().map(Channel::Connection);
+                farm.publish(channels, &payload).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// Those connections that are not this server's.
+    fn strangers<'a>(&self, ids: &'a [Box<str>]) -> Vec<&'a str> {
+        let ids = ids.iter().map(|id| &**id);
+        ids.filter(|id| !self.except.iter().any(|except| **except == **id))
+            .filter(|id| self.shared.registry.get(id).is_none())
+            .collect()
     }
 
     /// Puts the message on its way to everybody, and gives those who are behind.
@@ -260,6 +298,41 @@ impl fmt::Debug for Audiences {
     }
 }
 
+/// Waits for clients that are behind, as the hub's options say.
+pub(crate) async fn wait_for(shared: &Shared, behind: Vec<Arc<Connection>>) {
+    if shared.options.slow_clients == SlowClients::Wait {
+        room(&behind).await;
+    } else {
+        wait_a_moment(shared, behind).await;
+    }
+}
+
+/// Waits for clients that are behind, for as long as they take something, and not much longer than a moment. A client can
+/// be behind because others send a lot, or because this machine is busy.
+async fn wait_a_moment(shared: &Shared, mut behind: Vec<Arc<Connection>>) {
+    for _ in 0..MOMENTS {
+        let before: Vec<_> = behind.iter().map(|client| client.mailbox.taken()).collect();
+        let waited = shared.clock.timeout(PATIENCE, room(&behind));
+        if waited.await.is_some() {
+            return;
+        }
+        let mut before = before.into_iter();
+        behind.retain(|client| {
+            let takes = before.next() != Some(client.mailbox.taken());
+            if !takes {
+                client.mailbox.stall();
+            }
+            takes
+        });
+        if behind.is_empty() {
+            return;
+        }
+    }
+    for client in behind {
+        client.mailbox.stall();
+    }
+}
+
 /// Waits until all of them have room, or are gone.
 async fn room(behind: &[Arc<Connection>]) {
     join_all(behind.iter().map(|client| client.mailbox.room())).await;
@@ -292,7 +365,7 @@ impl Frames {
     }
 }
 
-fn invocation<A: HubArguments>(
+pub(crate) fn invocation<A: HubArguments>(
     protocol: Protocol,
     id: Option<&str>,
     target: &str,
@@ -331,7 +404,7 @@ impl Client {
         arguments: A,
     ) -> Result<(), SendError> {
         let Some((connection, protocol)) = self.connection() else {
-            return Ok(());
+            return self.send_far(target, arguments).await;
         };
         let frame = invocation(protocol, None, target, &arguments)?;
         drop(arguments);
@@ -342,9 +415,20 @@ impl Client {
         Ok(())
     }
 
+    /// Sends to whichever other server has the client, if there are others.
+    async fn send_far<A: HubArguments>(&self, target: &str, arguments: A) -> Result<(), SendError> {
+        let Some(farm) = &self.shared.farm else {
+            return Ok(());
+        };
+        let payload = farm.encode(target, &arguments, &[], None)?;
+        drop(arguments);
+        let channel = Channel::Connection(&self.connection_id);
+        Ok(farm.publish([channel], &payload).await?)
+    }
+
     /// Calls a method on the client and waits for its result, for 30 seconds unless [another time](Invocation::timeout) is set.
     ///
-    /// Inside a hub method this lets the client's next call run, for the client might have to make one to be able to answer.
+    /// A client of another server of the farm is asked over the backplane. Inside a hub method this lets the client's next call run, for the client might have to make one to be able to answer.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -423,12 +507,14 @@ async fn ask<A: HubArguments>(
 ) -> Result<Outcome, InvokeError> {
     let shared = &client.shared;
     let connection_id = || client.connection_id.clone();
-    let (connection, protocol) =
-        client
-            .connection()
-            .ok_or_else(|| InvokeError::UnknownConnection {
+    let Some((connection, protocol)) = client.connection() else {
+        let Some(farm) = &shared.farm else {
+            return Err(InvokeError::UnknownConnection {
                 connection_id: connection_id(),
-            })?;
+            });
+        };
+        return ask_far(&client, farm, target, arguments, timeout).await;
+    };
     if let Some((caller, call)) = &client.caller {
         call.let_others_run(caller)?;
     }
@@ -452,6 +538,64 @@ async fn ask<A: HubArguments>(
             connection_id: connection_id(),
         }),
         None => Err(InvokeError::TimedOut { timeout }),
+    }
+}
+
+/// Asks a client of another server.
+async fn ask_far<A: HubArguments>(
+    client: &Client,
+    farm: &Farm,
+    target: &str,
+    arguments: A,
+    timeout: Duration,
+) -> Result<Outcome, InvokeError> {
+    if let Some((caller, call)) = &client.caller {
+        call.let_others_run(caller)?;
+    }
+    let connection_id = || client.connection_id.clone();
+    let id = fresh_id();
+    let payload = farm
+        .encode(target, &arguments, &[], Some(farm.question(&id)))
+        .map_err(SendError::from)?;
+    drop(arguments);
+    // A client of this server that answers for the other one is found out.
+    let _asked = Expected::new(&client.shared, &id, &client.connection_id);
+    let answer = farm.ask(&client.connection_id, &id, payload, timeout);
+    answer.await.map_err(|error| match error {
+        BackplaneError::NoReceiver => InvokeError::UnknownConnection {
+            connection_id: connection_id(),
+        },
+        BackplaneError::OwnerGone => InvokeError::Disconnected {
+            connection_id: connection_id(),
+        },
+        BackplaneError::NotAnswered => InvokeError::TimedOut { timeout },
+        error @ (BackplaneError::Away
+        | BackplaneError::Lost
+        | BackplaneError::TimedOut { .. }
+        | BackplaneError::NotAcknowledged { .. }
+        | BackplaneError::Full { .. }
+        | BackplaneError::Stopped
+        | _) => InvokeError::Send(error.into()),
+    })
+}
+
+/// A question of which the hub's table knows while it is waited for.
+struct Expected<'a> {
+    shared: &'a Shared,
+    id: ByteString,
+}
+
+impl<'a> Expected<'a> {
+    fn new(shared: &'a Shared, id: &str, connection_id: &str) -> Self {
+        let id = ByteString::from(id);
+        shared.questions.expect(&id, &Arc::from(connection_id));
+        Self { shared, id }
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.shared.questions.end(&self.id);
     }
 }
 

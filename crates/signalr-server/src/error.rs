@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use signalr_proto::PayloadError;
+use signalr_proto::backplane::{BackplaneError, JoinRefusal};
 use signalr_proto::codec::ReturnedError;
 use signalr_proto::server::{Failure, Refusal};
 
@@ -323,6 +324,12 @@ pub enum SendError {
     /// An argument cannot be encoded.
     #[error("the message cannot be encoded")]
     Encode(#[from] signalr_proto::EncodeError),
+    /// The backplane has not taken the message, or has not said so.
+    #[error(transparent)]
+    Backplane(#[from] BackplaneError),
+    /// Connections are left out of messages to all and to groups only: other servers of a farm ignore it for users.
+    #[error("a farm cannot leave connections out of a message to users")]
+    ExceptOfUsers,
 }
 
 /// Why a group could not be joined, left or looked at.
@@ -343,6 +350,12 @@ pub enum GroupError {
         /// The limit.
         limit: usize,
     },
+    /// The connection may not join for another reason.
+    #[error(transparent)]
+    Refused(JoinRefusal),
+    /// The backplane or another server does not answer.
+    #[error(transparent)]
+    Backplane(#[from] BackplaneError),
 }
 
 /// The body of a request or of an answer broke off.

@@ -53,6 +53,7 @@
 mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
+mod backplane;
 mod body;
 mod call;
 mod clients;
@@ -81,6 +82,10 @@ mod user;
 mod web_socket;
 
 pub use authorize::Denial;
+pub use backplane::{
+    Backplane, BackplaneFault, BackplaneHandle, BackplaneHealth, BackplaneLink, MemoryBackplane,
+    Publisher, Subscriber,
+};
 pub use body::HubBody;
 pub use call::CallContext;
 pub use clients::{Audiences, Client, Clients, Invocation};
@@ -100,6 +105,10 @@ pub use runtime::Tokio;
 pub use serve::{Serve, serve};
 pub use server::{HubServer, HubServerBuilder};
 pub use service::{HubFuture, HubService};
+pub use signalr_proto::backplane::{
+    BackplaneConfig, BackplaneCounters, BackplaneError, BackplaneState, JoinRefusal, Message,
+    WhenAway,
+};
 /// A client that leaves of its own accord is not always [`ClosedByClient`](DisconnectReason::ClosedByClient). Microsoft's JavaScript
 /// client says Close in `stop()`; on WebSockets that comes first, while with server-sent events and long polling it is a request
 /// of its own, which the end of the others may overtake. That, as a page or program that is closed, is

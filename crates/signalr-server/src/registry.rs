@@ -207,6 +207,11 @@ impl Questions {
         id
     }
 
+    /// A question of another server, or to a client of one.
+    pub(crate) fn expect(&self, id: &ByteString, connection_id: &Arc<str>) {
+        lock(&self.waiting).insert(id.clone(), Arc::clone(connection_id));
+    }
+
     pub(crate) fn end(&self, id: &str) {
         lock(&self.waiting).remove(id);
     }

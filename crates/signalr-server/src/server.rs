@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use signalr_proto::backplane::BackplaneConfig;
 use signalr_proto::server::{ConnectionKey, Endpoint, Identity};
 
 use crate::authorize::Denial;
+use crate::backplane::{Backplane, BackplaneHandle, Driver, Farm};
 use crate::call::CallContext;
 use crate::clients::Clients;
 use crate::connection::{Connection, Order, lock};
@@ -24,6 +26,7 @@ use crate::options::HubOptions;
 use crate::registry::{Questions, Registry};
 use crate::request::HubRequest;
 use crate::runtime::{Clock, Runtime};
+use crate::service::random;
 use crate::user::User;
 use signalr_proto::server::DisconnectReason;
 
@@ -50,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) questions: Questions,
+    /// The other servers, if there may be any.
+    pub(crate) farm: Option<Arc<Farm>>,
     pub(crate) routes: Mutex<Routes>,
     /// The hub's type, by which logs and metrics name it.
     pub(crate) name: &'static str,
@@ -100,6 +105,14 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(farm) = &self.farm {
+            farm.stop();
+        }
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
@@ -116,6 +129,31 @@ pub struct HubServerBuilder<H> {
     filters: Filters,
     authorize: Option<Authorize>,
     on_authentication_refresh: Option<OnRefresh>,
+    backplane: Option<Joining>,
+}
+
+type ChangeBackplane = Box<dyn FnOnce(&mut BackplaneConfig) + Send>;
+
+/// The farm that a hub shall be part of.
+struct Joining {
+    hub: Box<str>,
+    backplane: Arc<dyn Backplane>,
+    changes: Vec<ChangeBackplane>,
+}
+
+impl Joining {
+    fn config(hub: Box<str>, options: &HubOptions) -> BackplaneConfig {
+        let mut config = BackplaneConfig::new(hub, server_name());
+        config.maximum_group_name_length = options.maximum_group_name_length;
+        config.maximum_groups_per_connection = options.maximum_groups_per_connection;
+        config
+    }
+}
+
+/// As the official servers name themselves: the machine, and something that no other server has.
+fn server_name() -> String {
+    let machine = std::env::var("HOSTNAME").unwrap_or_else(|_| "server".to_owned());
+    format!("{machine}_{:032x}", random())
 }
 
 impl<H: Hub> HubServerBuilder<H> {
@@ -205,6 +243,49 @@ impl<H: Hub> HubServerBuilder<H> {
         self
     }
 
+    /// Makes this server one of a farm, whose servers reach each other's clients over a broker.
+    ///
+    /// `hub` is the full name of the hub's .NET type, such as `My.Chat.ChatHub`: what a farm's servers have in common, also those
+    /// that run ASP.NET Core. The server connects to the broker when it is built, which has to happen where tasks can be spawned,
+    /// and again whenever it loses it.
+    #[must_use]
+    pub fn backplane(mut self, hub: impl Into<Box<str>>, backplane: impl Backplane) -> Self {
+        self.backplane = Some(Joining {
+            hub: hub.into(),
+            backplane: Arc::new(backplane),
+            changes: Vec::new(),
+        });
+        self
+    }
+
+    /// Changes how this server takes part in its farm. Without a [`backplane`](Self::backplane) before it, nothing is changed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use signalr_server::{Hub, HubMethods, HubServer, MemoryBackplane, WhenAway};
+    /// # struct Chat;
+    /// # impl Hub for Chat { fn methods(_: &mut HubMethods<Self>) {} }
+    /// # let runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # let _context = runtime.enter();
+    /// let server = HubServer::builder(Chat)
+    ///     .backplane("My.Chat", MemoryBackplane::default())
+    ///     .configure_backplane(|config| {
+    ///         config.prefix = "live".into();
+    ///         config.when_away = WhenAway::Wait(Duration::from_secs(10));
+    ///     });
+    /// # server.build().unwrap();
+    /// ```
+    #[must_use]
+    pub fn configure_backplane(
+        mut self,
+        change: impl FnOnce(&mut BackplaneConfig) + Send + 'static,
+    ) -> Self {
+        if let Some(joining) = &mut self.backplane {
+            joining.changes.push(Box::new(change));
+        }
+        self
+    }
+
     /// The server, on tokio.
     ///
     /// # Errors
@@ -228,10 +309,23 @@ impl<H: Hub> HubServerBuilder<H> {
             self.options.endpoint.clone(),
             self.options.connection.clone(),
         );
+        let clock = Clock::start(Arc::new(runtime));
+        let joined = self.backplane.map(|joining| {
+            let mut config = Joining::config(joining.hub, &self.options);
+            joining
+                .changes
+                .into_iter()
+                .for_each(|change| change(&mut config));
+            let protocols = self.options.connection.protocols.clone();
+            let seed = RandomState::new().hash_one(&config.server_name);
+            let farm = Farm::new(config, seed, clock.clone(), protocols);
+            (Arc::new(farm), joining.backplane)
+        });
         let shared = Shared {
             hub,
             options: self.options,
-            clock: Clock::start(Arc::new(runtime)),
+            clock,
+            farm: joined.as_ref().map(|(farm, _)| Arc::clone(farm)),
             registry: Registry::default(),
             questions: Questions::default(),
             routes: Mutex::new(Routes {
@@ -247,9 +341,12 @@ impl<H: Hub> HubServerBuilder<H> {
             shutting_down: AtomicBool::new(false),
             fingerprints: RandomState::new(),
         };
-        Ok(HubServer {
-            shared: Arc::new(shared),
-        })
+        let shared = Arc::new(shared);
+        if let Some((farm, backplane)) = joined {
+            let driver = Driver::new(farm, Arc::downgrade(&shared), backplane);
+            shared.clock.spawn(driver.run());
+        }
+        Ok(HubServer { shared })
     }
 }
 
@@ -287,7 +384,15 @@ impl HubServer {
             filters: Filters::new(),
             authorize: None,
             on_authentication_refresh: None,
+            backplane: None,
         }
+    }
+
+    /// The hub's place in its farm. `None` without a [`backplane`](HubServerBuilder::backplane).
+    #[must_use]
+    pub fn backplane(&self) -> Option<BackplaneHandle> {
+        let farm = Arc::clone(self.shared.farm.as_ref()?);
+        Some(BackplaneHandle { farm })
     }
 
     /// The clients, to send to.

@@ -362,10 +362,14 @@ fn fresh_ids() -> FreshIds {
     clippy::expect_used,
     reason = "without randomness tokens could be guessed, and no server should go on then"
 )]
-fn fresh_id() -> Box<str> {
+pub(crate) fn random() -> u128 {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    base64url(u128::from_be_bytes(bytes)).into()
+    u128::from_be_bytes(bytes)
+}
+
+pub(crate) fn fresh_id() -> Box<str> {
+    base64url(random()).into()
 }
 
 /// The 22 letters of 128 bits in base64url without padding.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
 mod authorization;
+mod backplane;
 mod cancellation;
 mod fairness;
 mod filters;

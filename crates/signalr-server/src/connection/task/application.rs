@@ -10,12 +10,23 @@ use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
 use super::{Applicant, Task};
-use crate::call::Call;
+use crate::call::{Call, CallContext};
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
 use crate::report;
+use crate::server::Shared;
 use crate::telemetry;
 use crate::user::User;
+
+/// Lets the farm know of a client, and then the hub.
+async fn welcome(shared: Arc<Shared>, context: CallContext) -> Result<(), HubError> {
+    if let Some(farm) = &shared.farm {
+        let user = context.user();
+        let user = user.as_ref().map(User::id);
+        farm.connect(context.connection_id(), user).await?;
+    }
+    shared.on_connected(context).await
+}
 
 /// What the application does.
 impl Task {
@@ -107,7 +118,7 @@ impl Task {
             return self.machine.close(self.now, true);
         }
         let context = self.presence.context(Call::welcoming());
-        let welcome = Arc::clone(&self.shared).on_connected(context);
+        let welcome = welcome(Arc::clone(&self.shared), context);
         let welcome = contained_future(welcome).instrument(telemetry::connected(self.shared.name));
         self.greeting = Some(Box::pin(welcome));
     }

@@ -56,6 +56,9 @@ impl Drop for Presence {
     fn drop(&mut self) {
         self.over();
         self.shared.registry.remove(&self.connection);
+        if let Some(farm) = &self.shared.farm {
+            farm.disconnect(&self.connection.id);
+        }
     }
 }
 
