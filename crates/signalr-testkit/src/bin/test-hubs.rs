@@ -1,4 +1,5 @@
-//! Serves the test hubs: `test-hubs [--urls http://HOST:PORT]`, by default on a free port of 127.0.0.1.
+//! Serves the test hubs: `test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]`, by default on a free port of
+//! 127.0.0.1 and by themselves. With a Redis they are one server of a farm, whose channels have this prefix (default: `reference`).
 //!
 //! Prints `READY http://HOST:PORT` once it listens, and exits when its standard input closes.
 #![expect(
@@ -6,31 +7,73 @@
     reason = "whoever starts this program waits for its one line"
 )]
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use signalr_redis::RedisBackplane;
+use signalr_testkit::hubs;
 use tokio::net::TcpListener;
 
-const USAGE: &str = "usage: test-hubs [--urls http://HOST:PORT]";
+const USAGE: &str =
+    "usage: test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]";
 
-/// Where to listen, as `HOST:PORT`.
-fn address(arguments: impl IntoIterator<Item = String>) -> Result<String, String> {
-    let mut address = "127.0.0.1:0".to_owned();
+struct Options {
+    /// Where to listen, as `HOST:PORT`.
+    address: String,
+    redis: Option<String>,
+    prefix: String,
+}
+
+fn options(arguments: impl IntoIterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        address: "127.0.0.1:0".to_owned(),
+        redis: None,
+        prefix: "reference".to_owned(),
+    };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
-        let url = match argument.as_str() {
-            "--urls" => arguments.next().ok_or(USAGE)?,
-            other => other.strip_prefix("--urls=").ok_or(USAGE)?.to_owned(),
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (argument, arguments.next().ok_or(USAGE)?),
         };
-        let authority = url
-            .strip_prefix("http://")
-            .ok_or_else(|| format!("{url} is no http address; {USAGE}"))?;
-        address = authority.trim_end_matches('/').to_owned();
+        match name.as_str() {
+            "--urls" => {
+                let authority = value
+                    .strip_prefix("http://")
+                    .ok_or_else(|| format!("{value} is no http address; {USAGE}"))?;
+                authority
+                    .trim_end_matches('/')
+                    .clone_into(&mut options.address);
+            }
+            "--redis" => options.redis = Some(value),
+            "--prefix" => options.prefix = value,
+            _ => return Err(USAGE.to_owned()),
+        }
     }
-    Ok(address)
+    Ok(options)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = address(std::env::args().skip(1))?;
-    let (router, world) = signalr_testkit::hubs::test_hubs()?;
+    let Options {
+        address,
+        redis,
+        prefix,
+    } = options(std::env::args().skip(1))?;
+    let (router, world) = match redis {
+        None => hubs::test_hubs()?,
+        Some(redis) => {
+            let redis = RedisBackplane::open(&format!("redis://{redis}"))?;
+            hubs::test_hubs_in_farm(Arc::new(redis), &prefix)?
+        }
+    };
+    // A Redis that is not there yet shall not keep anybody from listening.
+    let ready = world
+        .backplanes()
+        .into_iter()
+        .map(|backplane| backplane.ready());
+    let _ = tokio::time::timeout(Duration::from_secs(5), join_all(ready)).await;
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|error| format!("{address}: {error}"))?;

@@ -19,8 +19,8 @@ use std::time::Duration;
 use ::http::StatusCode;
 use axum::Router;
 use signalr_server::{
-    BuildError, CallContext, Clients, DisconnectReason, EndpointConfig, Hub, HubError, HubMethods,
-    HubOptions, HubRequest, HubServer, Origins, TransportKind, User,
+    Backplane, BackplaneHandle, BuildError, CallContext, Clients, DisconnectReason, EndpointConfig,
+    Hub, HubError, HubMethods, HubOptions, HubRequest, HubServer, Origins, TransportKind, User,
 };
 
 /// One path that serves a hub.
@@ -31,9 +31,17 @@ struct Place {
     server: HubServer,
 }
 
+/// The farm that the hubs are part of.
+#[derive(Clone, Debug)]
+struct Farm {
+    backplane: Arc<dyn Backplane>,
+    prefix: Box<str>,
+}
+
 /// What the hubs share: counters, and each other.
 #[derive(Clone, Debug, Default)]
 pub struct World {
+    farm: Option<Farm>,
     counters: Arc<Mutex<BTreeMap<String, i64>>>,
     places: Arc<Mutex<Vec<Place>>>,
 }
@@ -52,11 +60,14 @@ impl World {
         places.iter().map(|place| place.server.clone()).collect()
     }
 
-    /// The clients of a class of hubs, path by path: for .NET, paths of one class are one hub.
+    /// The clients of a class of hubs, path by path: for .NET, paths of one class are one hub. In a farm they are one here, too,
+    /// and any of the paths leads to all of them.
     fn clients(&self, class: Class) -> Vec<(&'static str, Clients)> {
         let places = lock(&self.places);
         let same = places.iter().filter(|place| place.class == class);
-        same.map(|place| (place.path, place.server.clients()))
+        let paths = if self.farm.is_some() { 1 } else { usize::MAX };
+        same.take(paths)
+            .map(|place| (place.path, place.server.clients()))
             .collect()
     }
 
@@ -66,6 +77,13 @@ impl World {
         let places = lock(&self.places);
         let found = places.iter().find(|place| place.path == path)?;
         Some(found.server.clone())
+    }
+
+    /// The hubs' places in their farm.
+    #[must_use]
+    pub fn backplanes(&self) -> Vec<BackplaneHandle> {
+        let servers = self.servers();
+        servers.iter().filter_map(HubServer::backplane).collect()
     }
 
     /// Shuts every hub down.
@@ -93,6 +111,22 @@ enum Class {
     Failing,
 }
 
+impl Class {
+    /// The reference server has no namespaces.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Test => "TestHub",
+            Self::Detailed => "DetailedHub",
+            Self::Parallel => "ParallelHub",
+            Self::Tiny => "TinyHub",
+            Self::Large => "LargeHub",
+            Self::Auth => "AuthHub",
+            Self::Greeting => "GreetingHub",
+            Self::Failing => "FailingHub",
+        }
+    }
+}
+
 /// All test hubs are of this type; those that ask clients are the other half of it.
 #[derive(Debug)]
 pub struct TestHub<const ASKS: bool> {
@@ -104,8 +138,11 @@ pub struct TestHub<const ASKS: bool> {
 type This<const ASKS: bool> = Arc<TestHub<ASKS>>;
 
 impl<const ASKS: bool> TestHub<ASKS> {
-    /// The clients that .NET would count to this hub, path by path.
-    fn places(&self) -> Vec<(&'static str, Clients)> {
+    /// The clients that .NET would count to this hub, path by path. In a farm, the caller's path leads to all of them.
+    fn places(&self, context: &CallContext) -> Vec<(&'static str, Clients)> {
+        if self.world.farm.is_some() {
+            return vec![(self.path, context.clients())];
+        }
         self.world.clients(self.class)
     }
 }
@@ -201,7 +238,25 @@ fn user(request: &HubRequest) -> Option<User> {
 /// # Errors
 /// When a hub cannot be served.
 pub fn test_hubs() -> Result<(Router, World), BuildError> {
-    let world = World::default();
+    serve_all(World::default())
+}
+
+/// The same, as one server of a farm: with the reference server's names of channels behind this prefix.
+///
+/// # Errors
+/// When a hub cannot be served.
+pub fn test_hubs_in_farm(
+    backplane: Arc<dyn Backplane>,
+    prefix: &str,
+) -> Result<(Router, World), BuildError> {
+    let prefix = prefix.into();
+    serve_all(World {
+        farm: Some(Farm { backplane, prefix }),
+        ..World::default()
+    })
+}
+
+fn serve_all(world: World) -> Result<(Router, World), BuildError> {
     let mut router = Router::new();
     for (path, class, change) in HUBS {
         let server = if *class == Class::Parallel {
@@ -229,9 +284,16 @@ fn serve<const ASKS: bool>(
     class: Class,
     change: fn(&mut HubOptions),
 ) -> Result<HubServer, BuildError> {
+    let farm = world.farm.clone();
     let world = world.clone();
     let hub = TestHub::<ASKS> { world, path, class };
-    HubServer::builder(hub)
+    let mut builder = HubServer::builder(hub);
+    if let Some(Farm { backplane, prefix }) = farm {
+        builder = builder
+            .backplane(class.name(), backplane)
+            .configure_backplane(move |config| config.prefix = prefix);
+    }
+    builder
         // Pages of any origin may do anything here, as at the reference server.
         .configure(|options| options.endpoint.origins = Origins::Any)
         .configure(change)

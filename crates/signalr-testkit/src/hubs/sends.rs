@@ -54,9 +54,9 @@ pub(super) fn sends<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
         )
         .on(
             "SendToAll",
-            async |hub: This<A>, method: Text, value: Value| {
+            async |hub: This<A>, context: CallContext, method: Text, value: Value| {
                 let method = target(method)?;
-                for (_, clients) in hub.places() {
+                for (_, clients) in hub.places(&context) {
                     clients.all().send(&method, (&value,)).await?;
                 }
                 Ok::<_, HubError>(())
@@ -66,7 +66,7 @@ pub(super) fn sends<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             "SendToOthers",
             async |hub: This<A>, context: CallContext, method: Text, value: Value| {
                 let method = target(method)?;
-                for (path, clients) in hub.places() {
+                for (path, clients) in hub.places(&context) {
                     let others = if path == hub.path {
                         context.others()
                     } else {
@@ -79,9 +79,9 @@ pub(super) fn sends<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
         )
         .on(
             "SendToClient",
-            async |hub: This<A>, id: Text, method: Text, value: Value| {
+            async |hub: This<A>, context: CallContext, id: Text, method: Text, value: Value| {
                 let (id, method) = (required(id, "connectionId")?, target(method)?);
-                for (_, clients) in hub.places() {
+                for (_, clients) in hub.places(&context) {
                     clients.client(&id).send(&method, (&value,)).await?;
                 }
                 Ok::<_, HubError>(())
@@ -89,9 +89,9 @@ pub(super) fn sends<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
         )
         .on(
             "SendToUser",
-            async |hub: This<A>, user: Text, method: Text, value: Value| {
+            async |hub: This<A>, context: CallContext, user: Text, method: Text, value: Value| {
                 let (user, method) = (required(user, "userId")?, target(method)?);
-                for (_, clients) in hub.places() {
+                for (_, clients) in hub.places(&context) {
                     clients.user(&user).send(&method, (&value,)).await?;
                 }
                 Ok::<_, HubError>(())
@@ -134,9 +134,9 @@ pub(super) fn groups<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
     methods
         .on(
             "SendToGroup",
-            async |hub: This<A>, group: Text, method: Text, value: Value| {
+            async |hub: This<A>, context: CallContext, group: Text, method: Text, value: Value| {
                 let (group, method) = (required(group, "groupName")?, target(method)?);
-                for (_, clients) in hub.places() {
+                for (_, clients) in hub.places(&context) {
                     clients.group(&group).send(&method, (&value,)).await?;
                 }
                 Ok::<_, HubError>(())
@@ -146,7 +146,7 @@ pub(super) fn groups<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             "SendToOthersInGroup",
             async |hub: This<A>, context: CallContext, group: Text, method: Text, value: Value| {
                 let (group, method) = (required(group, "groupName")?, target(method)?);
-                for (path, clients) in hub.places() {
+                for (path, clients) in hub.places(&context) {
                     let others = if path == hub.path {
                         context.others_in_group(&group)
                     } else {
@@ -169,6 +169,21 @@ pub(super) fn groups<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             async |_: This<A>, context: CallContext, group: Text| {
                 let group = required(group, "groupName")?;
                 Ok::<_, HubError>(context.leave_group(&group).await?)
+            },
+        )
+        // Not at the reference server: joins of others, which a farm may have to carry.
+        .on(
+            "AddToGroup",
+            async |_: This<A>, context: CallContext, id: Text, group: Text| {
+                let (id, group) = (required(id, "connectionId")?, required(group, "groupName")?);
+                Ok::<_, HubError>(context.groups().join(&id, &group).await?)
+            },
+        )
+        .on(
+            "RemoveFromGroup",
+            async |_: This<A>, context: CallContext, id: Text, group: Text| {
+                let (id, group) = (required(id, "connectionId")?, required(group, "groupName")?);
+                Ok::<_, HubError>(context.groups().leave(&id, &group).await?)
             },
         );
 }
