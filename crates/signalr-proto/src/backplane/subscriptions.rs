@@ -72,13 +72,20 @@ impl Subscriptions {
     #[must_use]
     pub(super) fn wait(&mut self, channel: &ByteString, operation: OperationId) -> bool {
         match self.channels.get_mut(channel) {
-            Some(subscription) if !subscription.subscribed => {
+            // One that is being left is not there any more.
+            Some(subscription) if !subscription.subscribed || subscription.changing => {
                 subscription.waiting.push(operation);
                 false
             }
             // Nobody wants what is not there.
             Some(_) | None => true,
         }
+    }
+
+    /// The operations that wait for the channel. Some of them may have ended in another way.
+    pub(super) fn waiting(&self, channel: &ByteString) -> &[OperationId] {
+        let subscription = self.channels.get(channel);
+        subscription.map_or(&[], |subscription| &subscription.waiting)
     }
 
     fn look_at(&mut self, channel: &ByteString) {

@@ -218,8 +218,8 @@ impl BackplaneNode {
             Kind::Join {
                 connection_id,
                 group,
-                fresh: true,
-            } => self.undo_join(&connection_id, &group),
+                fresh,
+            } => self.fail_join(&connection_id, &group, fresh),
             Kind::Obey {
                 connection_id,
                 group,
@@ -227,20 +227,43 @@ impl BackplaneNode {
                 ..
             } => {
                 // Nobody here has asked for it, and whoever did is not told either.
-                if fresh {
-                    self.undo_join(&connection_id, &group);
-                }
-                return;
+                return self.fail_join(&connection_id, &group, fresh);
             }
-            Kind::Join { .. }
-            | Kind::Connect { .. }
-            | Kind::Send { .. }
-            | Kind::Command { .. }
-            | Kind::Ask { .. } => {}
+            Kind::Connect { .. } | Kind::Send { .. } | Kind::Command { .. } | Kind::Ask { .. } => {}
         }
         self.counters.failures += 1;
         let result = Err(error);
         self.tell(BackplaneEvent::Done { operation, result });
+    }
+
+    /// What made a connection a member has failed: it is none any more, unless something else waits for the same.
+    fn fail_join(&mut self, connection_id: &ByteString, group: &ByteString, fresh: bool) {
+        if !fresh {
+            return;
+        }
+        let channel = self.channels.name(Channel::Group(group));
+        for operation in self.subscriptions.waiting(&channel) {
+            if let Some(
+                Kind::Join {
+                    connection_id: other,
+                    group: same,
+                    fresh,
+                }
+                | Kind::Obey {
+                    connection_id: other,
+                    group: same,
+                    fresh,
+                    ..
+                },
+            ) = self.operations.get_mut(*operation)
+            {
+                if other == connection_id && same == group {
+                    *fresh = true;
+                    return;
+                }
+            }
+        }
+        self.undo_join(connection_id, group);
     }
 
     /// One of the channels that it waits for is subscribed to, or not wanted any more.

@@ -55,8 +55,11 @@ fn who_joins_while_the_last_one_leaves_is_subscribed_again() {
     while !farm.actions.iter().any(|action| action == "a - group:room") {
         farm.step(0);
     }
+    let answer = farm.servers[0].inputs.pop_front().unwrap();
     let joined = farm.join(0, "2", "room");
+    farm.settle();
     assert_eq!(farm.result(0, joined), None);
+    farm.servers[0].inputs.push_back(answer);
     farm.settle();
     assert_eq!(farm.result(0, joined), Some(Ok(())));
     assert_eq!(
@@ -78,6 +81,34 @@ fn who_leaves_while_it_joins_leaves_nothing_behind() {
     farm.settle();
     assert_eq!(farm.result(0, joined), Some(Ok(())));
     assert_eq!(farm.subscribed(0), ["all", "connection:1"]);
+}
+
+/// The first of two joins gives up before the second, which has made nobody a member but waits for the same.
+#[test]
+fn a_join_that_fails_takes_nothing_from_a_later_one() {
+    let mut farm = Farm::of(1);
+    farm.client(0, "1", None);
+    farm.frozen = true;
+    let first = farm.join(0, "1", "room");
+    farm.pass(seconds(3));
+    let second = farm.join(0, "1", "room");
+    farm.pass(Duration::from_millis(2_500));
+    let timeout = seconds(5);
+    let late = BackplaneError::TimedOut { timeout };
+    assert_eq!(farm.result(0, first), Some(Err(late)));
+    assert_eq!(farm.result(0, second), None);
+    assert_eq!(farm.node(0).counters().channels, 6);
+    let op = farm.servers[0].node.ids;
+    let now = farm.now;
+    // The subscription was the last thing asked of the broker but one.
+    let op = OpId(op.clone().next().0 - 1);
+    for op in [OpId(op.0 - 1), op] {
+        farm.node(0)
+            .handle_input(now, BackplaneInput::Subscribed { op });
+    }
+    farm.settle();
+    assert_eq!(farm.result(0, second), Some(Ok(())));
+    assert_eq!(farm.node(0).counters().channels, 6);
 }
 
 #[test]
