@@ -6,8 +6,10 @@
     reason = "test tools fail by panicking"
 )]
 
+pub mod backplane_property;
 mod bits;
 pub mod client_property;
+pub mod farm_simulator;
 #[cfg(feature = "fault-proxy")]
 pub mod fault_proxy;
 mod forgiven;

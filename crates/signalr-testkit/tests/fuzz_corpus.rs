@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use signalr_testkit::{client_property, fuzz, server_property};
+use signalr_testkit::{backplane_property, client_property, fuzz, server_property};
 
 fn replay(target: &str, property: impl Fn(&[u8])) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -80,4 +80,10 @@ fn the_corpus_of_server_connection_holds() {
         server_property::connection,
     );
     replay("server_connection", properties);
+}
+
+#[test]
+fn the_corpus_of_backplane_holds() {
+    let properties = both(backplane_property::rules, backplane_property::check);
+    replay("backplane", properties);
 }
