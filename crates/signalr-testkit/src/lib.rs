@@ -25,3 +25,5 @@ mod trace;
 pub mod hubs;
 #[cfg(feature = "hubs")]
 pub mod memory;
+#[cfg(feature = "hubs")]
+pub mod sticky_proxy;
