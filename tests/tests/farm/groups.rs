@@ -97,7 +97,7 @@ async fn clients_of_other_servers_are_added_and_removed() {
 
 /// What the official server says when it wants one of our clients to join: its test hubs cannot be asked to.
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_of_the_official_servers_make_are_obeyed_and_confirmed() {
+async fn commands_as_official_servers_give_them_are_obeyed_and_confirmed() {
     let Some(farm) = Farm::start(&[Kind::Ours]).await else {
         return;
     };

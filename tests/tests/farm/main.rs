@@ -20,6 +20,7 @@ mod messages;
 mod questions;
 mod redis;
 mod servers;
+mod suites;
 
 use signalr_client::{Protocol, TransportKind};
 use signalr_tests::WAYS;
