@@ -3,16 +3,18 @@
 //! The page uses Microsoft's JavaScript client. Install it once, in the directory where you start the example:
 //! `npm install @microsoft/signalr`. The example `client` chats here, too:
 //! `cargo run -p signalr --example client -- http://127.0.0.1:5000/chat me`.
+//!
+//! With `--redis redis://HOST:PORT`, all chats around that Redis are one; `--listen HOST:PORT` gives each a place of its own.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use signalr::server::{
-    BuildError, CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer, serve,
-};
+use signalr::redis::RedisBackplane;
+use signalr::server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer, serve};
 use tokio::net::TcpListener;
 
 /// Where npm puts the client.
@@ -58,8 +60,15 @@ impl Hub for Chat {
 }
 
 /// The hub, and the application with its page.
-pub(crate) fn app() -> Result<(HubServer, Router), BuildError> {
-    let hub = HubServer::new(Chat)?;
+pub(crate) fn app(redis: Option<&str>) -> Result<(HubServer, Router), Box<dyn Error>> {
+    let mut hub = HubServer::builder(Chat);
+    if let Some(url) = redis {
+        // What a .NET server of the same farm has: the class `Chat.ChatHub`, and the channel prefix `chat`.
+        hub = hub
+            .backplane("Chat.ChatHub", RedisBackplane::open(url)?)
+            .configure_backplane(|config| config.prefix = "chat".into());
+    }
+    let hub = hub.build()?;
     let app = Router::new()
         .route("/", get(async || Html(include_str!("chat.html"))))
         .route("/signalr.js", get(client))
@@ -75,9 +84,18 @@ async fn client() -> impl IntoResponse {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (hub, app) = app()?;
-    let listener = TcpListener::bind("127.0.0.1:5000").await?;
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (mut listen, mut redis) = ("127.0.0.1:5000".to_owned(), None);
+    let mut arguments = std::env::args().skip(1);
+    while let (Some(name), value) = (arguments.next(), arguments.next()) {
+        match (name.as_str(), value) {
+            ("--listen", Some(address)) => listen = address,
+            ("--redis", Some(url)) => redis = Some(url),
+            _ => return Err("usage: chat [--listen HOST:PORT] [--redis URL]".into()),
+        }
+    }
+    let (hub, app) = app(redis.as_deref())?;
+    let listener = TcpListener::bind(listen).await?;
     eprintln!("http://{}", listener.local_addr()?);
     serve(listener, app)
         .with_graceful_shutdown(async move {

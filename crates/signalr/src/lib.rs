@@ -25,6 +25,8 @@
 //! | `async-std` | no | connections on async-std, which is discontinued: `.build_on(AsyncStd)` |
 //! | `server` | no | the server: `server` |
 //! | `axum` | no | routers of hubs for axum |
+//! | `redis` | no | Redis between the servers of a farm: `redis` |
+//! | `redis-tls` | no | the same over TLS |
 //! | `metrics` | no | counts and durations of the server's connections through the `metrics` facade |
 //! | `tls-native-roots` | yes | https, with the certificates the system trusts |
 //! | `tls-webpki-roots` | no | https, with the certificates Mozilla trusts |
@@ -46,6 +48,8 @@ pub use signalr_client as client;
 #[cfg(feature = "blocking")]
 pub use signalr_client::blocking;
 pub use signalr_proto as proto;
+#[cfg(feature = "redis")]
+pub use signalr_redis as redis;
 #[cfg(feature = "server")]
 pub use signalr_server as server;
 
@@ -71,6 +75,11 @@ pub use signalr_tokio::Tokio;
 #[doc = include_str!("../../../README.md")]
 #[cfg(all(doctest, feature = "axum", feature = "blocking"))]
 struct Readme;
+
+/// So are those of the guide to farms.
+#[doc = include_str!("../../../docs/scale-out.md")]
+#[cfg(all(doctest, feature = "axum", feature = "redis", feature = "tokio"))]
+struct ScaleOutGuide;
 
 /// So are those of the guide to the server.
 #[doc = include_str!("../../../docs/server.md")]

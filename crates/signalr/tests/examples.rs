@@ -1,6 +1,6 @@
 //! The examples run: those that serve a hub are called by real clients, the others play themselves.
 
-#![cfg(all(feature = "axum", feature = "tokio"))]
+#![cfg(all(feature = "axum", feature = "redis", feature = "tokio"))]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -165,7 +165,7 @@ async fn broadcast_tells_prices_and_halts() {
 #[tokio::test]
 async fn chat_has_a_page_and_passes_on_what_the_client_says() {
     within(async {
-        let (_, app) = chat::app().unwrap();
+        let (_, app) = chat::app(None).unwrap();
         let url = serve(app).await;
         let page = request(&url, "GET", "/").await;
         assert!(page.contains("withUrl(\"/chat\")"), "{page}");
