@@ -49,6 +49,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// See it all at work: a hub and a client in this program, in about 10 seconds
     Demo(DemoArgs),
+    /// Serve a hub to try clients with, alone or as one server of a farm
+    Serve(ServeArgs),
     /// Find out why an address does not work, or that it does
     Doctor(DoctorArgs),
     /// Ask a server for a connection and show its answer
@@ -86,6 +88,47 @@ pub(crate) struct DemoArgs {
     /// One plain line per event, without colours and moving parts: for logs
     #[arg(long)]
     pub(crate) plain: bool,
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  signalr serve
+  signalr serve --listen 0.0.0.0:5000 --token secret --metrics 127.0.0.1:9000 -v
+  signalr serve --listen 127.0.0.1:5001 --redis redis://127.0.0.1:6379 --prefix try
+
+Methods: Echo(value), Broadcast(value), JoinGroup(name), LeaveGroup(name), SendToGroup(name, value), SendToUser(id, text), the stream
+Count(n, milliseconds), and Sum(stream of numbers). Broadcasts and messages arrive as Receive(connection id, value). Pages of any
+origin may connect.
+
+Servers with the same Redis and prefix share their clients. With -v, there is a line for each connection and call. Ctrl-C asks the
+clients to come back later, and ends with exit code 0.";
+
+#[derive(Args)]
+#[command(after_help = paragraphs(SERVE_HELP))]
+pub(crate) struct ServeArgs {
+    /// Where to listen; port 0 is a free one, which is printed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    pub(crate) listen: String,
+    /// Path of the hub
+    #[arg(long, value_name = "PATH", default_value = "/hub")]
+    pub(crate) hub: String,
+    /// Share clients with other servers through this Redis: redis://[user:password@]host[:port]
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
+    /// Stands before the names of all channels in Redis
+    #[arg(long, value_name = "NAME", default_value = "", requires = "redis")]
+    pub(crate) prefix: String,
+    /// Let only those in who have this token; better kept in the variable SIGNALR_TOKEN, because others can see command lines
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "SIGNALR_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// Serve metrics, in the format of Prometheus, and a health check there
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
 }
 
 const DOCTOR_HELP: &str = "\

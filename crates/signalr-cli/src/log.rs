@@ -17,6 +17,7 @@ pub(crate) fn start(verbosity: u8) {
         "signalr_client",
         "signalr_net",
         "signalr_proto",
+        "signalr_redis",
         "signalr_server",
         "signalr_tokio",
     ];

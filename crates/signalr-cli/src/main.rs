@@ -1,7 +1,7 @@
 //! `signalr`: SignalR from the command line.
 //!
 //! `signalr demo` shows what a connection can do; `invoke`, `send`, `stream` and `listen` talk to any hub, `connect` all in
-//! one session; `decode` and `encode` turn the bytes of the protocol into JSON and back. `signalr help` tells more.
+//! one session; `serve` is a hub to try clients with; `decode` and `encode` turn the bytes of the protocol into JSON and back. `signalr help` tells more.
 
 mod cli;
 mod decode;
@@ -13,6 +13,7 @@ mod generate;
 mod hub;
 mod input;
 mod log;
+mod serve;
 mod shell;
 mod style;
 mod value;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Completions(options) => generate::completions(options),
         Command::Man(options) => generate::man(options),
         Command::Demo(options) => demo::run(options),
+        Command::Serve(options) => serve::run(options),
         Command::Negotiate(options) => hub::negotiate::run(options),
         Command::Invoke(options) => hub::calls::invoke(options),
         Command::Send(options) => hub::calls::send(options),

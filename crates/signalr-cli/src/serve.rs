@@ -1,0 +1,318 @@
+//! `signalr serve`: a hub for trying clients, alone or as one server of a farm.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use futures_util::{Stream, StreamExt as _, stream};
+use http::StatusCode;
+use signalr::redis::RedisBackplane;
+use signalr::server::{
+    CallContext, Hub, HubCall, HubError, HubFilter, HubMethods, HubReply, HubRequest, HubServer,
+    LogCalls, Next, Origins, Payload, UploadStream, serve,
+};
+use tokio::net::TcpListener;
+
+use crate::cli::ServeArgs;
+use crate::failure::Failure;
+use crate::hub::session;
+
+/// What the .NET class of this hub would be called.
+const HUB: &str = "Signalr.ServeHub";
+
+struct ServeHub;
+
+type This = Arc<ServeHub>;
+
+impl ServeHub {
+    async fn broadcast(
+        self: Arc<Self>,
+        context: CallContext,
+        text: Payload,
+    ) -> Result<(), HubError> {
+        let text = value(&text)?;
+        let from = context.connection_id();
+        context
+            .clients()
+            .all()
+            .send("Receive", (from, text))
+            .await?;
+        Ok(())
+    }
+
+    async fn send_to_group(
+        self: Arc<Self>,
+        context: CallContext,
+        group: String,
+        text: Payload,
+    ) -> Result<(), HubError> {
+        let text = value(&text)?;
+        let from = context.connection_id();
+        context
+            .clients()
+            .group(&group)
+            .send("Receive", (from, text))
+            .await?;
+        Ok(())
+    }
+
+    async fn count(
+        self: Arc<Self>,
+        up_to: u32,
+        milliseconds: u64,
+    ) -> impl Stream<Item = u32> + Send + 'static {
+        let pause = Duration::from_millis(milliseconds);
+        stream::iter(0..up_to).then(move |number| async move {
+            tokio::time::sleep(pause).await;
+            number
+        })
+    }
+
+    async fn sum(self: Arc<Self>, mut numbers: UploadStream<f64>) -> Result<f64, HubError> {
+        let mut sum = 0.0;
+        while let Some(number) = numbers.next().await {
+            sum += number?;
+        }
+        Ok(sum)
+    }
+}
+
+/// What can be said in any protocol.
+fn value(payload: &Payload) -> Result<serde_json::Value, HubError> {
+    let value = payload.decode();
+    value.map_err(|_| HubError::new("only what JSON can say can be passed on to others"))
+}
+
+impl Hub for ServeHub {
+    fn methods(methods: &mut HubMethods<Self>) {
+        methods
+            .on("Echo", async |_: This, value: Payload| value)
+            .on("Broadcast", Self::broadcast)
+            .on("SendToGroup", Self::send_to_group)
+            .on(
+                "JoinGroup",
+                async |_: This, context: CallContext, group: String| {
+                    context.join_group(&group).await
+                },
+            )
+            .on(
+                "LeaveGroup",
+                async |_: This, context: CallContext, group: String| {
+                    context.leave_group(&group).await
+                },
+            )
+            .on(
+                "SendToUser",
+                async |_: This, context: CallContext, user: String, text: String| {
+                    let from = context.connection_id();
+                    let user = context.clients().user(&user);
+                    user.send("Receive", (from, text)).await
+                },
+            )
+            .on("Sum", Self::sum)
+            .stream("Count", Self::count);
+    }
+}
+
+/// Counts calls, for the metrics.
+#[derive(Clone, Default)]
+struct CountCalls {
+    calls: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+}
+
+impl HubFilter for CountCalls {
+    fn call<'a>(
+        &'a self,
+        call: HubCall,
+        next: Next<'a>,
+    ) -> futures_util::future::BoxFuture<'a, Result<HubReply, HubError>> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            let outcome = next.run(call).await;
+            if outcome.is_err() {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            outcome
+        })
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &ServeArgs) -> Result<(), Failure> {
+    session::block_on(run_until_interrupted(options))
+}
+
+async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
+    if !options.hub.starts_with('/') || options.hub.contains(['{', '}', '?', '#']) {
+        return Err(Failure::usage("--hub is a path, such as /hub"));
+    }
+    let counts = CountCalls::default();
+    let hub = build(options, counts.clone())?;
+    let listener = listen(&options.listen).await?;
+    let url = address(&listener)?;
+    say(&format!("listening on {url}{}", options.hub))?;
+    let metrics = match &options.metrics {
+        Some(address) => Some(serve_metrics(address, hub.clone(), counts).await?),
+        None => None,
+    };
+    let app = hub.router(&options.hub);
+    let drained = hub.clone();
+    let served = serve(listener, app).with_graceful_shutdown(async move {
+        session::interrupted().await;
+        drained.shutdown().await;
+    });
+    let served = served.await;
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
+    served.map_err(|error| Failure::failed(format!("cannot serve: {error}")))
+}
+
+fn build(options: &ServeArgs, counts: CountCalls) -> Result<HubServer, Failure> {
+    let token = options.token.clone();
+    let mut builder = HubServer::builder(ServeHub)
+        // Whoever tries a page of their own shall not have to ask for it.
+        .configure(|options| options.endpoint.origins = Origins::Any)
+        .configure(|options| options.endpoint.stateful_reconnect = true)
+        .filter(counts)
+        .filter(LogCalls::new())
+        .authorize(move |request: HubRequest| {
+            let allowed = token.as_deref().is_none_or(|token| {
+                let given = request.bearer_token();
+                given.is_some_and(|given| same(given.as_bytes(), token.as_bytes()))
+            });
+            async move {
+                if allowed {
+                    Ok(None)
+                } else {
+                    Err(StatusCode::UNAUTHORIZED)
+                }
+            }
+        });
+    if let Some(url) = &options.redis {
+        // The error of an address never repeats it.
+        let redis = RedisBackplane::open(url);
+        let redis = redis.map_err(|error| Failure::usage(format!("--redis: {error}")))?;
+        let prefix = options.prefix.as_str().into();
+        builder = builder
+            .backplane(HUB, redis)
+            .configure_backplane(move |config| config.prefix = prefix);
+    }
+    let built = builder.build();
+    built.map_err(|error| Failure::failed(format!("cannot serve: {error}")))
+}
+
+/// Compares without telling by the time it takes where they differ.
+fn same(given: &[u8], wanted: &[u8]) -> bool {
+    let differences = given
+        .iter()
+        .zip(wanted)
+        .fold(0, |all, (a, b)| all | (a ^ b));
+    given.len() == wanted.len() && differences == 0
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::failed(format!("cannot listen on {address}: {error}")))
+}
+
+fn address(listener: &TcpListener) -> Result<String, Failure> {
+    match listener.local_addr() {
+        Ok(address) => Ok(format!("http://{address}")),
+        Err(error) => Err(Failure::failed(format!("cannot listen: {error}"))),
+    }
+}
+
+/// Whoever started this may wait for the line.
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "{line}").and_then(|()| out.flush());
+    said.map_err(|error| Failure::failed(format!("cannot print: {error}")))
+}
+
+async fn serve_metrics(
+    address_: &str,
+    hub: HubServer,
+    counts: CountCalls,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let listener = listen(address_).await?;
+    let url = address(&listener)?;
+    say(&format!("metrics on {url}/metrics, health on {url}/health"))?;
+    let health = hub.clone();
+    let app = Router::new()
+        .route("/metrics", get(async move || metrics(&hub, &counts).await))
+        .route("/health", get(async move || is_well(&health)));
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "metrics are served no more");
+        }
+    }))
+}
+
+fn is_well(hub: &HubServer) -> (StatusCode, &'static str) {
+    match hub.backplane() {
+        Some(backplane) if !backplane.health().is_up() => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the backplane cannot be reached\n",
+        ),
+        _ => (StatusCode::OK, "well\n"),
+    }
+}
+
+/// In the text format of Prometheus.
+async fn metrics(hub: &HubServer, counts: &CountCalls) -> String {
+    let connections = hub.clients().count().await.unwrap_or_default();
+    let mut rows = vec![
+        ("connections", "gauge", connections as u64),
+        (
+            "calls_total",
+            "counter",
+            counts.calls.load(Ordering::Relaxed),
+        ),
+        (
+            "calls_failed_total",
+            "counter",
+            counts.failed.load(Ordering::Relaxed),
+        ),
+    ];
+    if let Some(backplane) = hub.backplane() {
+        let health = backplane.health();
+        rows.extend([
+            ("backplane_up", "gauge", u64::from(health.is_up())),
+            (
+                "backplane_published_total",
+                "counter",
+                health.counters.published,
+            ),
+            (
+                "backplane_received_total",
+                "counter",
+                health.counters.received,
+            ),
+            (
+                "backplane_malformed_total",
+                "counter",
+                health.counters.malformed,
+            ),
+            ("backplane_losses_total", "counter", health.counters.losses),
+            (
+                "backplane_failures_total",
+                "counter",
+                health.counters.failures,
+            ),
+            (
+                "backplane_waiting_bytes",
+                "gauge",
+                health.counters.waiting_bytes,
+            ),
+        ]);
+    }
+    let line = |(name, kind, value): (&str, &str, u64)| {
+        format!("# TYPE signalr_{name} {kind}\nsignalr_{name} {value}\n")
+    };
+    rows.into_iter().map(line).collect()
+}

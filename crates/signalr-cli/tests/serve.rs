@@ -1,0 +1,121 @@
+//! `signalr serve`.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::ChildStdout;
+
+use common::process::Running;
+
+/// The words of a line, which are there once the program listens.
+fn line(out: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
+fn get(url: &str, path: &str) -> String {
+    let host = url.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(host).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[cfg(unix)]
+fn interrupt(running: &Running) {
+    let id = running.id().to_string();
+    let status = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hub_is_served_until_it_is_interrupted() {
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--hub",
+        "/chat",
+        "--metrics",
+        "127.0.0.1:0",
+        "-v",
+    ];
+    let mut serving = Running::start(&mut common::program(&arguments));
+    let mut out = serving.take_stdout();
+    let hub = line(&mut out);
+    let hub = hub.strip_prefix("listening on ").unwrap();
+    assert!(hub.ends_with("/chat"), "{hub}");
+    let metrics = line(&mut out);
+    let metrics = metrics.strip_prefix("metrics on ").unwrap();
+    let (metrics, _) = metrics.split_once("/metrics").unwrap();
+
+    let echoed = common::run(&["invoke", hub, "Echo", "[1,\"two\"]"]).ok_text();
+    assert!(echoed.contains("two"), "{echoed}");
+    let counted = common::run(&["stream", hub, "Count", "3", "0", "--output", "json"]).ok_text();
+    for item in ["\"item\":0}", "\"item\":1}", "\"item\":2}"] {
+        assert!(counted.contains(item), "{counted}");
+    }
+    let answer = get(metrics, "/metrics");
+    assert!(answer.contains("\nsignalr_calls_total 2\n"), "{answer}");
+    assert!(get(metrics, "/health").starts_with("HTTP/1.1 200"));
+    interrupt(&serving);
+    let run = serving.end();
+    assert_eq!(run.code, 0, "{}", run.err);
+    for words in ["connection opened", "method=\"Echo\""] {
+        assert!(run.err.contains(words), "'{words}' is missing: {}", run.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_is_asked_for_and_never_shown() {
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--token",
+        "correct horse",
+        "-vv",
+    ];
+    let mut serving = Running::start(&mut common::program(&arguments));
+    let hub = line(&mut serving.take_stdout());
+    let hub = hub.strip_prefix("listening on ").unwrap();
+    let refused = common::run(&["invoke", hub, "Echo", "1"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("401"), "{}", refused.err);
+    let echoed = common::run(&["invoke", hub, "Echo", "1", "--token", "correct horse"]);
+    assert_eq!(echoed.ok_text().trim(), "1");
+    interrupt(&serving);
+    let run = serving.end();
+    assert_eq!(run.code, 0);
+    assert!(!run.err.contains("correct"), "{}", run.err);
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let run = common::run(&["serve", "--listen", "127.0.0.1:0", "--hub", "chat"]);
+    assert_eq!(run.code, 2);
+    let run = common::run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--redis",
+        "http://:secret@localhost",
+    ]);
+    assert_eq!(run.code, 2);
+    assert!(!run.err.contains("secret"), "{}", run.err);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = common::run(&["serve", "--listen", &address]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains(&address), "{}", run.err);
+}
