@@ -205,7 +205,7 @@ async fn chat_has_a_page_and_passes_on_what_the_client_says() {
 
 /// The chat's hub for clients of all kinds.
 async fn chat_hub() -> String {
-    serve(chat::app().unwrap().1).await + "/chat"
+    serve(chat::app(None).unwrap().1).await + "/chat"
 }
 
 #[tokio::test]

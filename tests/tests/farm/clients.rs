@@ -6,7 +6,6 @@ use futures_channel::mpsc;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use signalr_client::HubConnection;
-use signalr_tokio::Tokio;
 
 use crate::Way;
 
@@ -17,14 +16,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(300);
 
 pub struct Client {
-    pub connection: HubConnection<Tokio>,
+    pub connection: HubConnection,
     pub id: String,
     heard: mpsc::UnboundedReceiver<Value>,
 }
 
 impl Client {
     pub async fn connect(url: &str, hub: &str, (transport, protocol): Way, token: &str) -> Self {
-        let builder = HubConnection::<Tokio>::builder(format!("{url}{hub}"));
+        let builder = HubConnection::builder(format!("{url}{hub}"));
         let builder = builder.protocol(protocol).transports([transport]);
         let connection = if token.is_empty() {
             builder.build()
@@ -56,7 +55,7 @@ impl Client {
         &self,
         target: &str,
         arguments: &[&str],
-    ) -> Result<(), signalr_client::Error> {
+    ) -> Result<(), signalr_client::CallError> {
         let arguments = signalr_client::Spread(arguments.to_vec());
         let called = self.connection.call(target, arguments);
         tokio::time::timeout(PATIENCE, called).await.unwrap()

@@ -130,7 +130,9 @@ async fn a_server_without_redis_turns_clients_away_until_it_is_there() {
     let server = Server::ours(redis.address());
     tokio::time::sleep(Duration::from_millis(200)).await;
     let url = format!("{}/hub", server.url);
-    let connection = signalr_tokio::HubConnection::builder(&url).build().unwrap();
+    let connection = signalr_client::HubConnection::builder(&url)
+        .build()
+        .unwrap();
     let began = Instant::now();
     let ended = async {
         // The handshake is answered before the hub is asked, so the start may still succeed.
