@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::error::DecodeError;
+
 /// What keeping a chunk costs beside its bytes, about.
 const CHUNK_COST: usize = 64;
 
@@ -25,8 +27,22 @@ impl Incoming {
         }
     }
 
+    /// Takes one frame from the chunks that wait. A decoder that gives none and leaves bytes wants no more of them.
+    pub(crate) fn frame(
+        &mut self,
+        mut decode: impl FnMut(&mut Bytes) -> Result<Option<Bytes>, DecodeError>,
+    ) -> Result<Option<Bytes>, DecodeError> {
+        while let Some(chunk) = self.current() {
+            let frame = decode(chunk)?;
+            if frame.is_some() || !chunk.is_empty() {
+                return Ok(frame);
+            }
+        }
+        Ok(None)
+    }
+
     /// The chunk to read on; none when all is read.
-    pub(crate) fn current(&mut self) -> Option<&mut Bytes> {
+    fn current(&mut self) -> Option<&mut Bytes> {
         if self.current.is_empty() {
             // What is left of a chunk that was read holds its whole buffer, and that is often the transport's own.
             self.current = Bytes::new();

@@ -3,7 +3,7 @@
 use core::task::Context;
 use core::time::Duration;
 
-use signalr_proto::client::Event;
+use signalr_proto::client::{Event, Ignored};
 use signalr_proto::{CloseReason, TransportKind};
 
 use super::Engine;
@@ -28,6 +28,9 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 self.dispatcher.retry();
                 self.turn.look_again();
                 self.wake();
+            }
+            Event::Ignored(Ignored::Misuse { op, misuse }) => {
+                tracing::error!(%op, %misuse, "the driver made a mistake")
             }
             Event::Ignored(ignored) => tracing::debug!(?ignored, "a message has no effect"),
             Event::Connected {

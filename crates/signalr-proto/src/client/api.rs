@@ -58,7 +58,6 @@ impl ReplyTo {
 pub struct Call {
     pub(super) first_stream: u64,
     pub(super) end: u64,
-    pub(super) has_id: bool,
     pub(super) position: u64,
 }
 
@@ -188,6 +187,40 @@ pub enum Input {
     ReadPaused,
     /// The driver reads again.
     ReadResumed,
+}
+
+impl Input {
+    /// What it is about, unless it is about the connection as a whole.
+    pub(super) const fn op(&self) -> Option<OpId> {
+        match self {
+            Self::Timeout | Self::ReadPaused | Self::ReadResumed => None,
+            Self::Response { op, .. }
+            | Self::Chunk { op, .. }
+            | Self::Opened { op }
+            | Self::Received { op, .. }
+            | Self::Sent { op }
+            | Self::Ended { op, .. }
+            | Self::AccessToken { op, .. }
+            | Self::RetryDelay { op, .. } => Some(*op),
+        }
+    }
+
+    /// Its name, for logs.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Timeout => "Timeout",
+            Self::Response { .. } => "Response",
+            Self::Chunk { .. } => "Chunk",
+            Self::Opened { .. } => "Opened",
+            Self::Received { .. } => "Received",
+            Self::Sent { .. } => "Sent",
+            Self::Ended { .. } => "Ended",
+            Self::AccessToken { .. } => "AccessToken",
+            Self::RetryDelay { .. } => "RetryDelay",
+            Self::ReadPaused => "ReadPaused",
+            Self::ReadResumed => "ReadResumed",
+        }
+    }
 }
 
 /// What the driver must do next. One total order: carry them out as they come.
@@ -443,10 +476,17 @@ pub enum CallError {
     ResultOfStream,
 }
 
-/// Messages that have no effect.
+/// Messages and inputs that have no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ignored {
+    /// The driver said something that it cannot have meant. What it brought is lost.
+    Misuse {
+        /// The operation that it named.
+        op: OpId,
+        /// What is wrong.
+        misuse: Misuse,
+    },
     /// A message of a type that is not known here ([HP-60](crate::spec::hub_protocol#hp-60)).
     UnknownType,
     /// A message that servers do not send to clients ([HP-65](crate::spec::hub_protocol#hp-65)).
@@ -460,6 +500,31 @@ pub enum Ignored {
     StreamItem {
         /// Its id.
         invocation_id: ByteString,
+    },
+}
+
+/// A mistake of the driver. Late answers to what was aborted or is over are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// [`Received`](Input::Received) or [`Sent`](Input::Sent) for a WebSocket that is being opened.
+    #[error("the WebSocket was not reported as `Opened`")]
+    NotOpened,
+    /// A [`Chunk`](Input::Chunk) of a streamed body, whose head was not reported.
+    #[error("the head of the answer was not reported by `Response`")]
+    NoHead,
+    /// A [`Response`](Input::Response) with a body to a request that wants it [streamed](BodyMode::Streamed): it belongs into
+    /// `Chunk`s.
+    #[error("a streamed body came with its head: it belongs into `Chunk`s")]
+    BodyWithHead,
+    /// An `op` that no action has named.
+    #[error("no action named this operation")]
+    UnknownOp,
+    /// An answer of another kind than the action wants, or the second one.
+    #[error("`{input}` is no answer to this action, or the second one")]
+    Unexpected {
+        /// The name of the input.
+        input: &'static str,
     },
 }
 

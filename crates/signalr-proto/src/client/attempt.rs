@@ -15,7 +15,9 @@ use crate::transport::negotiate::{
     self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
 };
 use crate::transport::web_socket::{Opening, WebSocket};
-use crate::transport::{BodyMode, HubUrl, OpId, TransportFailure, TransportFailureReason};
+use crate::transport::{
+    BodyMode, EndCause, HubUrl, OpId, TransportFailure, TransportFailureReason,
+};
 
 impl ClientConnection {
     /// Starts over at the address the user gave ([CB-77](crate::spec::client_behaviour#cb-77)).
@@ -92,20 +94,11 @@ impl ClientConnection {
         self.enter(Step::Negotiate(op), course);
     }
 
-    pub(super) fn handle_access_token(
-        &mut self,
-        op: OpId,
-        token: Result<Option<AccessToken>, Box<str>>,
-    ) {
-        let token = token.and_then(|token| match token {
-            Some(token) if token.header().is_none() => {
-                Err("the token holds characters that HTTP does not allow in a header".into())
-            }
-            token => Ok(token),
-        });
-        let waits = |step: &Step| matches!(step, Step::NegotiateToken(asked) | Step::SocketToken(asked, _) if *asked == op);
-        let Some(Attempt { step, course }) = self.take_step(waits) else {
-            return self.renew_token(op, token);
+    /// The user's answer to the question of an attempt.
+    pub(super) fn attempt_token(&mut self, token: Result<Option<AccessToken>, Box<str>>) {
+        let asks = |step: &Step| matches!(step, Step::NegotiateToken(_) | Step::SocketToken(..));
+        let Some(Attempt { step, course }) = self.take_step(asks) else {
+            return;
         };
         match (token, step) {
             (Err(detail), _) => {
@@ -118,6 +111,13 @@ impl ClientConnection {
         }
     }
 
+    /// What comes before a transport is over without an answer.
+    pub(super) fn attempt_ended(&mut self, cause: EndCause) {
+        if let Some(Attempt { course, .. }) = self.take_step(|step| step.link().is_none()) {
+            self.course_failed(course, cause.into());
+        }
+    }
+
     /// Takes the attempt out when it is at such a step.
     pub(super) fn take_step(&mut self, is_step: impl FnOnce(&Step) -> bool) -> Option<Attempt> {
         let is_there =
@@ -125,11 +125,11 @@ impl ClientConnection {
         self.take_attempt_if(is_there).map(|attempt| *attempt)
     }
 
-    /// The answer to negotiate; `false` when it is the answer to something else.
-    pub(super) fn handle_negotiated(&mut self, op: OpId, response: &Response<Bytes>) -> bool {
-        let waits = |step: &Step| matches!(step, Step::Negotiate(asked) if *asked == op);
+    /// The answer to negotiate.
+    pub(super) fn negotiated(&mut self, response: &Response<Bytes>) {
+        let waits = |step: &Step| matches!(step, Step::Negotiate(_));
         let Some(Attempt { course, .. }) = self.take_step(waits) else {
-            return false;
+            return;
         };
         match NegotiateResponse::read(response) {
             Ok(NegotiateResponse::Connect(offer)) => self.take_offer(course, offer),
@@ -141,7 +141,6 @@ impl ClientConnection {
             }
             Err(error) => self.negotiate_failed(course, error),
         }
-        true
     }
 
     fn negotiate_failed(&mut self, course: Course, error: NegotiateError) {
@@ -290,6 +289,18 @@ impl ClientConnection {
         self.enter(Step::Opening(Link::Http(Box::new(link)), grant), course);
         self.receive();
     }
+}
+
+/// A token that no header can carry is none.
+pub(super) fn usable(
+    token: Result<Option<AccessToken>, Box<str>>,
+) -> Result<Option<AccessToken>, Box<str>> {
+    token.and_then(|token| match token {
+        Some(token) if token.header().is_none() => {
+            Err("the token holds characters that HTTP does not allow in a header".into())
+        }
+        token => Ok(token),
+    })
 }
 
 /// Another origin must not see the user's headers.

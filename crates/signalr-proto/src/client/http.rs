@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 
-use ::http::{HeaderMap, Request, StatusCode, header};
+use ::http::{HeaderMap, Request, Response, StatusCode, header};
 use bytes::Bytes;
 
 use super::ClientConnection;
-use super::api::Action;
-use super::link::{Down, Exchange, HttpLink, Part, Remedy, Stage};
+use super::api::{Action, Misuse};
+use super::link::{Down, Exchange, HttpLink, Remedy, Side, Stage};
+use super::owner::Owner;
 use super::state::{State, Step, Timer};
 use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
@@ -86,22 +87,12 @@ impl ClientConnection {
         }
     }
 
-    /// The answer to a request of the transport, or its head.
-    pub(super) fn handle_link_response(
-        &mut self,
-        op: OpId,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) {
-        match self.state.part(op) {
-            Some(Part::Receiving) => self.handle_received_head(op, status, headers),
-            Some(Part::Post) => self.handle_posted(op, status, headers),
-            Some(Part::Delete) => self.handle_deleted(),
-            Some(Part::Socket | Part::Question) | None => {}
+    /// The head of an event stream or of the answer to a poll.
+    pub(super) fn head_came(&mut self, op: OpId, response: &Response<Bytes>) {
+        let (status, headers) = (response.status(), response.headers());
+        if status == StatusCode::OK && !response.body().is_empty() {
+            self.misused(op, Misuse::BodyWithHead);
         }
-    }
-
-    fn handle_received_head(&mut self, op: OpId, status: StatusCode, headers: &HeaderMap) {
         let Some(link) = self.state.http_mut() else {
             return;
         };
@@ -129,7 +120,7 @@ impl ClientConnection {
                 link.ended = true;
                 return self.link_ended(EndCause::Clean);
             }
-            (StatusCode::UNAUTHORIZED, _) if self.remedy(Part::Receiving, op) => return,
+            (StatusCode::UNAUTHORIZED, _) if self.remedy(Side::Receiving, op) => return,
             _ => refusal(request, status, headers),
         };
         if let Some(link) = self.state.http_mut() {
@@ -139,8 +130,9 @@ impl ClientConnection {
         self.link_failed(problem);
     }
 
-    fn handle_posted(&mut self, op: OpId, status: StatusCode, headers: &HeaderMap) {
-        if status == StatusCode::UNAUTHORIZED && self.remedy(Part::Post, op) {
+    /// The answer to a send.
+    pub(super) fn posted(&mut self, op: OpId, status: StatusCode, headers: &HeaderMap) {
+        if status == StatusCode::UNAUTHORIZED && self.remedy(Side::Sending, op) {
             return;
         }
         self.timers.set(Timer::Post, None);
@@ -225,13 +217,10 @@ impl ClientConnection {
     }
 
     /// The next piece of an event stream or of a poll's answer. What belongs to a refused request is not looked at.
-    pub(super) fn handle_chunk(&mut self, op: OpId, mut bytes: Bytes) {
+    pub(super) fn chunk_came(&mut self, op: OpId, mut bytes: Bytes) {
         // A piece without a byte is none.
-        while !bytes.is_empty() {
-            if self.state.part(op) != Some(Part::Receiving) {
-                return;
-            }
-            let Some(link) = self.state.http_mut().filter(|link| link.is_reading()) else {
+        while !bytes.is_empty() && self.state.owner(op) == Owner::Body {
+            let Some(link) = self.state.http_mut() else {
                 return;
             };
             let data = match &mut link.down {
@@ -255,28 +244,25 @@ impl ClientConnection {
         }
     }
 
-    /// A request of the transport is over without an answer, or its body is.
-    pub(super) fn handle_exchange_ended(&mut self, part: Part, cause: EndCause) {
+    /// The event stream or the poll is over.
+    pub(super) fn receiving_ended(&mut self, cause: EndCause) {
         let Some(link) = self.state.http_mut() else {
             return;
         };
-        match part {
-            Part::Receiving => {
-                let stage = link.receiving.map(|exchange| exchange.stage);
-                let answered = stage == Some(Stage::Reading) && cause == EndCause::Clean;
-                link.receiving = None;
-                if answered && link.is_polling() {
-                    self.poll_again();
-                } else {
-                    self.link_ended(cause);
-                }
-            }
-            Part::Post => {
-                link.post = None;
-                self.post_failed(cause.into());
-            }
-            Part::Delete => self.handle_deleted(),
-            Part::Socket | Part::Question => {}
+        let answered = link.is_reading() && cause == EndCause::Clean;
+        link.receiving = None;
+        if answered && link.is_polling() {
+            self.poll_again();
+        } else {
+            self.link_ended(cause);
+        }
+    }
+
+    /// The send is over without an answer.
+    pub(super) fn post_ended(&mut self, cause: EndCause) {
+        if let Some(link) = self.state.http_mut() {
+            link.post = None;
+            self.post_failed(cause.into());
         }
     }
 
@@ -298,17 +284,17 @@ impl ClientConnection {
     }
 
     /// What to do about a 401. `true` when something is done ([TR-76](crate::spec::transports#tr-76)).
-    fn remedy(&mut self, part: Part, op: OpId) -> bool {
-        let Some(remedy) = self.state.http_mut().and_then(|link| link.refused(part)) else {
+    fn remedy(&mut self, side: Side, op: OpId) -> bool {
+        let Some(remedy) = self.state.http_mut().and_then(|link| link.refused(side)) else {
             return false;
         };
-        if part == Part::Receiving {
+        if side == Side::Receiving {
             // Nobody wants the rest of the answer.
             self.abort(op);
         }
         match remedy {
             Remedy::Wait => {}
-            Remedy::Repeat => self.repeat(part),
+            Remedy::Repeat => self.repeat(side),
             Remedy::Ask => {
                 let op = self.ask_for_token();
                 if let Some(link) = self.state.http_mut() {
@@ -320,13 +306,7 @@ impl ClientConnection {
     }
 
     /// The user's answer after a 401.
-    pub(super) fn renew_token(&mut self, op: OpId, token: Result<Option<AccessToken>, Box<str>>) {
-        if self.state.part(op) != Some(Part::Question) {
-            return self.refresh_with(op, token);
-        }
-        if self.resume_with(op, &token) {
-            return;
-        }
+    pub(super) fn renew_token(&mut self, token: Result<Option<AccessToken>, Box<str>>) {
         let Some(link) = self.state.http_mut() else {
             return;
         };
@@ -348,21 +328,21 @@ impl ClientConnection {
         if let Some(op) = link.question.take() {
             self.abort(op);
         }
-        for part in [Part::Receiving, Part::Post] {
+        for side in [Side::Receiving, Side::Sending] {
             if self
                 .state
                 .http_mut()
-                .is_some_and(|link| link.is_refused(part))
+                .is_some_and(|link| link.is_refused(side))
             {
-                self.repeat(part);
+                self.repeat(side);
             }
         }
     }
 
-    fn repeat(&mut self, part: Part) {
+    fn repeat(&mut self, side: Side) {
         let op = self.ops.next();
-        let request = self.state.http_mut().and_then(|link| link.repeat(part, op));
-        let body = if part == Part::Post {
+        let request = self.state.http_mut().and_then(|link| link.repeat(side, op));
+        let body = if side == Side::Sending {
             self.whole_body()
         } else {
             BodyMode::Streamed

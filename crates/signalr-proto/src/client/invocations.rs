@@ -12,18 +12,22 @@ use crate::error::{CloseReason, SendError};
 /// is merely reported as unknown.
 const MAX_CANCELLED: usize = 1024;
 
-/// What a pending call expects.
+/// What a call expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Call,
+    /// One answer.
+    Invocation,
+    /// Items, and the end.
     Stream,
+    /// Nothing.
+    Send,
 }
 
 /// What an id of ours stands for.
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     /// Waits for its completion. Its upload streams have the ids from `first_stream` up to its own.
-    Pending { kind: Kind, first_stream: u64 },
+    Pending { streaming: bool, first_stream: u64 },
     /// Was cancelled, and its completion may still come.
     Cancelled,
     /// An open upload stream.
@@ -54,36 +58,30 @@ pub(super) struct Invocations {
 impl Invocations {
     /// The ids of the next call: its streams first, then its own, if it wants an answer
     /// ([CB-22](crate::spec::client_behaviour#cb-22), [CB-27](crate::spec::client_behaviour#cb-27)).
-    pub(super) fn next(
-        &self,
-        kind: Option<Kind>,
-        streams: usize,
-        limit: usize,
-    ) -> Result<Call, SendError> {
-        if kind.is_some() && self.pending >= limit {
+    pub(super) fn next(&self, kind: Kind, streams: usize, limit: usize) -> Result<Call, SendError> {
+        if kind.is_answered() && self.pending >= limit {
             return Err(SendError::TooManyInvocations { limit });
         }
         let first_stream = self.last + 1;
         Ok(Call {
             first_stream,
             end: first_stream + streams as u64,
-            has_id: kind.is_some(),
             position: 0,
         })
     }
 
     /// The call was written: its ids are taken.
-    pub(super) fn begin(&mut self, call: &Call, kind: Option<Kind>) {
+    pub(super) fn begin(&mut self, call: &Call, kind: Kind) {
         self.entries
             .extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
         self.last = call.end - 1;
-        if let Some(kind) = kind {
+        if kind.is_answered() {
             self.last = call.end;
             self.pending += 1;
             self.entries.insert(
                 call.end,
                 Entry::Pending {
-                    kind,
+                    streaming: kind == Kind::Stream,
                     first_stream: call.first_stream,
                 },
             );
@@ -96,7 +94,7 @@ impl Invocations {
         matches!(
             entry,
             Entry::Pending {
-                kind: Kind::Call,
+                streaming: false,
                 ..
             }
         )
@@ -132,7 +130,7 @@ impl Invocations {
         };
         match self.remove(number) {
             // The server has done with its uploads, too.
-            Some((kind, _)) => Match::For(InvocationId(number), kind.outcome(outcome)),
+            Some((streaming, _)) => Match::For(InvocationId(number), answer(streaming, outcome)),
             None => self.match_cancelled(number, true),
         }
     }
@@ -147,10 +145,10 @@ impl Invocations {
         };
         match self.entries.get(&number) {
             Some(Entry::Pending {
-                kind: Kind::Stream, ..
+                streaming: true, ..
             }) => Match::For(InvocationId(number), Ok(())),
             Some(Entry::Pending {
-                kind: Kind::Call, ..
+                streaming: false, ..
             }) => {
                 let uploads = self.cancel(InvocationId(number)).unwrap_or_default();
                 let error = (CallError::UnexpectedItem, uploads);
@@ -194,16 +192,20 @@ impl Invocations {
             .collect()
     }
 
-    /// Takes a pending call out, and tells which of its uploads are over thereby ([CB-42](crate::spec::client_behaviour#cb-42)).
-    fn remove(&mut self, number: u64) -> Option<(Kind, Vec<InvocationId>)> {
-        let Some(Entry::Pending { kind, first_stream }) = self.entries.get(&number).copied() else {
+    /// Takes a pending call out, and tells whether it is a stream and which of its uploads are over thereby ([CB-42](crate::spec::client_behaviour#cb-42)).
+    fn remove(&mut self, number: u64) -> Option<(bool, Vec<InvocationId>)> {
+        let Some(Entry::Pending {
+            streaming,
+            first_stream,
+        }) = self.entries.get(&number).copied()
+        else {
             return None;
         };
         self.entries.remove(&number);
         let open = (first_stream..number).filter(|id| self.entries.remove(id).is_some());
         let uploads = open.map(InvocationId).collect();
         self.pending -= 1;
-        Some((kind, uploads))
+        Some((streaming, uploads))
     }
 
     fn bury(&mut self, number: u64) {
@@ -222,16 +224,25 @@ impl Invocations {
 }
 
 impl Kind {
-    fn outcome(self, outcome: Outcome) -> Result<Option<Payload>, CallError> {
-        match (self, outcome) {
-            (_, Outcome::Error(error)) if !error.is_empty() => Err(CallError::Server {
-                error: (&*error).into(),
-            }),
-            (_, Outcome::Void | Outcome::Error(_)) => Ok(None),
-            (Self::Call, Outcome::Result(result)) => Ok(Some(result)),
-            (Self::Stream, Outcome::Result(result)) if result.is_null() => Ok(None),
-            (Self::Stream, Outcome::Result(_)) => Err(CallError::ResultOfStream),
+    /// Whether a Completion ends it.
+    pub(super) const fn is_answered(self) -> bool {
+        match self {
+            Self::Invocation | Self::Stream => true,
+            Self::Send => false,
         }
+    }
+}
+
+/// What the end of a call means for whoever made it.
+fn answer(streaming: bool, outcome: Outcome) -> Result<Option<Payload>, CallError> {
+    match outcome {
+        Outcome::Error(error) if !error.is_empty() => Err(CallError::Server {
+            error: (&*error).into(),
+        }),
+        Outcome::Void | Outcome::Error(_) => Ok(None),
+        Outcome::Result(result) if !streaming => Ok(Some(result)),
+        Outcome::Result(result) if result.is_null() => Ok(None),
+        Outcome::Result(_) => Err(CallError::ResultOfStream),
     }
 }
 
@@ -309,8 +320,8 @@ mod tests {
     #[test]
     fn streams_take_the_ids_before_their_call_and_sends_take_no_id() {
         let mut table = Invocations::default();
-        let call = table.next(Some(Kind::Call), 2, 10).unwrap();
-        table.begin(&call, Some(Kind::Call));
+        let call = table.next(Kind::Invocation, 2, 10).unwrap();
+        table.begin(&call, Kind::Invocation);
         assert_eq!(
             (
                 call.streams().map(|id| id.0).collect::<Vec<_>>(),
@@ -318,18 +329,18 @@ mod tests {
             ),
             (vec![1, 2], 3)
         );
-        let send = table.next(None, 1, 10).unwrap();
-        table.begin(&send, None);
+        let send = table.next(Kind::Send, 1, 10).unwrap();
+        table.begin(&send, Kind::Send);
         assert_eq!(send.streams().map(|id| id.0).collect::<Vec<_>>(), [4]);
-        assert_eq!(table.next(Some(Kind::Call), 0, 10).unwrap().id().0, 5);
+        assert_eq!(table.next(Kind::Invocation, 0, 10).unwrap().id().0, 5);
     }
 
     #[test]
     fn tombstones_are_bounded() {
         let mut table = Invocations::default();
         for _ in 0..3000 {
-            let call = table.next(Some(Kind::Stream), 0, 10).unwrap();
-            table.begin(&call, Some(Kind::Stream));
+            let call = table.next(Kind::Stream, 0, 10).unwrap();
+            table.begin(&call, Kind::Stream);
             assert_eq!(table.cancel(call.id()), Some(vec![]));
         }
         assert_eq!(

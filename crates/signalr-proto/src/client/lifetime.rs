@@ -305,9 +305,9 @@ impl ClientConnection {
         self.state = State::Deciding(Box::new(Decision { op, outage, reason }));
     }
 
-    pub(super) fn handle_retry_delay(&mut self, op: OpId, delay: Option<Duration>) {
-        let state = self
-            .take_state_if(|state| matches!(state, State::Deciding(decision) if decision.op == op));
+    /// The application's policy has decided.
+    pub(super) fn policy_decided(&mut self, delay: Option<Duration>) {
+        let state = self.take_state_if(|state| matches!(state, State::Deciding(_)));
         if let Some(State::Deciding(decision)) = state {
             self.decide(decision.outage, decision.reason, delay);
         }

@@ -91,14 +91,13 @@ pub(super) struct Post {
     pub(super) body: Bytes,
 }
 
-/// What an operation is to a link.
+/// The two directions in which requests go on an HTTP transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Socket,
+pub(super) enum Side {
+    /// The event stream, or the polls.
     Receiving,
-    Post,
-    Question,
-    Delete,
+    /// The sends.
+    Sending,
 }
 
 impl Exchange {
@@ -139,19 +138,6 @@ pub(super) enum Remedy {
 }
 
 impl Link {
-    /// What `op` is here, if anything.
-    pub(super) fn part(&self, op: OpId) -> Option<Part> {
-        match self {
-            Self::WebSocket(socket) => (socket.op == op).then_some(Part::Socket),
-            Self::Http(link) => link.part(op),
-            Self::Lost(lost) => (lost.op == op).then_some(if lost.opening {
-                Part::Socket
-            } else {
-                Part::Question
-            }),
-        }
-    }
-
     pub(super) const fn kind(&self) -> TransportKind {
         match self {
             Self::WebSocket(_) | Self::Lost(_) => TransportKind::WebSockets,
@@ -227,26 +213,10 @@ impl HttpLink {
             .is_some_and(|exchange| exchange.stage == Stage::Reading)
     }
 
-    fn part(&self, op: OpId) -> Option<Part> {
-        let post = self.post.as_ref().map(|post| post.exchange);
-        if self.receiving.and_then(Exchange::under_way) == Some(op) {
-            Some(Part::Receiving)
-        } else if post.and_then(Exchange::under_way) == Some(op) {
-            Some(Part::Post)
-        } else if self.question == Some(op) {
-            Some(Part::Question)
-        } else if self.delete == Some(op) {
-            Some(Part::Delete)
-        } else {
-            None
-        }
-    }
-
-    fn exchange_mut(&mut self, part: Part) -> Option<&mut Exchange> {
-        match part {
-            Part::Receiving => self.receiving.as_mut(),
-            Part::Post => self.post.as_mut().map(|post| &mut post.exchange),
-            Part::Socket | Part::Question | Part::Delete => None,
+    fn exchange_mut(&mut self, side: Side) -> Option<&mut Exchange> {
+        match side {
+            Side::Receiving => self.receiving.as_mut(),
+            Side::Sending => self.post.as_mut().map(|post| &mut post.exchange),
         }
     }
 
@@ -280,11 +250,11 @@ impl HttpLink {
     }
 
     /// A request was answered with 401 ([TR-76](crate::spec::transports#tr-76)). Nothing when the status stands.
-    pub(super) fn refused(&mut self, part: Part) -> Option<Remedy> {
+    pub(super) fn refused(&mut self, side: Side) -> Option<Remedy> {
         let (generation, renewable) = (self.generation, self.renewable);
         let asked = self.question.is_some();
         let exchange = self
-            .exchange_mut(part)
+            .exchange_mut(side)
             .filter(|exchange| renewable && !exchange.retried)?;
         exchange.stage = Stage::Refused;
         Some(match (exchange.generation == generation, asked) {
@@ -295,22 +265,22 @@ impl HttpLink {
     }
 
     /// Whether this side was refused and waits to be repeated.
-    pub(super) fn is_refused(&mut self, part: Part) -> bool {
-        self.exchange_mut(part)
+    pub(super) fn is_refused(&mut self, side: Side) -> bool {
+        self.exchange_mut(side)
             .is_some_and(|exchange| exchange.stage == Stage::Refused)
     }
 
     /// The refused request again, under a new name and with the present token.
     pub(super) fn repeat(
         &mut self,
-        part: Part,
+        side: Side,
         op: OpId,
     ) -> Option<Result<Request<Bytes>, http::Error>> {
         let generation = self.generation;
-        let exchange = self.exchange_mut(part)?;
+        let exchange = self.exchange_mut(side)?;
         *exchange = exchange.repeated(op, generation);
         Some(match &self.post {
-            Some(post) if part == Part::Post => self.requests.post(post.body.clone()),
+            Some(post) if side == Side::Sending => self.requests.post(post.body.clone()),
             Some(_) | None => self.receiving_request_value(),
         })
     }

@@ -5,12 +5,14 @@
 
 mod api;
 mod attempt;
+mod calls;
 mod config;
 mod handshake;
 mod http;
 mod invocations;
 mod lifetime;
 mod link;
+mod owner;
 mod parked;
 mod receive;
 mod refresh;
@@ -20,7 +22,7 @@ mod stats;
 
 pub use api::{
     Action, Call, CallError, CallOptions, ConnectionState, Event, Ignored, Input, InvocationId,
-    Output, ReplyTo,
+    Misuse, Output, ReplyTo,
 };
 pub use config::{ClientConfig, OfflineQueue, ReconnectPolicy, RetryContext, WhileReconnecting};
 pub use stats::Stats;
@@ -29,11 +31,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ::http::Response;
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::BytesMut;
 
-use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead};
 use crate::error::{SendError, UsageError};
 use crate::outbox::Outbox;
 use crate::time::Instant;
@@ -42,14 +41,13 @@ use crate::transport::negotiate::TransportKind;
 use crate::transport::{OpId, OpIds};
 
 use crate::incoming::Incoming;
-use invocations::{IdText, Invocations, Kind};
-use link::{Link, Part};
+use attempt::usable;
+use invocations::Invocations;
+use link::Link;
+use owner::Owner;
 use parked::Parked;
 use state::{State, Timer};
 use stats::Counters;
-
-/// What the server is told of an upload whose call was cancelled, in the official client's words.
-const UPLOAD_CANCELLED: &str = "Stream canceled by client.";
 
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {
@@ -184,253 +182,6 @@ impl ClientConnection {
         Ok(())
     }
 
-    /// Calls a method and expects one answer, as [`Event::Completion`].
-    ///
-    /// On the wire: `{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}`.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written and no id was used.
-    pub fn invoke<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-    ) -> Result<Call, SendError> {
-        self.call_with(
-            now,
-            Some(Kind::Call),
-            target,
-            arguments,
-            CallOptions::default(),
-        )
-    }
-
-    /// [`invoke`](Self::invoke) with options.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written and no id was used.
-    pub fn invoke_with<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-        options: CallOptions,
-    ) -> Result<Call, SendError> {
-        self.call_with(now, Some(Kind::Call), target, arguments, options)
-    }
-
-    /// Calls a method and expects a stream: [`Event::StreamItem`]s, then [`Event::Completion`].
-    ///
-    /// On the wire: `{"type":4,"invocationId":"1","target":"Count","arguments":[10]}`.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written and no id was used.
-    pub fn stream<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-    ) -> Result<Call, SendError> {
-        self.call_with(
-            now,
-            Some(Kind::Stream),
-            target,
-            arguments,
-            CallOptions::default(),
-        )
-    }
-
-    /// [`stream`](Self::stream) with options.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written and no id was used.
-    pub fn stream_with<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-        options: CallOptions,
-    ) -> Result<Call, SendError> {
-        self.call_with(now, Some(Kind::Stream), target, arguments, options)
-    }
-
-    /// Calls a method without expecting an answer.
-    ///
-    /// On the wire: `{"type":1,"target":"Send","arguments":["hello"]}`.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written.
-    pub fn send<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-    ) -> Result<Call, SendError> {
-        self.call_with(now, None, target, arguments, CallOptions::default())
-    }
-
-    /// [`send`](Self::send) with options.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing was written and no id was used.
-    pub fn send_with<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        target: &str,
-        arguments: &A,
-        options: CallOptions,
-    ) -> Result<Call, SendError> {
-        self.call_with(now, None, target, arguments, options)
-    }
-
-    /// Writes a call to the connection that there is.
-    fn call<A: HubArguments + ?Sized>(
-        &mut self,
-        kind: Option<Kind>,
-        target: &str,
-        arguments: &A,
-    ) -> Result<Call, SendError> {
-        if target.is_empty() {
-            return Err(SendError::EmptyTarget);
-        }
-        let streams = arguments.stream_count();
-        let mut call =
-            self.invocations
-                .next(kind, streams, self.config.limits.max_pending_invocations)?;
-        let id = IdText::new(call.id());
-        let stream_ids: Vec<ByteString> = call.streams().map(|id| id.to_string().into()).collect();
-        let head = InvocationHead {
-            streaming: kind == Some(Kind::Stream),
-            headers: &[],
-            invocation_id: kind.is_some().then(|| id.as_str()),
-            target,
-            stream_ids: &stream_ids,
-        };
-        let protocol = self.config.protocol;
-        self.outbox
-            .write(|out| protocol.encode_invocation(out, head, arguments))?;
-        self.invocations.begin(&call, kind);
-        self.spoke();
-        call.position = self.outbox.written();
-        Ok(call)
-    }
-
-    /// Sends an item of an upload stream.
-    ///
-    /// # Errors
-    /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
-    pub fn send_item<T: Encode + ?Sized>(
-        &mut self,
-        now: Instant,
-        stream: InvocationId,
-        item: &T,
-    ) -> Result<(), SendError> {
-        self.active(now)?;
-        if !self.invocations.is_upload_open(stream) {
-            return Err(SendError::UnknownId);
-        }
-        let protocol = self.config.protocol;
-        self.outbox.write(|out| {
-            protocol.encode_stream_item(out, &[], IdText::new(stream).as_str(), item)
-        })?;
-        self.spoke();
-        Ok(())
-    }
-
-    /// Ends an upload stream, well or with an error.
-    ///
-    /// # Errors
-    /// [`SendError::UnknownId`] when the stream is over, also because its call is; see [`SendError`].
-    pub fn end_stream(
-        &mut self,
-        now: Instant,
-        stream: InvocationId,
-        error: Option<&str>,
-    ) -> Result<(), SendError> {
-        self.active(now)?;
-        if !self.invocations.is_upload_open(stream) {
-            return Err(SendError::UnknownId);
-        }
-        let outcome = error.map_or(CompletionOutcome::void(), CompletionOutcome::error);
-        let protocol = self.config.protocol;
-        self.outbox.write(|out| {
-            protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome)
-        })?;
-        self.invocations.end_upload(stream);
-        self.spoke();
-        Ok(())
-    }
-
-    /// Answers a call of the server.
-    ///
-    /// # Errors
-    /// [`SendError::UnknownId`] when the connection it came on is gone ([CB-55](crate::spec::client_behaviour#cb-55)); the question
-    /// comes back with the error, so that it can be answered later (after [`SendError::Full`]) or in other words (after
-    /// [`SendError::Encode`]).
-    pub fn complete<T: Encode + ?Sized>(
-        &mut self,
-        now: Instant,
-        reply_to: ReplyTo,
-        outcome: CompletionOutcome<'_, T>,
-    ) -> Result<(), (SendError, ReplyTo)> {
-        self.try_complete(now, &reply_to, outcome)
-            .map_err(|error| (error, reply_to))
-    }
-
-    fn try_complete<T: Encode + ?Sized>(
-        &mut self,
-        now: Instant,
-        reply_to: &ReplyTo,
-        outcome: CompletionOutcome<'_, T>,
-    ) -> Result<(), SendError> {
-        self.active(now)?;
-        if reply_to.epoch != self.epoch {
-            return Err(SendError::UnknownId);
-        }
-        let protocol = self.config.protocol;
-        self.outbox
-            .write(|out| protocol.encode_completion(out, &[], &reply_to.id, outcome))?;
-        self.spoke();
-        Ok(())
-    }
-
-    /// Gives up a call or stream: no event for it follows, its uploads are over, and the server is told of both if it can be.
-    pub fn cancel(&mut self, now: Instant, id: InvocationId) {
-        self.advance(now);
-        self.outputs.retain(|output| !output.is_about(id));
-        self.unpark(id);
-        let Some(uploads) = self.invocations.cancel(id) else {
-            return;
-        };
-        if matches!(self.state, State::Connected(_)) {
-            let protocol = self.config.protocol;
-            self.outbox.write_always(|out| {
-                protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
-            });
-            self.spoke();
-        }
-        self.cancel_uploads(&uploads);
-    }
-
-    /// Nobody feeds these streams any more, and a method that reads from one would wait for ever
-    /// ([CB-41](crate::spec::client_behaviour#cb-41)).
-    fn cancel_uploads(&mut self, uploads: &[InvocationId]) {
-        if !matches!(self.state, State::Connected(_)) {
-            return;
-        }
-        let protocol = self.config.protocol;
-        for upload in uploads {
-            let outcome = CompletionOutcome::<()>::Error(UPLOAD_CANCELLED);
-            // A text can always be written.
-            let written = self.outbox.write_regardless(|out| {
-                protocol.encode_completion(out, &[], IdText::new(*upload).as_str(), outcome)
-            });
-            if written.is_ok() {
-                self.spoke();
-            }
-        }
-    }
-
     fn active(&mut self, now: Instant) -> Result<(), SendError> {
         self.advance(now);
         if matches!(self.state, State::Connected(_)) {
@@ -473,24 +224,58 @@ impl ClientConnection {
         self.advance(now);
     }
 
-    /// Takes in what happened. Answers to actions that were aborted are ignored.
+    /// Takes in what happened. Answers to actions that were aborted are ignored; what cannot have been meant is told by
+    /// [`Ignored::Misuse`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.settle_parked(Duration::ZERO);
         self.advance(now);
-        match input {
-            Input::Timeout => self.handle_timeout(),
-            Input::Response { op, response } => self.handle_response(op, &response),
-            Input::Chunk { op, bytes } => self.handle_chunk(op, bytes),
-            Input::Opened { op } => self.handle_opened(op),
-            Input::Received { op, bytes } => self.handle_received(op, bytes),
-            // Posts are answered, and count as sent then.
-            Input::Sent { op } if self.state.part(op) == Some(Part::Socket) => self.handle_sent(op),
-            Input::Sent { .. } => {}
-            Input::Ended { op, cause } => self.handle_ended(op, cause),
-            Input::AccessToken { op, token } => self.handle_access_token(op, token),
-            Input::RetryDelay { op, delay } => self.handle_retry_delay(op, delay),
-            Input::ReadPaused => self.pause_reading(),
-            Input::ReadResumed => self.resume_reading(),
+        let owner = input.op().map_or(Owner::Nobody, |op| self.state.owner(op));
+        match (owner, input) {
+            (_, Input::Timeout) => self.handle_timeout(),
+            (_, Input::ReadPaused) => self.pause_reading(),
+            (_, Input::ReadResumed) => self.resume_reading(),
+            (Owner::AttemptToken, Input::AccessToken { token, .. }) => {
+                self.attempt_token(usable(token))
+            }
+            (Owner::Negotiation, Input::Response { response, .. }) => self.negotiated(&response),
+            (Owner::AttemptToken | Owner::Negotiation, Input::Ended { cause, .. }) => {
+                self.attempt_ended(cause)
+            }
+            (Owner::Opening, Input::Opened { .. }) => self.link_opened(),
+            (Owner::Socket, Input::Received { bytes, .. }) => self.handle_bytes(bytes),
+            (Owner::Socket, Input::Sent { op }) => self.handle_sent(op),
+            (Owner::Opening | Owner::Socket | Owner::Reopening, Input::Ended { cause, .. }) => {
+                self.link_ended(cause)
+            }
+            (Owner::ResumeToken, Input::AccessToken { token, .. }) => {
+                self.resume_with(usable(token))
+            }
+            (Owner::ResumeToken, Input::Ended { .. }) => self.resume_failed(false),
+            (Owner::Reopening, Input::Opened { op }) => self.resume(op),
+            (Owner::Head, Input::Response { op, response }) => self.head_came(op, &response),
+            (Owner::Body, Input::Chunk { op, bytes }) => self.chunk_came(op, bytes),
+            (Owner::Head | Owner::Body, Input::Ended { cause, .. }) => self.receiving_ended(cause),
+            (Owner::Post, Input::Response { op, response }) => {
+                self.posted(op, response.status(), response.headers())
+            }
+            (Owner::Post, Input::Ended { cause, .. }) => self.post_ended(cause),
+            (Owner::Delete, Input::Response { .. } | Input::Ended { .. }) => self.handle_deleted(),
+            (Owner::RenewalToken, Input::AccessToken { token, .. }) => {
+                self.renew_token(usable(token))
+            }
+            (Owner::RenewalToken, Input::Ended { .. }) => {
+                self.renew_token(Err("the provider gave no answer".into()))
+            }
+            (Owner::RefreshToken, Input::AccessToken { token, .. }) => {
+                self.refresh_with(usable(token))
+            }
+            (Owner::Refresh, Input::Response { response, .. }) => self.refreshed(&response),
+            (Owner::RefreshToken | Owner::Refresh, Input::Ended { cause, .. }) => {
+                self.refresh_ended(&cause)
+            }
+            (Owner::Policy, Input::RetryDelay { delay, .. }) => self.policy_decided(delay),
+            (Owner::Policy, Input::Ended { .. }) => self.policy_decided(None),
+            (owner, input) => self.ignore(owner, &input),
         }
     }
 
@@ -533,16 +318,32 @@ impl ClientConnection {
         self.stats.handing_over(size, self.now, latest);
     }
 
-    fn handle_response(&mut self, op: OpId, response: &Response<Bytes>) {
-        if !self.handle_negotiated(op, response) && !self.handle_refreshed(op, response) {
-            self.handle_link_response(op, response.status(), response.headers());
+    /// Tells of an input that does not fit its operation. What is late is ignored in silence, as is all that comes when the
+    /// connection is over.
+    fn ignore(&mut self, owner: Owner, input: &Input) {
+        let Some(op) = input.op() else { return };
+        let given = op <= self.ops.last();
+        if matches!(self.state, State::Disconnected) || owner == Owner::Nobody && given {
+            return;
         }
+        let misuse = match (owner, input) {
+            (Owner::Nobody, _) => Misuse::UnknownOp,
+            (Owner::Opening | Owner::Reopening, Input::Received { .. } | Input::Sent { .. }) => {
+                Misuse::NotOpened
+            }
+            (Owner::Head, Input::Chunk { .. }) => Misuse::NoHead,
+            (_, _) => Misuse::Unexpected {
+                input: input.name(),
+            },
+        };
+        self.misused(op, misuse);
     }
 
-    fn handle_opened(&mut self, op: OpId) {
-        if self.state.part(op) == Some(Part::Socket) {
-            self.link_opened();
-            self.resume(op);
+    fn misused(&mut self, op: OpId, misuse: Misuse) {
+        let event = Event::Ignored(Ignored::Misuse { op, misuse });
+        // One that is repeated is told once, so that this queue has an end.
+        if !matches!(self.outputs.back(), Some(Output::Event(last)) if *last == event) {
+            self.tell(event);
         }
     }
 

@@ -3,14 +3,13 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Call, CallError, CallOptions, Event, InvocationId};
 use super::config::WhileReconnecting;
-use super::invocations::{IdText, Kind};
+use super::invocations::Kind;
 use super::state::State;
-use crate::codec::{HubArguments, InvocationHead};
 use crate::error::{CloseReason, SendError};
 use crate::time::Instant;
 
@@ -105,7 +104,7 @@ impl Parked {
 
 /// How a message may wait.
 #[derive(Clone, Copy)]
-enum Waiting {
+pub(super) enum Waiting {
     /// Until there is a connection, or never will be.
     Patient,
     /// In the offline queue.
@@ -113,53 +112,10 @@ enum Waiting {
 }
 
 impl ClientConnection {
-    /// A call of any kind with its options.
-    pub(super) fn call_with<A: HubArguments + ?Sized>(
-        &mut self,
-        now: Instant,
-        kind: Option<Kind>,
-        target: &str,
-        arguments: &A,
-        options: CallOptions,
-    ) -> Result<Call, SendError> {
-        self.advance(now);
-        let connected = matches!(self.state, State::Connected(_));
-        if connected && !options.repeat {
-            return self.call(kind, target, arguments);
-        }
-        if options.repeat && (kind != Some(Kind::Call) || arguments.stream_count() > 0) {
-            return Err(SendError::NotRepeatable);
-        }
-        let waiting = if connected {
-            None
-        } else {
-            Some(self.may_wait(kind, options, arguments.stream_count())?)
-        };
-        let limit = match waiting {
-            Some(Waiting::Offline { limit, .. }) => limit,
-            Some(Waiting::Patient) | None => self.config.limits.max_outgoing_bytes,
-        };
-        let (mut call, bytes) = self.encode_call(kind, target, arguments)?;
-        self.check_room(bytes.len(), limit)?;
-        if connected {
-            self.outbox.write(|out| {
-                out.extend_from_slice(&bytes);
-                Ok(())
-            })?;
-            self.spoke();
-        } else {
-            self.outbox.skip();
-        }
-        call.position = self.outbox.written();
-        self.invocations.begin(&call, kind);
-        self.park(&call, kind, bytes, waiting, options.repeat);
-        Ok(call)
-    }
-
     /// Whether a message may wait for the next connection, and how.
-    fn may_wait(
+    pub(super) fn may_wait(
         &self,
-        kind: Option<Kind>,
+        kind: Kind,
         options: CallOptions,
         streams: usize,
     ) -> Result<Waiting, SendError> {
@@ -175,38 +131,12 @@ impl ClientConnection {
             return Ok(Waiting::Patient);
         }
         match self.config.offline_queue {
-            Some(queue) if kind.is_none() => Ok(Waiting::Offline {
+            Some(queue) if !kind.is_answered() => Ok(Waiting::Offline {
                 limit: queue.max_bytes,
                 until: self.now.after(queue.max_age),
             }),
             Some(_) | None => Err(SendError::NotConnected),
         }
-    }
-
-    fn encode_call<A: HubArguments + ?Sized>(
-        &self,
-        kind: Option<Kind>,
-        target: &str,
-        arguments: &A,
-    ) -> Result<(Call, Bytes), SendError> {
-        if target.is_empty() {
-            return Err(SendError::EmptyTarget);
-        }
-        let limit = self.config.limits.max_pending_invocations;
-        let call = self.invocations.next(kind, 0, limit)?;
-        let id = IdText::new(call.id());
-        let head = InvocationHead {
-            streaming: kind == Some(Kind::Stream),
-            headers: &[],
-            invocation_id: kind.is_some().then(|| id.as_str()),
-            target,
-            stream_ids: &[],
-        };
-        let mut bytes = BytesMut::new();
-        self.config
-            .protocol
-            .encode_invocation(&mut bytes, head, arguments)?;
-        Ok((call, bytes.freeze()))
     }
 
     fn check_room(&mut self, size: usize, limit: usize) -> Result<(), SendError> {
@@ -222,30 +152,44 @@ impl ClientConnection {
         }
     }
 
-    fn park(
+    /// Keeps the message of a call: until there is a connection if it waits for one, else it is written now and kept in case
+    /// that it has to be repeated.
+    pub(super) fn keep(
         &mut self,
         call: &Call,
-        kind: Option<Kind>,
+        kind: Kind,
         bytes: Bytes,
         waiting: Option<Waiting>,
         repeat: bool,
-    ) {
-        let id = kind.map(|_| call.id().number());
-        let parked = self.parked.get_or_insert_default();
-        match (waiting, id) {
-            (None, Some(id)) => parked.keep(id, bytes),
-            (None, None) => {}
-            (Some(waiting), id) => parked.push(Message {
-                bytes,
-                id,
-                expires: match waiting {
-                    Waiting::Patient => None,
-                    Waiting::Offline { until, .. } => Some(until),
-                },
-                repeat,
-                is_new: true,
-            }),
-        }
+    ) -> Result<(), SendError> {
+        let limit = match waiting {
+            Some(Waiting::Offline { limit, .. }) => limit,
+            Some(Waiting::Patient) | None => self.config.limits.max_outgoing_bytes,
+        };
+        self.check_room(bytes.len(), limit)?;
+        let id = kind.is_answered().then(|| call.id().number());
+        let Some(waiting) = waiting else {
+            self.outbox.write(|out| {
+                out.extend_from_slice(&bytes);
+                Ok(())
+            })?;
+            if let Some(id) = id {
+                self.parked.get_or_insert_default().keep(id, bytes);
+            }
+            return Ok(());
+        };
+        self.outbox.skip();
+        self.parked.get_or_insert_default().push(Message {
+            bytes,
+            id,
+            expires: match waiting {
+                Waiting::Patient => None,
+                Waiting::Offline { until, .. } => Some(until),
+            },
+            repeat,
+            is_new: true,
+        });
+        Ok(())
     }
 
     /// The call is answered or given up.

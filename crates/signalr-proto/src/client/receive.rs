@@ -5,26 +5,15 @@ use bytes::Bytes;
 use super::ClientConnection;
 use super::api::{Event, Ignored, ReplyTo};
 use super::invocations::Match;
-use super::link::{Link, Part};
+use super::link::Link;
 use super::state::{Attempt, State, Step, Timer};
 use crate::codec::{HubMessage, Invocation, Role};
 use crate::error::{CloseReason, DecodeError, DecodeErrorKind};
 use crate::transport::{EndCause, OpId};
 
 impl ClientConnection {
-    pub(super) fn handle_received(&mut self, op: OpId, bytes: Bytes) {
-        if self.state.part(op) == Some(Part::Socket) && self.is_open() {
-            self.handle_bytes(bytes);
-        }
-    }
-
     fn is_opening(&self) -> bool {
         matches!(&self.state, State::Connecting(attempt) if matches!(attempt.step, Step::Opening(..)))
-    }
-
-    /// Whether the socket stands: nothing can come from one that is being opened.
-    fn is_open(&self) -> bool {
-        !self.is_opening() && !matches!(self.state.link(), Some(Link::Lost(_)))
     }
 
     /// Bytes of the stream, whatever transport brought them.
@@ -101,15 +90,14 @@ impl ClientConnection {
             self.incoming.clear();
             return Ok(None);
         };
-        while let Some(bytes) = self.incoming.current() {
-            if let Some(frame) = session.frames.decode(bytes)? {
-                let message = self.config.protocol.decode(Role::Client, &frame);
-                return message
-                    .map(Some)
-                    .map_err(|error| error.moved_by(session.frames.frame_start()));
-            }
-        }
-        Ok(None)
+        let frames = &mut session.frames;
+        let Some(frame) = self.incoming.frame(|bytes| frames.decode(bytes))? else {
+            return Ok(None);
+        };
+        let message = self.config.protocol.decode(Role::Client, &frame);
+        message
+            .map(Some)
+            .map_err(|error| error.moved_by(frames.frame_start()))
     }
 
     fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
@@ -206,24 +194,6 @@ impl ClientConnection {
         }
         if self.outbox.is_idle() {
             self.end_transport();
-        }
-    }
-
-    /// A request, a question or a socket is over.
-    pub(super) fn handle_ended(&mut self, op: OpId, cause: EndCause) {
-        match self.state.part(op) {
-            Some(Part::Socket) => return self.link_ended(cause),
-            Some(Part::Question) => {
-                return self.handle_access_token(op, Err("the provider gave no answer".into()));
-            }
-            Some(part) => return self.handle_exchange_ended(part, cause),
-            None => {}
-        }
-        if let Some(Attempt { course, .. }) = self.take_step(|step| step.concerns(op)) {
-            return self.course_failed(course, cause.into());
-        }
-        if !self.handle_refresh_ended(op, &cause) {
-            self.handle_retry_delay(op, None);
         }
     }
 

@@ -125,15 +125,12 @@ impl ClientConnection {
     }
 
     /// The application's new token.
-    pub(super) fn refresh_with(&mut self, op: OpId, token: Result<Option<AccessToken>, Box<str>>) {
+    pub(super) fn refresh_with(&mut self, token: Result<Option<AccessToken>, Box<str>>) {
         let limit = self.config.limits.max_response_size;
         let headers = &self.config.headers;
         let State::Connected(session) = &mut self.state else {
             return;
         };
-        if !matches!(session.refresh, Refresh::Asking(asked) if asked == op) {
-            return;
-        }
         let token = match token {
             Ok(Some(token)) => token,
             Ok(None) => return self.refresh_failed(RefreshError::NoToken),
@@ -150,17 +147,14 @@ impl ClientConnection {
         self.begin_refresh_step(Refresh::Telling(op, token));
     }
 
-    /// The server's answer; `false` when it is the answer to something else. The new token counts from now on
+    /// The server's answer. The new token counts from now on
     /// ([TR-84](crate::spec::transports#tr-84)).
-    pub(super) fn handle_refreshed(&mut self, op: OpId, response: &Response<Bytes>) -> bool {
+    pub(super) fn refreshed(&mut self, response: &Response<Bytes>) {
         let Some(session) = self.session_mut() else {
-            return false;
+            return;
         };
-        if !matches!(session.refresh, Refresh::Telling(told, _) if told == op) {
-            return false;
-        }
         let Refresh::Telling(_, token) = core::mem::take(&mut session.refresh) else {
-            return false;
+            return;
         };
         let status = response.status();
         match RefreshResponse::decode(response.body()) {
@@ -183,21 +177,14 @@ impl ClientConnection {
                 error: None,
             }),
         }
-        true
     }
 
-    /// The question or the request is over without an answer; `false` when it is about something else.
-    pub(super) fn handle_refresh_ended(&mut self, op: OpId, cause: &EndCause) -> bool {
-        let is_it = self
-            .session_mut()
-            .is_some_and(|session| session.refresh.op() == Some(op));
-        if is_it {
-            self.refresh_failed(RefreshError::Failed {
-                request: HttpRequest::Refresh,
-                detail: cause.words(),
-            });
-        }
-        is_it
+    /// The question or the request is over without an answer.
+    pub(super) fn refresh_ended(&mut self, cause: &EndCause) {
+        self.refresh_failed(RefreshError::Failed {
+            request: HttpRequest::Refresh,
+            detail: cause.words(),
+        });
     }
 
     /// The old token stays, and the connection too, for as long as the server lets it.

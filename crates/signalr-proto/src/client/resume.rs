@@ -89,24 +89,16 @@ impl ClientConnection {
         }
     }
 
-    /// The token for the new socket. `false` when it was not asked for here.
-    pub(super) fn resume_with(
-        &mut self,
-        op: OpId,
-        token: &Result<Option<AccessToken>, Box<str>>,
-    ) -> bool {
+    /// The token for the new socket.
+    pub(super) fn resume_with(&mut self, token: Result<Option<AccessToken>, Box<str>>) {
         let Some(Link::Lost(lost)) = self.state.link() else {
-            return false;
+            return;
         };
-        if lost.op != op || lost.opening {
-            return false;
-        }
         let reason = lost.reason.clone();
         match token {
             Ok(token) => self.reopen(token.as_ref(), &reason),
             Err(_) => self.resume_failed(false),
         }
-        true
     }
 
     /// The new socket stands: Sequence goes first, then what the server may have missed ([HP-71](crate::spec::hub_protocol#hp-71),

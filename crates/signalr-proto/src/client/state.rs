@@ -18,7 +18,7 @@
 use core::time::Duration;
 
 use super::api::ConnectionState;
-use super::link::{HttpLink, Link, Part};
+use super::link::{HttpLink, Link};
 use super::refresh::Refresh;
 use super::resume::Stateful;
 use crate::codec::frame::FrameDecoder;
@@ -113,11 +113,6 @@ impl Step {
             Self::Opening(link, _) | Self::Handshaking(link, ..) => Some(link),
             Self::NegotiateToken(_) | Self::Negotiate(_) | Self::SocketToken(..) => None,
         }
-    }
-
-    /// Whether it waits for `op`, or has to do with it.
-    pub(super) fn concerns(&self, op: OpId) -> bool {
-        self.op() == Some(op) || self.link().is_some_and(|link| link.part(op).is_some())
     }
 
     /// What must be aborted when the attempt is given up here.
@@ -251,11 +246,6 @@ impl State {
     pub(super) fn is_polling(&self) -> bool {
         self.link()
             .is_some_and(|link| link.kind() == TransportKind::LongPolling)
-    }
-
-    /// What `op` is to the transport.
-    pub(super) fn part(&self, op: OpId) -> Option<Part> {
-        self.link().and_then(|link| link.part(op))
     }
 }
 

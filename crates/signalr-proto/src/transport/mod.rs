@@ -45,6 +45,11 @@ impl OpIds {
         self.0 = self.0.wrapping_add(1);
         OpId(self.0)
     }
+
+    /// The one that was handed out last.
+    pub(crate) const fn last(self) -> OpId {
+        OpId(self.0)
+    }
 }
 
 /// How the body of an HTTP answer is wanted.

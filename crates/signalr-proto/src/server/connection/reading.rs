@@ -8,7 +8,6 @@ use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeRequest};
 use crate::codec::{Headers, HubMessage, Invocation, Outcome, Protocol, Role};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::incoming::Incoming;
 use crate::limits::Limits;
 use crate::server::calls::Routed;
 use crate::server::{DisconnectReason, Event};
@@ -182,7 +181,7 @@ impl ServerConnection {
         let Some(frames) = self.state.frames_mut() else {
             return Ok(None);
         };
-        let frame = pull(&mut self.incoming, |bytes| frames.decode(bytes));
+        let frame = self.incoming.frame(|bytes| frames.decode(bytes));
         if self.choked || !self.posts.is_empty() {
             self.make_way();
         }
@@ -322,7 +321,7 @@ impl ServerConnection {
         if matches!(self.link, Link::None) {
             return Step::Nothing;
         }
-        let record = pull(&mut self.incoming, |bytes| decoder.decode(bytes));
+        let record = self.incoming.frame(|bytes| decoder.decode(bytes));
         let position = decoder.position();
         self.make_way();
         match record {
@@ -397,24 +396,6 @@ impl ServerConnection {
             error: error.into(),
         });
     }
-}
-
-/// Takes one frame from the pieces that wait.
-fn pull(
-    incoming: &mut Incoming,
-    mut decode: impl FnMut(&mut Bytes) -> Result<Option<Bytes>, DecodeError>,
-) -> Result<Option<Bytes>, DecodeError> {
-    while let Some(piece) = incoming.current() {
-        let frame = decode(piece)?;
-        if frame.is_some() {
-            return Ok(frame);
-        }
-        if !piece.is_empty() {
-            // The decoder wants no more.
-            return Ok(None);
-        }
-    }
-    Ok(None)
 }
 
 /// Whether no part of the message is larger than it may be.
