@@ -165,7 +165,7 @@ impl HubConnectionBuilder {
     /// [`LifecycleEvent::Expired`](crate::LifecycleEvent::Expired) tells. A send is ready as soon as it is in the queue.
     /// Default: off.
     pub fn offline_queue(self, max_bytes: usize, max_age: Duration) -> Self {
-        self.configure(|config| config.offline_queue = Some(OfflineQueue { max_bytes, max_age }))
+        self.configure(|config| config.offline_queue = Some(OfflineQueue::new(max_bytes, max_age)))
     }
 
     /// Asks the server for stateful reconnect: when the WebSocket breaks, another one takes its place within moments, and nothing

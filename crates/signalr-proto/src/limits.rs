@@ -1,7 +1,14 @@
 //! Bounds on everything a peer or a user can make the machines hold.
 
 /// Bounds on what a connection holds and accepts. All sizes are in bytes.
+///
+/// ```
+/// use signalr_proto::Limits;
+///
+/// const LIMITS: Limits = Limits::SERVER.with_max_message_size(1 << 20).with_max_id_length(64);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Largest hub message accepted. Servers count the whole of it, separator or length prefix included; clients do not count
     /// those. Checked before the message is buffered.
@@ -69,6 +76,32 @@ impl Limits {
             self.max_incoming_bytes
         }
     }
+}
+
+/// One method for each limit.
+macro_rules! setters {
+    ($($name:ident: $field:ident,)+) => {
+        impl Limits {$(
+            #[doc = concat!("These limits with another [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+            #[must_use]
+            pub const fn $name(self, $field: usize) -> Self {
+                Self { $field, ..self }
+            }
+        )+}
+    };
+}
+
+setters! {
+    with_max_message_size: max_message_size,
+    with_max_outgoing_bytes: max_outgoing_bytes,
+    with_max_incoming_bytes: max_incoming_bytes,
+    with_max_pending_invocations: max_pending_invocations,
+    with_max_handshake_size: max_handshake_size,
+    with_max_response_size: max_response_size,
+    with_max_id_length: max_id_length,
+    with_max_target_length: max_target_length,
+    with_max_headers: max_headers,
+    with_max_stream_ids: max_stream_ids,
 }
 
 impl Default for Limits {

@@ -510,10 +510,7 @@ fn a_malformed_message_ends_the_connection_with_its_place_in_the_stream() {
 #[test]
 fn a_message_over_the_limit_ends_the_connection_before_it_is_complete() {
     let mut script = Script::connected(|config| {
-        config.limits = Limits {
-            max_message_size: 100,
-            ..Limits::CLIENT
-        }
+        config.limits = Limits::CLIENT.with_max_message_size(100);
     });
     script.receive(&[b'x'; 101]);
     let events = script.take_events();

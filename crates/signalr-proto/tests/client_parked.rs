@@ -232,10 +232,7 @@ fn streams_and_sends_cannot_be_repeated() {
 
 #[test]
 fn the_offline_queue_keeps_sends_up_to_its_size_and_age() {
-    let queue = OfflineQueue {
-        max_bytes: 100,
-        max_age: Duration::from_millis(500),
-    };
+    let queue = OfflineQueue::new(100, Duration::from_millis(500));
     let mut script = lost(|config| config.offline_queue = Some(queue));
     let now = script.now;
     assert_eq!(

@@ -24,15 +24,12 @@ use crate::bits::Bits;
 use crate::trace::Trace;
 
 /// Limits small enough to be met.
-const LIMITS: Limits = {
-    let mut limits = Limits::CLIENT;
-    limits.max_message_size = 512;
-    limits.max_outgoing_bytes = 256;
-    limits.max_incoming_bytes = 1024;
-    limits.max_pending_invocations = 4;
-    limits.max_handshake_size = 64;
-    limits
-};
+const LIMITS: Limits = Limits::CLIENT
+    .with_max_message_size(512)
+    .with_max_outgoing_bytes(256)
+    .with_max_incoming_bytes(1024)
+    .with_max_pending_invocations(4)
+    .with_max_handshake_size(64);
 
 /// The longest message that an operation below writes.
 const LARGEST_WRITE: usize = 200;
@@ -128,10 +125,8 @@ fn config(bits: &mut Bits<'_>) -> ClientConfig {
     if more & 32 != 0 {
         config.while_reconnecting = WhileReconnecting::Wait;
     }
-    config.offline_queue = (more & 64 != 0).then_some(OfflineQueue {
-        max_bytes: 100,
-        max_age: Duration::from_secs(20),
-    });
+    config.offline_queue =
+        (more & 64 != 0).then_some(OfflineQueue::new(100, Duration::from_secs(20)));
     config
 }
 

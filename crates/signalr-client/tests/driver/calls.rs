@@ -153,10 +153,7 @@ fn what_is_sent_while_nothing_else_happens_counts_from_then() {
 #[test]
 fn with_room_for_nothing_messages_go_out_one_by_one() {
     for limit in [0, 1] {
-        let limits = Limits {
-            max_outgoing_bytes: limit,
-            ..Limits::CLIENT
-        };
+        let limits = Limits::CLIENT.with_max_outgoing_bytes(limit);
         let mut bench = Bench::started(|builder| builder.limits(limits));
         let upload = Upload::new(stream::iter([1, 2]));
         let mut sum = bench.connection().invoke::<u32>("Sum", (upload,));
@@ -172,10 +169,7 @@ fn with_room_for_nothing_messages_go_out_one_by_one() {
 
 #[test]
 fn calls_beyond_the_outgoing_limit_wait_for_room_and_keep_their_arguments() {
-    let limits = Limits {
-        max_outgoing_bytes: 100,
-        ..Limits::CLIENT
-    };
+    let limits = Limits::CLIENT.with_max_outgoing_bytes(100);
     let mut bench = Bench::started(|builder| builder.limits(limits));
     bench.net.change(|world| world.jammed = true);
     let mut calls: Vec<_> = (0..5)

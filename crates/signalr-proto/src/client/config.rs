@@ -229,12 +229,20 @@ pub enum WhileReconnecting {
 
 /// Bounds of the messages that wait for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a queue has a size and an age")]
+#[non_exhaustive]
 pub struct OfflineQueue {
     /// Their size; further ones are refused with [`SendError::Full`](crate::SendError::Full).
     pub max_bytes: usize,
     /// Their age; older ones are dropped, which [`Event::Expired`](super::Event::Expired) tells.
     pub max_age: Duration,
+}
+
+impl OfflineQueue {
+    /// A queue of so many bytes, whose messages wait so long.
+    #[must_use]
+    pub const fn new(max_bytes: usize, max_age: Duration) -> Self {
+        Self { max_bytes, max_age }
+    }
 }
 
 /// What a custom reconnect policy decides by.

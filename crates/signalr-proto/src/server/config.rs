@@ -93,7 +93,7 @@ impl Default for ServerConfig {
 
 /// How fast a body has to come at least, on average over the time in which it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a rate and nothing else")]
+#[non_exhaustive]
 pub struct BodyRate {
     /// Bytes in a second; with 0 any speed will do.
     pub bytes_per_second: u32,
@@ -102,6 +102,15 @@ pub struct BodyRate {
 }
 
 impl BodyRate {
+    /// So many bytes in a second, on average, once a body has had so long to get going.
+    #[must_use]
+    pub const fn new(bytes_per_second: u32, grace_period: Duration) -> Self {
+        Self {
+            bytes_per_second,
+            grace_period,
+        }
+    }
+
     /// How long so many bytes may take.
     pub(super) fn time_for(self, bytes: u64) -> Option<Duration> {
         let seconds = bytes.checked_div(self.bytes_per_second.into())?;
@@ -121,7 +130,7 @@ impl ServerConfig {
 
 /// What sets one connection apart from the others of its hub.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "built by endpoints and drivers")]
+#[non_exhaustive]
 pub struct ConnectionOptions {
     /// Negotiation granted stateful reconnect. The client must ask for version 2 in its handshake too. Default: false.
     pub stateful_reconnect: bool,

@@ -85,12 +85,11 @@ impl Run {
     fn new(bits: &mut Bits<'_>, trace: Trace) -> Self {
         let config = config(bits);
         let flags = bits.byte();
-        let options = ConnectionOptions {
-            stateful_reconnect: flags & 1 == 0,
-            refreshable: flags & 2 == 0,
-            close_on_expiration: flags & 4 == 0,
-            identity: identity(flags >> 6),
-        };
+        let mut options = ConnectionOptions::default();
+        options.stateful_reconnect = flags & 1 == 0;
+        options.refreshable = flags & 2 == 0;
+        options.close_on_expiration = flags & 4 == 0;
+        options.identity = identity(flags >> 6);
         Self {
             stateful: options.stateful_reconnect,
             machine: ServerConnection::new(config.clone(), options, Instant::ZERO),
