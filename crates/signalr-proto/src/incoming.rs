@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::error::DecodeError;
+use crate::codec::DecodeError;
 
 /// What keeping a chunk costs beside its bytes, about.
 const CHUNK_COST: usize = 64;

@@ -51,15 +51,14 @@ pub mod transport;
 
 pub use client::InvocationId;
 pub use codec::{
-    ArgumentReader, ArgumentWriter, Arguments, CompletionOutcome, Encode, FromArguments,
-    HubArguments, HubMessage, Payload, Protocol, TransferFormat, WithUploads,
+    ArgumentReader, ArgumentWriter, Arguments, CompletionOutcome, DecodeError, DecodeErrorKind,
+    Encode, EncodeError, FromArguments, HubArguments, HubMessage, Payload, PayloadError, Protocol,
+    TransferFormat, WithUploads,
 };
 pub use error::{
-    CloseReason, DecodeError, DecodeErrorKind, EncodeError, HttpRequest, NegotiateError,
-    PayloadError, RefreshError, SendError, UsageError,
+    CloseReason, HttpRequest, NegotiateError, RefreshError, SendError, SequenceError, UsageError,
 };
 pub use limits::Limits;
-pub use replay::SequenceError;
 pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use transport::HubUrl;

@@ -4,7 +4,8 @@ mod waiting;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{EncodeError, SendError};
+use crate::codec::EncodeError;
+use crate::error::SendError;
 use crate::replay::Unacknowledged;
 use crate::transport::OpId;
 use waiting::Waiting;

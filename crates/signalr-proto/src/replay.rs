@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::codec::HubMessage;
+use crate::error::SequenceError;
 
 /// Messages for which an idle connection keeps room.
 const SMALL: usize = 8;
@@ -230,18 +231,6 @@ impl HubMessage {
             Self::Ping | Self::Close { .. } | Self::Ack { .. } | Self::Sequence { .. } => false,
         }
     }
-}
-
-/// Why a Sequence message cannot be true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SequenceError {
-    /// Messages before it never came.
-    #[error("sequence ID greater than amount of messages we've received")]
-    Ahead,
-    /// Messages are counted from 1.
-    #[error("sequence ID less than 1")]
-    Zero,
 }
 
 #[cfg(test)]

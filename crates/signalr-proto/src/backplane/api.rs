@@ -6,8 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{Invocation, Question};
-use crate::codec::Outcome;
-use crate::error::DecodeError;
+use crate::codec::{DecodeError, Outcome};
 use crate::time::Instant;
 use crate::transport::OpId;
 

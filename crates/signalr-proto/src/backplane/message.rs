@@ -9,8 +9,8 @@ use bytestring::ByteString;
 use crate::codec::msgpack::{
     Cursor, Kind, put_array, put_bin, put_map, put_nil, put_signed, put_str,
 };
+use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::codec::{Outcome, Role, frame::FrameDecoder};
-use crate::error::{DecodeError, DecodeErrorKind};
 use crate::{HubMessage, Protocol};
 
 /// Protocols that one message may be encoded in.

@@ -7,8 +7,10 @@ use super::ClientConnection;
 use super::api::{Call, CallOptions, InvocationId, ReplyTo};
 use super::invocations::{IdText, Kind};
 use super::state::State;
-use crate::codec::{CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol};
-use crate::error::{EncodeError, SendError};
+use crate::codec::{
+    CompletionOutcome, Encode, EncodeError, HubArguments, InvocationHead, Protocol,
+};
+use crate::error::SendError;
 use crate::time::Instant;
 
 /// What the server is told of an upload whose call was cancelled, in the official client's words.
@@ -16,7 +18,7 @@ const UPLOAD_CANCELLED: &str = "Stream canceled by client.";
 
 /// Calls.
 impl ClientConnection {
-    /// Calls a method and expects one answer, as [`Event::Completion`].
+    /// Calls a method and expects one answer, as [`Event::Completion`](super::Event::Completion).
     ///
     /// On the wire: `{"type":1,"invocationId":"1","target":"Add","arguments":[1,2]}`.
     ///
@@ -45,7 +47,7 @@ impl ClientConnection {
         self.call(now, Kind::Invocation, target, arguments, options)
     }
 
-    /// Calls a method and expects a stream: [`Event::StreamItem`]s, then [`Event::Completion`].
+    /// Calls a method and expects a stream: [`Event::StreamItem`](super::Event::StreamItem)s, then [`Event::Completion`](super::Event::Completion).
     ///
     /// On the wire: `{"type":4,"invocationId":"1","target":"Count","arguments":[10]}`.
     ///

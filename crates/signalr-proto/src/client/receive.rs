@@ -7,8 +7,8 @@ use super::api::{Event, Ignored, ReplyTo};
 use super::invocations::Match;
 use super::link::Link;
 use super::state::{Attempt, State, Step, Timer};
-use crate::codec::{HubMessage, Invocation, Role};
-use crate::error::{CloseReason, DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Role};
+use crate::error::CloseReason;
 use crate::transport::{EndCause, OpId};
 
 impl ClientConnection {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::payload::{decode_slice, serialize};
 use super::returned::{self, ReturnedError};
 use super::{Arguments, Payload, Protocol};
-use crate::error::{EncodeError, PayloadError};
+use crate::codec::{EncodeError, PayloadError};
 
 /// What can be written as an argument, result or item: everything that serde can serialize, and [`Payload`]s as they are.
 ///

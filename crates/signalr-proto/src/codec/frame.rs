@@ -8,7 +8,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::Protocol;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// The byte after each JSON message.
 pub const RECORD_SEPARATOR: u8 = 0x1e;

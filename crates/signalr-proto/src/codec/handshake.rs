@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use super::frame::{FrameDecoder, RECORD_SEPARATOR};
 use super::json::{self, Member, Members};
 use super::{Protocol, Role};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// What a client asks for first of all: `{"protocol":"json","version":1}`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! value of the wrong type can never disturb the connection ([HP-61](crate::spec::hub_protocol#hp-61)).
 
 mod arguments;
+mod error;
 mod forward;
 pub mod frame;
 pub mod handshake;
@@ -16,14 +17,13 @@ mod returned;
 pub use arguments::{
     ArgumentReader, ArgumentWriter, Encode, FromArguments, HubArguments, WithUploads,
 };
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, PayloadError};
 pub use json::JsonText;
 pub use payload::{Arguments, Payload};
 pub use returned::{Returned, ReturnedError};
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-
-use crate::error::{DecodeError, EncodeError};
 
 /// The two encodings of hub messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

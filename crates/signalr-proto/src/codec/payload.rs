@@ -6,7 +6,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{FromArguments, Protocol, json, msgpack};
-use crate::error::{EncodeError, PayloadError};
+use crate::codec::{EncodeError, PayloadError};
 
 /// A raw argument, result or item: a slice of the received bytes and the protocol they came in.
 ///

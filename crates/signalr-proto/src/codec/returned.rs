@@ -14,7 +14,7 @@ use serde::ser::{self, Impossible, Serializer};
 
 use super::forward::forward_serializer;
 use super::{Encode, Protocol};
-use crate::error::EncodeError;
+use crate::codec::EncodeError;
 
 /// A value that a function returned, and that is no failure. A `Result` in it that is `Ok` is encoded as its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

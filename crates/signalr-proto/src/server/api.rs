@@ -9,9 +9,8 @@ use http::Response;
 use super::calls::CallId;
 use super::identity::Identity;
 use super::refusal::Failure;
-use crate::codec::{Invocation, Outcome, Payload, Protocol, TransferFormat};
-use crate::error::DecodeError;
-use crate::replay::SequenceError;
+use crate::codec::{DecodeError, Invocation, Outcome, Payload, Protocol, TransferFormat};
+use crate::error::SequenceError;
 use crate::time::Instant;
 use crate::transport::{EndCause, OpId};
 

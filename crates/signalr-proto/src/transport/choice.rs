@@ -2,41 +2,10 @@
 
 use super::negotiate::{TransportKind, TransportOffer};
 use crate::codec::TransferFormat;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, TransportFailure, TransportFailureReason};
 
 /// Offers that are looked at. Three transports exist; a longer list is a server's joke.
 const MAX_OFFERS: usize = 16;
-
-/// A transport that was not used, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TransportFailure {
-    /// Its name, as the server spells it, without control characters and cut to 64 letters.
-    pub transport: Box<str>,
-    /// Why it was not used.
-    pub reason: TransportFailureReason,
-}
-
-/// Why a transport was not used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportFailureReason {
-    /// A name from the future ([TR-29](crate::spec::transports#tr-29)).
-    #[error("is not supported by this client")]
-    Unknown,
-    /// Not in [`ClientConfig::transports`](crate::client::ClientConfig::transports).
-    #[error("is disabled by the client")]
-    Disabled,
-    /// It cannot carry the protocol's messages ([TR-28](crate::spec::transports#tr-28)).
-    #[error("does not support {}", .format.name())]
-    Format {
-        /// What it would have to carry.
-        format: TransferFormat,
-    },
-    /// It was tried.
-    #[error("failed: {0}")]
-    Failed(Box<CloseReason>),
-}
 
 impl TransportFailure {
     pub(crate) fn is_transient(&self) -> bool {
@@ -63,19 +32,6 @@ impl TransportFailure {
         Self {
             transport: printable.take(64).collect::<String>().into(),
             reason,
-        }
-    }
-}
-
-impl core::fmt::Display for TransportFailure {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.reason {
-            TransportFailureReason::Failed(_) => write!(f, "{} {}", self.transport, self.reason),
-            TransportFailureReason::Unknown
-            | TransportFailureReason::Disabled
-            | TransportFailureReason::Format { .. } => {
-                write!(f, "'{}' {}", self.transport, self.reason)
-            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// The comment a server writes first, so that the other side sees at once that the stream is open
 /// ([TR-50](crate::spec::transports#tr-50)).

@@ -8,7 +8,7 @@ pub mod negotiate;
 mod url;
 pub(crate) mod web_socket;
 
-pub use choice::{TransportFailure, TransportFailureReason};
+pub use crate::error::{TransportFailure, TransportFailureReason};
 pub use event_stream::EventStream;
 pub use url::HubUrl;
 

@@ -21,8 +21,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use bytes::Bytes;
 
 use super::{HubUrl, answer};
-use crate::codec::TransferFormat;
-use crate::error::{DecodeError, DecodeErrorKind, NegotiateError};
+use crate::codec::{DecodeError, DecodeErrorKind, TransferFormat};
+use crate::error::NegotiateError;
 
 /// The highest version of negotiation known here; lower ones are spoken too.
 pub const VERSION: u32 = 1;

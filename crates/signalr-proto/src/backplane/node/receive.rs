@@ -6,7 +6,7 @@ use super::BackplaneNode;
 use super::operations::Kind;
 use crate::backplane::api::{Audience, BackplaneEvent, Message};
 use crate::backplane::{Ack, Channel, Completion, GroupAction, GroupCommand, Invocation};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// Messages of others.
 impl BackplaneNode {

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::scanner::{Scanner, Span, Text};
-use crate::codec::{Headers, Role};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind, Headers, Role};
 
 /// The members that have a meaning, in messages and in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

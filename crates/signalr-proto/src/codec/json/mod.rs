@@ -18,7 +18,7 @@ pub(super) use writer::{
 
 use scanner::{Scanner, Span};
 
-use crate::error::{DecodeError, PayloadError};
+use crate::codec::{DecodeError, PayloadError};
 
 /// Checks that the bytes are one JSON text, nested no deeper than an argument may be.
 pub(super) fn check_value(bytes: &[u8]) -> Result<(), DecodeError> {

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::members::{Member, Members};
-use crate::codec::{Arguments, HubMessage, Invocation, Outcome, Payload, Protocol, Role};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{
+    Arguments, DecodeError, DecodeErrorKind, HubMessage, Invocation, Outcome, Payload, Protocol,
+    Role,
+};
 
 /// Reads one message; `None` for an unknown type.
 pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {

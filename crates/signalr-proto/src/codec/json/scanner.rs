@@ -3,7 +3,7 @@
 //! It works through nested values without recursion and without allocating. Strings are checked for control characters and
 //! well-formed escapes only; whether they are UTF-8, and whether escaped surrogates pair up, is found out by who reads them.
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// The deepest nesting accepted, the message's own object included, as in the official server.
 pub(crate) const MAX_DEPTH: u32 = 64;

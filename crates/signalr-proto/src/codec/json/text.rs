@@ -1,7 +1,7 @@
 //! The grammar of the JSON codec, for programs that show or rewrite payloads.
 
 use super::scanner::Scanner;
-use crate::error::DecodeError;
+use crate::codec::DecodeError;
 
 /// A JSON text that is read piece by piece, by the same grammar as messages are. Arrays and objects are the caller's to follow:
 /// what is read here lies between their brackets and commas.

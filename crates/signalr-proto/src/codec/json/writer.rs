@@ -6,9 +6,8 @@ use bytestring::ByteString;
 use super::scanner::plain_run;
 use crate::codec::frame::RECORD_SEPARATOR;
 use crate::codec::{
-    ArgumentWriter, CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol,
+    ArgumentWriter, CompletionOutcome, Encode, EncodeError, HubArguments, InvocationHead, Protocol,
 };
-use crate::error::EncodeError;
 
 pub(crate) fn encode_invocation<A: HubArguments + ?Sized>(
     out: &mut BytesMut,

@@ -3,7 +3,7 @@
 //! Lengths and counts are checked against the bytes that are left before anything is done with them, and nested values are
 //! passed by counting, without recursion and without allocating.
 
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// The deepest nesting of a payload that is decoded.
 pub(crate) const MAX_DEPTH: u32 = 256;

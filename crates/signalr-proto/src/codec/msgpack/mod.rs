@@ -14,7 +14,7 @@ pub(super) use writer::{
 pub(crate) use cursor::{Cursor, Kind};
 pub(crate) use writer::{put_array, put_bin, put_map, put_nil, put_signed, put_str};
 
-use crate::error::PayloadError;
+use crate::codec::PayloadError;
 
 /// Hands the number and the bytes of each element of an array to `visit`.
 pub(super) fn for_each_element<'a>(

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::cursor::{Cursor, Head, Kind};
-use crate::codec::{Arguments, Headers, HubMessage, Invocation, Outcome, Payload, Protocol, Role};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{
+    Arguments, DecodeError, DecodeErrorKind, Headers, HubMessage, Invocation, Outcome, Payload,
+    Protocol, Role,
+};
 
 /// Reads one message; `None` for an unknown type.
 pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {

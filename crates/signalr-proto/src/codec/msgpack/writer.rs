@@ -8,9 +8,8 @@ use bytestring::ByteString;
 
 use crate::codec::frame::MAX_PREFIX;
 use crate::codec::{
-    ArgumentWriter, CompletionOutcome, Encode, HubArguments, InvocationHead, Protocol,
+    ArgumentWriter, CompletionOutcome, Encode, EncodeError, HubArguments, InvocationHead, Protocol,
 };
-use crate::error::EncodeError;
 
 pub(crate) fn encode_invocation<A: HubArguments + ?Sized>(
     out: &mut BytesMut,

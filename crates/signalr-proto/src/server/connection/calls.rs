@@ -2,8 +2,8 @@
 
 use super::ServerConnection;
 use super::reading::Step;
-use crate::codec::{CompletionOutcome, Encode, Invocation};
-use crate::error::{EncodeError, SendError};
+use crate::codec::{CompletionOutcome, Encode, EncodeError, Invocation};
+use crate::error::SendError;
 use crate::server::calls::{Begun, CallId, Routed, UploadEvent};
 use crate::server::{CallOutcome, Event, Refusal};
 use crate::time::Instant;

@@ -3,7 +3,7 @@
 use super::link::{Link, Poll};
 use super::reading::HANDSHAKE_CANCELED;
 use super::{ServerConnection, State, Timer, new_calls};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::server::{Action, DisconnectReason, Event, Failure};
 use crate::time::Instant;
 use crate::transport::EndCause;

@@ -6,8 +6,9 @@ use super::link::Link;
 use super::{ServerConnection, State, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeRequest};
-use crate::codec::{Headers, HubMessage, Invocation, Outcome, Protocol, Role};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::codec::{
+    DecodeError, DecodeErrorKind, Headers, HubMessage, Invocation, Outcome, Protocol, Role,
+};
 use crate::limits::Limits;
 use crate::server::calls::Routed;
 use crate::server::{DisconnectReason, Event};

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{ServerConnection, Timer};
-use crate::codec::{HubArguments, InvocationHead, Protocol};
-use crate::error::{EncodeError, SendError};
+use crate::codec::{EncodeError, HubArguments, InvocationHead, Protocol};
+use crate::error::SendError;
 use crate::outbox::Outbox;
 use crate::time::Instant;
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::Response;
 
 use super::*;
-use crate::codec::{Invocation, TransferFormat};
-use crate::error::{DecodeError, DecodeErrorKind, SendError};
+use crate::codec::{DecodeError, DecodeErrorKind, Invocation, TransferFormat};
+use crate::error::SendError;
 use crate::limits::Limits;
 use crate::server::{CallId, CallOutcome, DisconnectReason, Failure, Refusal};
 use crate::transport::EndCause;

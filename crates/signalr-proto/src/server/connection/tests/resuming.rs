@@ -1,7 +1,7 @@
 //! Stateful reconnect.
 
 use super::*;
-use crate::replay::SequenceError;
+use crate::error::SequenceError;
 
 const VERSION_2: &[u8] = b"{\"protocol\":\"json\",\"version\":2}\x1e";
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
