@@ -6,18 +6,98 @@ use http::{HeaderMap, Response};
 use super::ClientConnection;
 use super::api::{Action, Event};
 use super::link::{Down, HttpLink, Link};
-use super::state::{Attempt, Course, Grant, Outage, Route, State, Step, Timer};
+use super::reconnect::Outage;
+use super::state::State;
+use super::timeouts::Timer;
+use crate::codec::handshake::HandshakeDecoder;
 use crate::error::{CloseReason, NegotiateError};
+use crate::time::Instant;
 use crate::transport::choice;
 use crate::transport::event_stream::EventStream;
 use crate::transport::http::Requests;
 use crate::transport::negotiate::{
-    self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
+    self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind, TransportOffer,
 };
 use crate::transport::web_socket::{Opening, WebSocket};
 use crate::transport::{
     BodyMode, EndCause, HubUrl, OpId, TransportFailure, TransportFailureReason,
 };
+
+/// One try to connect.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) step: Step,
+    pub(super) course: Course,
+}
+
+/// What an attempt carries from step to step.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// Set when this is a repetition: of the first start, or of a connection that was lost.
+    pub(super) outage: Option<Outage>,
+    pub(super) route: Route,
+    /// What the server offered last.
+    pub(super) offered: Vec<TransportOffer>,
+    /// Transports that did not start.
+    pub(super) failures: Vec<TransportFailure>,
+}
+
+/// Which hub the attempt is at, after redirects.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) url: HubUrl,
+    /// The token a redirect gave: it replaces the user's for this attempt and connection ([TR-11](crate::spec::transports#tr-11)).
+    pub(super) token: Option<AccessToken>,
+    /// The user's token of the last negotiation, which the HTTP transports go on using.
+    pub(super) cached: Option<AccessToken>,
+    /// Whether the user's headers and tokens must not be sent here.
+    pub(super) foreign: bool,
+    /// Negotiate requests made.
+    pub(super) requests: u32,
+    /// When the server made its offer: the life of the access token counts from then.
+    pub(super) offered: Instant,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The token for negotiation was asked for.
+    NegotiateToken(OpId),
+    /// The negotiate request is under way.
+    Negotiate(OpId),
+    /// The token for the WebSocket was asked for.
+    SocketToken(OpId, Grant),
+    /// The transport is being opened.
+    Opening(Link, Grant),
+    /// The handshake response is awaited.
+    Handshaking(Link, Grant, HandshakeDecoder),
+}
+
+/// What negotiation gave; nothing when it was skipped.
+pub(super) type Grant = Option<Box<Offer>>;
+
+impl Step {
+    /// The question or request before there is a transport.
+    const fn op(&self) -> Option<OpId> {
+        match self {
+            Self::NegotiateToken(op) | Self::Negotiate(op) | Self::SocketToken(op, _) => Some(*op),
+            Self::Opening(..) | Self::Handshaking(..) => None,
+        }
+    }
+
+    pub(super) const fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Opening(link, _) | Self::Handshaking(link, ..) => Some(link),
+            Self::NegotiateToken(_) | Self::Negotiate(_) | Self::SocketToken(..) => None,
+        }
+    }
+
+    /// What must be aborted when the attempt is given up here.
+    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
+        let link = self.link().map(Link::ops);
+        self.op().into_iter().chain(link.into_iter().flatten())
+    }
+}
 
 impl ClientConnection {
     /// Starts over at the address the user gave ([CB-77](crate::spec::client_behaviour#cb-77)).

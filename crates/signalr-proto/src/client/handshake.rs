@@ -4,9 +4,11 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::Event;
+use super::attempt::{Attempt, Course, Grant, Step};
 use super::link::Link;
 use super::refresh::Refresh;
-use super::state::{Attempt, Course, Grant, Session, State, Step, Timer};
+use super::state::{Session, State};
+use super::timeouts::Timer;
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;

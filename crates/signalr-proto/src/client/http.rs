@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Action, Misuse};
+use super::attempt::Step;
 use super::link::{Down, Exchange, HttpLink, Remedy, Side, Stage};
 use super::owner::Owner;
-use super::state::{State, Step, Timer};
+use super::state::State;
+use super::timeouts::Timer;
 use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
 use crate::transport::{BodyMode, EndCause, OpId, answer};

@@ -1,13 +1,13 @@
 //! How connections end, and how they come back.
 
-use core::time::Duration;
-
 use super::ClientConnection;
 use super::api::{Action, Event};
-use super::config::{ReconnectPolicy, RetryContext};
+use super::attempt::{Attempt, Step};
 use super::http::LAST_WORDS;
 use super::link::Link;
-use super::state::{Attempt, Decision, Outage, Session, State, Step, Timer};
+use super::reconnect::Outage;
+use super::state::{Session, State};
+use super::timeouts::Timer;
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::transport::OpId;
@@ -169,7 +169,7 @@ impl ClientConnection {
     }
 
     /// Back to the beginning, with the last event of this life.
-    fn end(&mut self, was_established: bool, reason: CloseReason) {
+    pub(super) fn end(&mut self, was_established: bool, reason: CloseReason) {
         self.timers.clear();
         self.outbox.clear();
         self.incoming.clear();
@@ -236,229 +236,11 @@ impl ClientConnection {
         }
     }
 
-    fn reconnect_or_end(&mut self, reason: CloseReason) {
-        let outage = Outage {
-            since: self.now,
-            failed: 0,
-            announced: false,
-            first: false,
-        };
-        self.timers.clear();
-        self.outbox.clear();
-        self.consult(outage, reason);
-    }
-
-    /// An attempt came to nothing. The first start is repeated on request only ([CB-76](crate::spec::client_behaviour#cb-76)).
-    pub(super) fn attempt_failed(&mut self, outage: Option<Outage>, reason: CloseReason) {
-        self.timers.clear();
-        self.outbox.clear();
-        let outage = outage.unwrap_or(Outage {
-            since: self.now,
-            failed: 0,
-            announced: false,
-            first: true,
-        });
-        self.consult(
-            Outage {
-                failed: outage.failed.saturating_add(1),
-                ..outage
-            },
-            reason,
-        );
-    }
-
-    fn consult(&mut self, outage: Outage, reason: CloseReason) {
-        // The first start's own failure is the first thing its policy hears of.
-        let (policy, retries) = if outage.first {
-            (&self.config.retry_start, outage.failed.saturating_sub(1))
-        } else {
-            (&self.config.reconnect, outage.failed)
-        };
-        let delay = match policy {
-            ReconnectPolicy::Never => None,
-            ReconnectPolicy::Delays(delays) => usize::try_from(retries)
-                .ok()
-                .and_then(|index| delays.get(index).copied()),
-            ReconnectPolicy::Backoff {
-                first,
-                max,
-                max_attempts,
-            } => {
-                let (first, max) = (*first, *max);
-                let gives_up = max_attempts.is_some_and(|attempts| retries >= attempts);
-                (!gives_up).then(|| self.jittered(first, max, retries))
-            }
-            ReconnectPolicy::Ask => return self.ask_policy(outage, retries, reason),
-        };
-        self.decide(outage, reason, delay);
-    }
-
-    fn ask_policy(&mut self, outage: Outage, retries: u32, reason: CloseReason) {
-        let op = self.ops.next();
-        let context = RetryContext {
-            previous_retry_count: retries,
-            elapsed: outage.elapsed(self.now),
-            reason: reason.clone(),
-            is_first_start: outage.first,
-        };
-        self.act(Action::NextRetryDelay { op, context });
-        self.state = State::Deciding(Box::new(Decision { op, outage, reason }));
-    }
-
-    /// The application's policy has decided.
-    pub(super) fn policy_decided(&mut self, delay: Option<Duration>) {
-        let state = self.take_state_if(|state| matches!(state, State::Deciding(_)));
-        if let Some(State::Deciding(decision)) = state {
-            self.decide(decision.outage, decision.reason, delay);
-        }
-    }
-
-    fn decide(&mut self, outage: Outage, reason: CloseReason, delay: Option<Duration>) {
-        let Some(delay) = delay else {
-            return self.give_up(outage, reason);
-        };
-        let next = outage.failed.saturating_add(1);
-        if outage.first {
-            self.tell(Event::StartRetry {
-                reason,
-                delay,
-                attempt: next,
-            });
-        } else {
-            if !outage.announced {
-                let reason = reason.clone();
-                self.tell(Event::Reconnecting { reason });
-            }
-            self.tell(Event::ReconnectAttempt {
-                attempt: next,
-                delay,
-                reason,
-            });
-        }
-        self.timers.set(Timer::Retry, Some(self.now.after(delay)));
-        self.state = State::Waiting {
-            outage: Outage {
-                announced: true,
-                ..outage
-            },
-        };
-    }
-
-    /// Without a single attempt the loss itself is the reason ([CB-71](crate::spec::client_behaviour#cb-71)).
-    fn give_up(&mut self, outage: Outage, reason: CloseReason) {
-        let reason = match outage.failed {
-            0 => reason,
-            1 if outage.first => reason,
-            attempts => CloseReason::RetriesExhausted {
-                attempts,
-                elapsed: outage.elapsed(self.now),
-                last: Box::new(reason),
-            },
-        };
-        self.end(!outage.first, reason);
-    }
-
-    /// Does not wait any longer for the next attempt to connect. In any other state nothing happens.
-    pub fn retry_now(&mut self, now: Instant) {
-        self.advance(now);
-        self.retry();
-    }
-
-    fn jittered(&mut self, first: Duration, max: Duration, failed: u32) -> Duration {
-        let bound = first
-            .saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX))
-            .min(max);
-        let half = bound / 2;
-        half.saturating_add(half.mul_f64(self.random_fraction()))
-    }
-
-    /// A number from 0 up to 1, by SplitMix64 (Steele, Lea and Flood, 2014).
-    fn random_fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let bits = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0);
-        f64::from(bits) / (f64::from(u32::MAX) + 1.0)
-    }
-
-    pub(super) fn handle_timeout(&mut self) {
-        for timer in Timer::ALL {
-            if self.timers.take_expired(timer, self.now) {
-                self.handle_timer(timer);
-            }
-        }
-    }
-
-    fn handle_timer(&mut self, timer: Timer) {
-        match timer {
-            Timer::Connect if matches!(self.state, State::Connected(_)) => self.resume_failed(true),
-            Timer::Connect => self.attempt_timed_out(CloseReason::ConnectTimeout {
-                timeout: self.config.connect_timeout,
-            }),
-            Timer::Handshake => self.attempt_timed_out(CloseReason::HandshakeTimeout {
-                timeout: self.config.handshake_timeout,
-            }),
-            Timer::Server => self.connection_lost(
-                CloseReason::ServerTimeout {
-                    timeout: self.config.server_timeout,
-                },
-                true,
-            ),
-            Timer::Ping => self.ping(),
-            Timer::Retry => self.retry(),
-            Timer::Close => self.finish_stopping(true),
-            Timer::Poll => self.poll_timed_out(),
-            Timer::Post => self.post_timed_out(),
-            Timer::Refresh => self.refresh_timer(),
-            Timer::Ack => self.send_ack(),
-        }
-    }
-
-    fn attempt_timed_out(&mut self, reason: CloseReason) {
-        let opening = |step: &Step| matches!(step, Step::Opening(..) | Step::Handshaking(..));
-        if matches!(&self.state, State::Connecting(attempt) if opening(&attempt.step)) {
-            return self.link_failed(reason);
-        }
-        if let Some(Attempt { step, course }) = self.take_step(|_| true) {
-            step.ops().for_each(|op| self.abort(op));
-            self.course_failed(course, reason);
-        }
-    }
-
-    /// Pings keep every transport alive but long polling, which keeps itself alive ([CB-11](crate::spec::client_behaviour#cb-11)).
-    pub(super) fn begin_keep_alive(&mut self) {
-        self.keeps_alive = !self.state.is_polling();
-        self.listen();
-        if self.keeps_alive {
-            self.send_ping();
-        } else {
-            self.arm_poll();
-        }
-    }
-
-    /// A ping, unless something waits to be sent anyway: behind a stuck transport, or without one, pings must not pile up.
-    fn ping(&mut self) {
-        if self.outbox.has_waiting() || self.outbox.is_held() {
-            return self.put_ping_off();
-        }
-        self.send_ping();
-    }
-
-    fn send_ping(&mut self) {
-        self.stats.public.pings_sent += 1;
-        let protocol = self.config.protocol;
-        self.write_control(|out| protocol.encode_ping(out));
-    }
-
-    fn retry(&mut self) {
-        if let State::Waiting { outage } = self.state {
-            self.begin_attempt(Some(outage));
-        }
-    }
-
     /// Takes the state out, leaving `Disconnected`, if it is the one wanted.
-    fn take_state_if(&mut self, is_wanted: impl FnOnce(&State) -> bool) -> Option<State> {
+    pub(super) fn take_state_if(
+        &mut self,
+        is_wanted: impl FnOnce(&State) -> bool,
+    ) -> Option<State> {
         is_wanted(&self.state).then(|| core::mem::replace(&mut self.state, State::Disconnected))
     }
 
@@ -475,12 +257,6 @@ impl ClientConnection {
             | State::Waiting { .. }
             | State::Stopping(_) => None,
         }
-    }
-
-    /// The deadline that the next [`Wait`](super::Output::Wait) will carry.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
     }
 }
 

@@ -15,10 +15,12 @@ mod link;
 mod owner;
 mod parked;
 mod receive;
+mod reconnect;
 mod refresh;
 mod resume;
 mod state;
 mod stats;
+mod timeouts;
 
 pub use api::{
     Action, Call, CallError, CallOptions, ConnectionState, Event, Ignored, Input, InvocationId,
@@ -46,8 +48,9 @@ use invocations::Invocations;
 use link::Link;
 use owner::Owner;
 use parked::Parked;
-use state::{State, Timer};
+use state::State;
 use stats::Counters;
+use timeouts::Timer;
 
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {

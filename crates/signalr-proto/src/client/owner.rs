@@ -1,9 +1,10 @@
 //! Whose an operation is. That is asked once for each input, so that what comes of it stands in one table:
 //! [`handle_input`](super::ClientConnection::handle_input).
 
+use super::attempt::Step;
 use super::link::{HttpLink, Link, Stage};
 use super::refresh::Refresh;
-use super::state::{Session, State, Step};
+use super::state::{Session, State};
 use crate::transport::OpId;
 
 /// What the name of an operation stands for. Names that nothing is expected of any more are nobody's.

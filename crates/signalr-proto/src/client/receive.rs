@@ -4,9 +4,11 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Event, Ignored, ReplyTo};
+use super::attempt::{Attempt, Step};
 use super::invocations::Match;
 use super::link::Link;
-use super::state::{Attempt, State, Step, Timer};
+use super::state::State;
+use super::timeouts::Timer;
 use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Role};
 use crate::error::CloseReason;
 use crate::transport::{EndCause, OpId};

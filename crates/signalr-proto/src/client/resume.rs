@@ -3,7 +3,8 @@
 use super::ClientConnection;
 use super::api::Event;
 use super::link::{Link, Lost};
-use super::state::{Session, State, Timer};
+use super::state::{Session, State};
+use super::timeouts::Timer;
 use crate::codec::HubMessage;
 use crate::codec::frame::FrameDecoder;
 use crate::error::{CloseReason, NegotiateError};

@@ -15,19 +15,15 @@
 //!
 //! A test walks all of these and finds no other.
 
-use core::time::Duration;
-
 use super::api::ConnectionState;
+use super::attempt::{Attempt, Grant, Route, Step};
 use super::link::{HttpLink, Link};
+use super::reconnect::{Decision, Outage};
 use super::refresh::Refresh;
 use super::resume::Stateful;
 use crate::codec::frame::FrameDecoder;
-use crate::codec::handshake::HandshakeDecoder;
-use crate::error::CloseReason;
 use crate::time::Instant;
-use crate::timers::TimerName;
-use crate::transport::negotiate::{AccessToken, Offer, TransportKind, TransportOffer};
-use crate::transport::{HubUrl, OpId, TransportFailure};
+use crate::transport::negotiate::TransportKind;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -46,82 +42,6 @@ pub(super) enum State {
     Stopping(Box<Session>),
 }
 
-/// One try to connect.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) step: Step,
-    pub(super) course: Course,
-}
-
-/// What an attempt carries from step to step.
-#[derive(Debug)]
-pub(super) struct Course {
-    /// Set when this is a repetition: of the first start, or of a connection that was lost.
-    pub(super) outage: Option<Outage>,
-    pub(super) route: Route,
-    /// What the server offered last.
-    pub(super) offered: Vec<TransportOffer>,
-    /// Transports that did not start.
-    pub(super) failures: Vec<TransportFailure>,
-}
-
-/// Which hub the attempt is at, after redirects.
-#[derive(Debug)]
-pub(super) struct Route {
-    pub(super) url: HubUrl,
-    /// The token a redirect gave: it replaces the user's for this attempt and connection ([TR-11](crate::spec::transports#tr-11)).
-    pub(super) token: Option<AccessToken>,
-    /// The user's token of the last negotiation, which the HTTP transports go on using.
-    pub(super) cached: Option<AccessToken>,
-    /// Whether the user's headers and tokens must not be sent here.
-    pub(super) foreign: bool,
-    /// Negotiate requests made.
-    pub(super) requests: u32,
-    /// When the server made its offer: the life of the access token counts from then.
-    pub(super) offered: Instant,
-}
-
-/// How far an attempt has come.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The token for negotiation was asked for.
-    NegotiateToken(OpId),
-    /// The negotiate request is under way.
-    Negotiate(OpId),
-    /// The token for the WebSocket was asked for.
-    SocketToken(OpId, Grant),
-    /// The transport is being opened.
-    Opening(Link, Grant),
-    /// The handshake response is awaited.
-    Handshaking(Link, Grant, HandshakeDecoder),
-}
-
-/// What negotiation gave; nothing when it was skipped.
-pub(super) type Grant = Option<Box<Offer>>;
-
-impl Step {
-    /// The question or request before there is a transport.
-    const fn op(&self) -> Option<OpId> {
-        match self {
-            Self::NegotiateToken(op) | Self::Negotiate(op) | Self::SocketToken(op, _) => Some(*op),
-            Self::Opening(..) | Self::Handshaking(..) => None,
-        }
-    }
-
-    pub(super) const fn link(&self) -> Option<&Link> {
-        match self {
-            Self::Opening(link, _) | Self::Handshaking(link, ..) => Some(link),
-            Self::NegotiateToken(_) | Self::Negotiate(_) | Self::SocketToken(..) => None,
-        }
-    }
-
-    /// What must be aborted when the attempt is given up here.
-    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
-        let link = self.link().map(Link::ops);
-        self.op().into_iter().chain(link.into_iter().flatten())
-    }
-}
-
 /// An established connection.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -134,32 +54,6 @@ pub(super) struct Session {
     pub(super) refresh_at: Option<Instant>,
     /// With stateful reconnect only.
     pub(super) stateful: Option<Box<Stateful>>,
-}
-
-/// A question to the application's policy.
-#[derive(Debug)]
-pub(super) struct Decision {
-    pub(super) op: OpId,
-    pub(super) outage: Outage,
-    pub(super) reason: CloseReason,
-}
-
-/// The time between losing a connection and having it back (or giving up).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outage {
-    pub(super) since: Instant,
-    /// Attempts that failed.
-    pub(super) failed: u32,
-    /// Whether the application has heard of it.
-    pub(super) announced: bool,
-    /// Whether there never was a connection: the first start is being repeated.
-    pub(super) first: bool,
-}
-
-impl Outage {
-    pub(super) const fn elapsed(&self, now: Instant) -> Duration {
-        now.since(self.since)
-    }
 }
 
 impl State {
@@ -249,87 +143,16 @@ impl State {
     }
 }
 
-/// The deadlines of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    /// A step before the handshake takes too long.
-    Connect,
-    /// The handshake response is late.
-    Handshake,
-    /// The server has been silent.
-    Server,
-    /// We have been silent.
-    Ping,
-    /// The next attempt is due.
-    Retry,
-    /// The server takes too long to close its side.
-    Close,
-    /// A poll takes too long.
-    Poll,
-    /// A send by `POST` takes too long.
-    Post,
-    /// Received messages are to be acknowledged.
-    Ack,
-    /// The access token is to be refreshed, or its refresh takes too long.
-    Refresh,
-}
-
-impl Timer {
-    pub(super) const ALL: [Self; 10] = [
-        Self::Connect,
-        Self::Handshake,
-        Self::Server,
-        Self::Ping,
-        Self::Retry,
-        Self::Close,
-        Self::Poll,
-        Self::Post,
-        Self::Refresh,
-        Self::Ack,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect timeout",
-            Self::Handshake => "handshake timeout",
-            Self::Server => "server timeout",
-            Self::Ping => "keep-alive ping",
-            Self::Retry => "reconnect delay",
-            Self::Close => "close timeout",
-            Self::Poll => "poll timeout",
-            Self::Post => "send timeout",
-            Self::Ack => "acknowledgement",
-            Self::Refresh => "refresh of the access token",
-        }
-    }
-}
-
-impl TimerName for Timer {
-    fn index(self) -> usize {
-        match self {
-            Self::Connect => 0,
-            Self::Handshake => 1,
-            Self::Server => 2,
-            Self::Ping => 3,
-            Self::Retry => 4,
-            Self::Close => 5,
-            Self::Poll => 6,
-            Self::Post => 7,
-            Self::Refresh => 8,
-            Self::Ack => 9,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
     use std::collections::BTreeSet;
 
     use bytes::Bytes;
 
     use super::*;
     use crate::client::{Action, ClientConfig, ClientConnection, Input, Output, ReconnectPolicy};
-    use crate::transport::EndCause;
+    use crate::transport::{EndCause, OpId};
 
     const EDGES: [(&str, &str); 14] = [
         ("Connected", "Deciding"),
