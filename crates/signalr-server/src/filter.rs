@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use bytestring::ByteString;
 use futures_util::future::BoxFuture;
+use signalr_proto::codec::Returned;
 use signalr_proto::server::DisconnectReason;
 use signalr_proto::{Encode, EncodeError, Instant, Payload, Protocol};
 
@@ -176,9 +177,13 @@ enum Kind {
 
 impl HubReply {
     /// Another result than the method's.
-    #[must_use]
-    pub fn value<T: Encode + Send + 'static>(value: T) -> Self {
-        Self(Kind::Value(Box::new(value)))
+    ///
+    /// # Errors
+    /// When the value is a `Result` that is `Err`: as from a method, it is the failure that it says it is, and clients are not told
+    /// its words.
+    pub fn value<T: Encode + Send + 'static>(value: T) -> Result<Self, HubError> {
+        let value = Returned::new(value).map_err(|error| HubError::returned(&error))?;
+        Ok(Self(Kind::Value(Box::new(value))))
     }
 
     /// Whether it is a stream.

@@ -215,7 +215,7 @@ async fn what_cannot_run_does_not_reach_the_filters() {
 async fn a_filter_may_answer_itself() {
     let (hub, _, mut client) = calculator(|server| {
         server.filter(around(|call, next| match call.target() {
-            "Add" => Box::pin(async { Ok(HubReply::value("no need to")) }),
+            "Add" => Box::pin(async { HubReply::value("no need to") }),
             _ => Box::pin(next.run(call)),
         }))
     })
@@ -225,6 +225,24 @@ async fn a_filter_may_answer_itself() {
     assert_eq!(answer.as_deref(), Ok("no need to"));
     assert_eq!(hub.take_notes(), [""; 0]);
     assert_eq!(client.invoke::<()>("Nothing", ()).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_with_which_a_filter_answers_is_an_outcome() {
+    let (_, _, mut client) = calculator(|server| {
+        server.filter(around(|call, _| {
+            let answer = match call.target() {
+                "Add" => Ok("fine"),
+                _ => Err("a secret"),
+            };
+            Box::pin(async move { HubReply::value(answer) })
+        }))
+    })
+    .await;
+    let answer = client.invoke::<String>("Add", (1, 2)).await;
+    assert_eq!(answer.as_deref(), Ok("fine"));
+    let error = client.invoke::<()>("Nothing", ()).await.unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +268,7 @@ async fn a_filter_may_look_at_a_result_and_change_it() {
             Box::pin(async move {
                 let mut reply = next.run(call).await?;
                 let payload = reply.payload(Protocol::Json)?.unwrap();
-                Ok(HubReply::value(format!("<{}>", payload.decode::<i32>()?)))
+                HubReply::value(format!("<{}>", payload.decode::<i32>()?))
             })
         }))
     })
@@ -284,7 +302,7 @@ async fn a_filter_may_turn_a_failure_into_a_value_and_a_value_into_a_failure() {
             Box::pin(async move {
                 match next.run(call).await {
                     Ok(_) => Err(HubError::new("too good to be true")),
-                    Err(error) => Ok(HubReply::value(error.text().to_owned())),
+                    Err(error) => HubReply::value(error.text().to_owned()),
                 }
             })
         }))
@@ -351,10 +369,9 @@ async fn streams_go_through_filters() {
 
 #[tokio::test(start_paused = true)]
 async fn a_filter_cannot_give_a_value_in_place_of_a_stream() {
-    let (_, _, mut client) = calculator(|server| {
-        server.filter(around(|_, _| Box::pin(async { Ok(HubReply::value(7)) })))
-    })
-    .await;
+    let (_, _, mut client) =
+        calculator(|server| server.filter(around(|_, _| Box::pin(async { HubReply::value(7) }))))
+            .await;
     let answer = client.stream::<i32>("Count", (1,)).await;
     let Err(TestError::Call(text)) = answer else {
         panic!("{answer:?}");
