@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::mpsc;
-use signalr_proto::{CloseReason, TransportKind};
+use signalr_proto::{CloseReason, ConnectionId, TransportKind};
 
 use crate::error::RefreshError;
 
@@ -16,7 +16,7 @@ pub enum LifecycleEvent {
     /// `start` succeeded.
     Connected {
         /// The public id; none when negotiation was skipped.
-        connection_id: Option<Box<str>>,
+        connection_id: Option<ConnectionId>,
         /// What it runs over.
         transport: TransportKind,
     },
@@ -39,7 +39,7 @@ pub enum LifecycleEvent {
     /// The connection is back, as a new one.
     Reconnected {
         /// The new public id; none when negotiation was skipped.
-        connection_id: Option<Box<str>>,
+        connection_id: Option<ConnectionId>,
         /// What it runs over.
         transport: TransportKind,
     },

@@ -60,7 +60,7 @@ pub use signalr_client::Proxy;
 #[cfg(feature = "client")]
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CallError, CallErrorKind, CloseReason,
-    ConnectionState, FromArguments, Handler, HandlerError, HubArgument, HubConnection,
+    ConnectionId, ConnectionState, FromArguments, Handler, HandlerError, HubArgument, HubConnection,
     HubConnectionBuilder, Invoke, ItemStream, LifecycleEvent, Payload, ReconnectPolicy,
     RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, Spread, StartError, StartErrorKind,
     Subscription, TransportKind, Upload, WeakHubConnection,

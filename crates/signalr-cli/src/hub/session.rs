@@ -117,7 +117,7 @@ impl Session {
             } = event
             {
                 connected = Some(Event::Connected {
-                    id: connection_id.map(Into::into),
+                    id: connection_id.map(|id| id.to_string()),
                     transport: Some(transport.name()),
                 });
             } else if let LifecycleEvent::StartRetry {

@@ -4,7 +4,7 @@ use core::task::Context;
 use core::time::Duration;
 
 use signalr_proto::client::{Event, Ignored};
-use signalr_proto::{CloseReason, TransportKind};
+use signalr_proto::{CloseReason, ConnectionId, TransportKind};
 
 use super::Engine;
 use super::perform::Futures;
@@ -52,7 +52,7 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
                 connection_id,
                 transport,
             } => {
-                tracing::info!(connection_id, transport = transport.name(), "reconnected");
+                tracing::info!(?connection_id, transport = transport.name(), "reconnected");
                 self.tell(&LifecycleEvent::Reconnected {
                     connection_id,
                     transport,
@@ -137,8 +137,8 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         });
     }
 
-    fn connected(&mut self, connection_id: Option<Box<str>>, transport: TransportKind) {
-        tracing::info!(connection_id, transport = transport.name(), "connected");
+    fn connected(&mut self, connection_id: Option<ConnectionId>, transport: TransportKind) {
+        tracing::info!(?connection_id, transport = transport.name(), "connected");
         // First, so that the event is there for whoever waits for `start`: the connection may be over soon after.
         self.tell(&LifecycleEvent::Connected {
             connection_id,

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) cut: bool,
     /// Negotiation is refused.
     pub(crate) refuses: bool,
+    /// What negotiation is answered with instead of [`OFFER`].
+    pub(crate) offer: Option<&'static str>,
     /// What the client wrote.
     pub(crate) outgoing: Vec<String>,
     /// The network takes nothing.
@@ -143,8 +145,9 @@ impl Transport for Net {
             *refusal.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
             return Ok(refusal);
         }
+        let offer = world.offer.unwrap_or(OFFER);
         Ok(http::Response::new(stream::iter(vec![Ok(
-            Bytes::from_static(OFFER.as_bytes()),
+            Bytes::from_static(offer.as_bytes()),
         )])))
     }
 

@@ -88,6 +88,33 @@ fn the_way_to_another_connection_is_told_at_info_and_giving_up_at_warn() {
     );
 }
 
+/// Servers of version 0 let requests in by it ([`Bench`] offers version 1).
+#[test]
+fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {
+    const OLD: &str = r#"{"connectionId":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
+    let mut shown = String::new();
+    let lines = logged(LevelFilter::TRACE, || {
+        let mut bench = Bench::new(|builder| builder);
+        bench.net.change(|world| world.offer = Some(OLD));
+        let mut events = bench.connection().events();
+        let connection = bench.connection().clone();
+        assert_eq!(bench.finish(connection.start()), Ok(()));
+        let Some(Some(event)) = events.next().now_or_never() else {
+            panic!("nothing is told");
+        };
+        shown = format!("{event:?}");
+        let LifecycleEvent::Connected { connection_id, .. } = event else {
+            panic!("{shown}");
+        };
+        assert_eq!(connection_id.as_deref(), Some("canary"));
+        assert_eq!(connection.connection_id().as_deref(), Some("canary"));
+    });
+    assert!(line(&lines, "connected connection_id").contains("(secret)"));
+    let seen = lines.iter().chain([&shown]);
+    let seen: Vec<_> = seen.filter(|text| text.contains("canary")).collect();
+    assert!(seen.is_empty(), "{seen:#?}");
+}
+
 #[test]
 fn a_clean_end_is_no_warning() {
     let lines = logged(LevelFilter::WARN, || {

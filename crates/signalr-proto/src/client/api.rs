@@ -9,7 +9,7 @@ use crate::codec::{Arguments, Payload, TransferFormat};
 use crate::error::{CloseReason, RefreshError};
 use crate::time::Instant;
 use crate::transport::negotiate::{AccessToken, TransportKind};
-use crate::transport::{BodyMode, EndCause, OpId};
+use crate::transport::{BodyMode, ConnectionId, EndCause, OpId};
 
 /// The id of a call, stream or upload stream that this client began. Counts from 1 and is never used twice
 /// ([CB-27](crate::spec::client_behaviour#cb-27)).
@@ -350,7 +350,7 @@ pub enum Event {
     /// The first start succeeded.
     Connected {
         /// The public id; none when negotiation was skipped.
-        connection_id: Option<Box<str>>,
+        connection_id: Option<ConnectionId>,
         /// What it runs over.
         transport: TransportKind,
     },
@@ -395,7 +395,7 @@ pub enum Event {
     /// The connection is back, as a new one: groups and pending calls of the old one are gone.
     Reconnected {
         /// The new public id; none when negotiation was skipped.
-        connection_id: Option<Box<str>>,
+        connection_id: Option<ConnectionId>,
         /// What it runs over.
         transport: TransportKind,
     },

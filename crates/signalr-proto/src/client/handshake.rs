@@ -73,7 +73,7 @@ impl ClientConnection {
 
     /// The handshake succeeded: ping at once, so that the server knows that this client pings, and take the rest of the chunk.
     fn establish(&mut self, link: Link, grant: Grant, course: Course, rest: Bytes) {
-        let connection_id = grant.as_ref().map(|offer| offer.connection_id.clone());
+        let connection_id = grant.as_ref().map(|offer| offer.id());
         let transport = link.kind();
         let is_new = course.outage.is_none_or(|outage| outage.first);
         let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);

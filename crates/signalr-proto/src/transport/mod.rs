@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod choice;
+mod connection_id;
 pub mod event_stream;
 pub(crate) mod http;
 pub mod negotiate;
@@ -9,6 +10,7 @@ mod url;
 pub(crate) mod web_socket;
 
 pub use crate::error::{TransportFailure, TransportFailureReason};
+pub use connection_id::ConnectionId;
 pub use event_stream::EventStream;
 pub use url::HubUrl;
 

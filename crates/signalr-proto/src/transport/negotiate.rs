@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use bytes::Bytes;
 
-use super::{HubUrl, answer};
+use super::{ConnectionId, HubUrl, answer};
 use crate::codec::{DecodeError, DecodeErrorKind, TransferFormat};
 use crate::error::NegotiateError;
 
@@ -149,6 +149,11 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// The public id, which is a secret when there is no token beside it.
+    pub(crate) fn id(&self) -> ConnectionId {
+        ConnectionId::new(self.connection_id.clone(), self.connection_token.is_none())
+    }
+
     /// An offer of all of `transports`.
     #[must_use]
     pub fn new(
@@ -180,7 +185,7 @@ impl core::fmt::Debug for Offer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Offer")
             .field("version", &self.version)
-            .field("connection_id", &self.connection_id)
+            .field("connection_id", &self.id())
             .field("transports", &self.transports)
             .field("stateful_reconnect", &self.stateful_reconnect)
             .field("token_lifetime", &self.token_lifetime)

@@ -86,7 +86,7 @@ impl ClientSide {
         match event {
             Event::Connected { connection_id, .. } | Event::Reconnected { connection_id, .. } => {
                 self.begin();
-                connection_id.map(Wish::Joined)
+                connection_id.map(|id| Wish::Joined(id.into()))
             }
             Event::Reconnecting { .. } => {
                 self.nothing_pends();
