@@ -14,6 +14,7 @@
 
 mod broken;
 mod clients;
+mod cuts;
 mod faults;
 mod groups;
 mod messages;
