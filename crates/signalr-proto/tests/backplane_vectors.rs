@@ -11,7 +11,9 @@ mod support;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use signalr_proto::backplane::{Ack, Completion, GroupAction, GroupCommand, Invocation, Question};
+use signalr_proto::backplane::{
+    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, Question,
+};
 use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{DecodeError, DecodeErrorKind, HubArguments, Protocol};
 use support::hex;
@@ -343,4 +345,31 @@ fn payloads_are_not_shown() {
         frame: Bytes::from_static(b"secret"),
     };
     assert!(!format!("{completion:?}").contains("secret"));
+}
+
+#[test]
+fn censuses_are_written_and_read() {
+    let cases = [
+        (Counted::All, "94 07 A1 53 00 A0"),
+        (Counted::Group("G".into()), "94 07 A1 53 01 A1 47"),
+        (Counted::User("U".into()), "94 07 A1 53 02 A1 55"),
+    ];
+    for (counted, text) in cases {
+        let census = Census {
+            id: 7,
+            server: "S".into(),
+            counted,
+        };
+        let bytes = hex(text);
+        assert_eq!(written(|out| census.encode(out)), bytes);
+        assert_eq!(Census::decode(&bytes), Ok(census));
+        cut(&bytes, Census::decode);
+    }
+    assert!(Census::decode(&hex("94 07 A1 53 03 A0")).is_err());
+    let count = Count { id: 7, count: 300 };
+    let bytes = hex("92 07 CD 01 2C");
+    assert_eq!(written(|out| count.encode(out)), bytes);
+    assert_eq!(Count::decode(&bytes), Ok(count));
+    cut(&bytes, Count::decode);
+    assert!(Count::decode(&hex("92 07 FF")).is_err());
 }

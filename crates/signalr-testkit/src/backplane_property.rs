@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use signalr_proto::backplane::{
     Ack, BackplaneAction, BackplaneConfig, BackplaneEvent, BackplaneInput, BackplaneNode,
-    BackplaneOutput, BackplaneState, Channel, Channels, Completion, GroupAction, GroupCommand,
-    Invocation, Message, OperationId, Question, WhenAway,
+    BackplaneOutput, BackplaneState, Census, Channel, Channels, Completion, Count, Counted,
+    GroupAction, GroupCommand, Invocation, Message, OperationId, Question, WhenAway,
 };
 use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::{DecodeError, Instant, OpId, Protocol};
@@ -42,6 +42,8 @@ pub fn payloads(data: &[u8]) {
     round(&data, GroupCommand::decode, GroupCommand::encode);
     round(&data, Ack::decode, |ack, out| ack.encode(out));
     round(&data, Completion::decode, Completion::encode);
+    round(&data, Census::decode, Census::encode);
+    round(&data, Count::decode, |count, out| count.encode(out));
     if let Ok(completion) = Completion::decode(&data) {
         let _ = completion.read();
     }
@@ -177,6 +179,11 @@ impl Play<'_> {
                 answered.expect("a text can be encoded");
             }
             7 => self.forget(),
+            61 => {
+                let group = self.group();
+                let operation = self.node.count(now, Counted::Group(group.into()));
+                self.begin(operation);
+            }
             8..=31 => self.answer(),
             32..=47 => self.receive(),
             48 => {
@@ -288,7 +295,7 @@ impl Play<'_> {
                 Channel::GroupCommands,
                 Channel::Acks("me"),
                 Channel::Returns("me"),
-                Channel::Acks("other"),
+                Channel::Census,
             ],
             kind & 7,
         );
@@ -357,7 +364,8 @@ impl Play<'_> {
                 BackplaneOutput::Action(action) => self.perform(&action),
                 BackplaneOutput::Event(
                     BackplaneEvent::Done { operation, .. }
-                    | BackplaneEvent::Answered { operation, .. },
+                    | BackplaneEvent::Answered { operation, .. }
+                    | BackplaneEvent::Counted { operation, .. },
                 ) => {
                     self.operations.remove(&operation);
                 }

@@ -179,6 +179,13 @@ pub enum BackplaneEvent {
         /// The client's answer.
         outcome: Outcome,
     },
+    /// Connections have been counted.
+    Counted {
+        /// The operation.
+        operation: OperationId,
+        /// How many there are on all servers that answered.
+        count: u64,
+    },
     /// The broker is there, and everything is subscribed to.
     Up,
     /// The broker cannot be reached.

@@ -20,6 +20,10 @@ pub enum Channel<'a> {
     Acks(&'a str),
     /// `:internal:return:SERVER`: answers to that server's questions.
     Returns(&'a str),
+    /// `:internal:census`: questions for numbers. Servers of this library listen, and official ones know nothing of it.
+    Census,
+    /// `:internal:census:SERVER`: numbers for that server.
+    Counts(&'a str),
 }
 
 /// The names of one hub's channels (`SB-64`).
@@ -63,6 +67,8 @@ impl Channels {
             Channel::GroupCommands => (":internal:groups", ""),
             Channel::Acks(server) => (":internal:ack:", server),
             Channel::Returns(server) => (":internal:return:", server),
+            Channel::Census => (":internal:census", ""),
+            Channel::Counts(server) => (":internal:census:", server),
         };
         [&*self.root, kind, rest].concat().into()
     }
@@ -77,9 +83,11 @@ impl Channels {
             Some(("user", id)) => Channel::User(id),
             Some(("connection", id)) => Channel::Connection(id),
             Some(("internal", "groups")) => Channel::GroupCommands,
+            Some(("internal", "census")) => Channel::Census,
             Some(("internal", rest)) => match rest.split_once(':')? {
                 ("ack", server) => Channel::Acks(server),
                 ("return", server) => Channel::Returns(server),
+                ("census", server) => Channel::Counts(server),
                 _ => return None,
             },
             _ => return None,
@@ -105,7 +113,7 @@ impl Channels {
 mod tests {
     use super::*;
 
-    const ALL: [Channel<'static>; 9] = [
+    const ALL: [Channel<'static>; 11] = [
         Channel::All,
         Channel::Group("room"),
         Channel::Group(""),
@@ -115,6 +123,8 @@ mod tests {
         Channel::GroupCommands,
         Channel::Acks("srv_1"),
         Channel::Returns("srv_1"),
+        Channel::Census,
+        Channel::Counts("srv_1"),
     ];
 
     #[test]
@@ -132,6 +142,8 @@ mod tests {
                 "My.Hub:internal:groups",
                 "My.Hub:internal:ack:srv_1",
                 "My.Hub:internal:return:srv_1",
+                "My.Hub:internal:census",
+                "My.Hub:internal:census:srv_1",
             ]
         );
     }

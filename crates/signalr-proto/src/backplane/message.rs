@@ -273,6 +273,104 @@ impl core::fmt::Debug for Completion {
     }
 }
 
+/// Whose connections are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by definition")]
+pub enum Counted {
+    /// Everybody's.
+    All,
+    /// The members of a group.
+    Group(ByteString),
+    /// The connections of a user.
+    User(ByteString),
+}
+
+/// Asks every server how many connections it has: `[id, server, kind, name]`, with the kinds 0 for all, 1 for a group and 2 for
+/// a user. Official servers do not know this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by definition")]
+pub struct Census {
+    /// Names the question in its answers.
+    pub id: i32,
+    /// Who asks, and where the answers go.
+    pub server: ByteString,
+    /// Whose connections.
+    pub counted: Counted,
+}
+
+impl Census {
+    /// Appends the array.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let (kind, name) = match &self.counted {
+            Counted::All => (0, ""),
+            Counted::Group(name) => (1, &**name),
+            Counted::User(id) => (2, &**id),
+        };
+        put_array(out, 4);
+        put_signed(out, self.id.into());
+        put_str(out, &self.server);
+        put_signed(out, kind);
+        put_str(out, name);
+    }
+
+    /// Reads the array.
+    ///
+    /// # Errors
+    /// When it is not as described.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.array(4, "an array of 4 elements or more")?;
+        let (id, server) = (reader.integer("an id of 32 bits")?, reader.string()?);
+        let start = reader.cursor.clone();
+        let counted = match reader.integer::<u8>("a kind of 8 bits")? {
+            0 => {
+                reader.string()?;
+                Counted::All
+            }
+            1 => Counted::Group(reader.string()?),
+            2 => Counted::User(reader.string()?),
+            _ => return Err(start.syntax("a kind from 0 to 2")),
+        };
+        Ok(Self {
+            id,
+            server,
+            counted,
+        })
+    }
+}
+
+/// One server's answer to a [`Census`]: `[id, count]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by definition")]
+pub struct Count {
+    /// That of the question.
+    pub id: i32,
+    /// How many connections.
+    pub count: u32,
+}
+
+impl Count {
+    /// Appends the array.
+    pub fn encode(self, out: &mut BytesMut) {
+        put_array(out, 2);
+        put_signed(out, self.id.into());
+        put_signed(out, self.count.into());
+    }
+
+    /// Reads the array.
+    ///
+    /// # Errors
+    /// When it is not as described.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.array(2, "an array of 2 elements or more")?;
+        Ok(Self {
+            id: reader.integer("an id of 32 bits")?,
+            count: reader.integer("a count of 32 bits")?,
+        })
+    }
+}
+
 /// Reads element after element.
 struct Reader<'a> {
     bytes: &'a Bytes,

@@ -30,5 +30,7 @@ pub use api::{
 };
 pub use channel::{Channel, Channels};
 pub use config::{BackplaneConfig, WhenAway};
-pub use message::{Ack, Completion, GroupAction, GroupCommand, Invocation, Question};
+pub use message::{
+    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, Question,
+};
 pub use node::BackplaneNode;

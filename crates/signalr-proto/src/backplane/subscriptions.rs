@@ -45,6 +45,12 @@ impl Subscriptions {
         self.channels.len()
     }
 
+    /// How many want the channel.
+    pub(super) fn holders(&self, channel: &str) -> usize {
+        let subscription = self.channels.get(channel);
+        subscription.map_or(0, |subscription| subscription.holders)
+    }
+
     /// One more wants the channel.
     pub(super) fn hold(&mut self, channel: &ByteString) {
         let subscription = self.channels.entry(channel.clone()).or_default();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use signalr_proto::backplane::{
     Audience, BackplaneAction, BackplaneConfig, BackplaneError, BackplaneEvent, BackplaneInput,
-    BackplaneNode, BackplaneOutput, BackplaneState, Channel, Channels, Invocation, OperationId,
-    Question, WhenAway,
+    BackplaneNode, BackplaneOutput, BackplaneState, Channel, Channels, Counted, Invocation,
+    OperationId, Question, WhenAway,
 };
 use signalr_proto::codec::{CompletionOutcome, Outcome};
 use signalr_proto::{Instant, OpId, Payload, Protocol};
@@ -64,6 +64,7 @@ enum Errand {
     Leave(Id, u64),
     Send,
     Ask(String),
+    Count,
 }
 
 #[derive(Debug)]
@@ -313,6 +314,12 @@ impl World {
                     other => assert_eq!(other, Outcome::Error("gone".into())),
                 }
             }
+            BackplaneEvent::Counted { operation, count } => {
+                let errand = self.servers[server].errands.remove(&operation);
+                assert!(matches!(errand, Some((_, Errand::Count))), "{operation:?}");
+                // Whoever came or left meanwhile may have been counted or not, and nobody twice.
+                assert!(count <= u64::from(self.last_client), "{count}");
+            }
             BackplaneEvent::Up => self.book.outage_ends(server, self.now),
             BackplaneEvent::Away { .. } => {}
             other => panic!("{other:?}"),
@@ -409,7 +416,7 @@ impl World {
                 };
                 self.stand(id, group, after);
             }
-            Errand::Send | Errand::Ask(_) => {}
+            Errand::Send | Errand::Ask(_) | Errand::Count => {}
         }
     }
 
@@ -419,7 +426,9 @@ impl World {
             Errand::Join(id, ..) | Errand::Leave(id, _) => !self.clients.contains_key(id),
             Errand::Ask(_) => true,
             // The end of a session is calm, and ends what the storm has begun.
-            Errand::Connect(_) | Errand::Send => self.plan.weather == Weather::Rough,
+            Errand::Connect(_) | Errand::Send | Errand::Count => {
+                self.plan.weather == Weather::Rough
+            }
         }
         .max(self.plan.weather == Weather::Rough)
     }
@@ -495,7 +504,12 @@ impl World {
             0..=14 => self.come(server),
             15..=19 => self.go(),
             20..=44 => self.change_group(server),
-            45..=84 => self.send(server),
+            45..=82 => self.send(server),
+            83 | 84 => {
+                let now = self.now;
+                let operation = self.servers[server].node.count(now, Counted::All);
+                self.begin(server, operation, Errand::Count);
+            }
             _ => self.ask(server),
         }
     }
@@ -716,6 +730,8 @@ impl World {
                 Channel::GroupCommands,
                 Channel::Acks(&own),
                 Channel::Returns(&own),
+                Channel::Census,
+                Channel::Counts(&own),
             ];
             let clients = self
                 .clients

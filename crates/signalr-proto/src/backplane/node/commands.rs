@@ -10,7 +10,9 @@ use super::{BackplaneNode, Member, State};
 use crate::backplane::api::{BackplaneAction, BackplaneError, JoinRefusal, OperationId};
 use crate::backplane::api::{BackplaneEvent, BackplaneOutput};
 use crate::backplane::outgoing::Purpose;
-use crate::backplane::{Channel, Completion, GroupAction, GroupCommand, Question, WhenAway};
+use crate::backplane::{
+    Census, Channel, Completion, Counted, GroupAction, GroupCommand, Question, WhenAway,
+};
 use crate::codec::CompletionOutcome;
 use crate::time::Instant;
 use crate::{EncodeError, Payload, Protocol};
@@ -198,6 +200,38 @@ impl BackplaneNode {
         let deadline = self.now.after(self.config.ack_timeout);
         self.operations.open(operation, kind, deadline);
         let channel = self.channels.name(Channel::GroupCommands);
+        let purpose = Purpose::Operation(operation);
+        self.outgoing.push(channel, out.freeze(), purpose);
+        operation
+    }
+
+    /// Counts connections of the whole farm: asks every server, this one too, and is done when all have answered that heard the
+    /// question, which ends in a `Counted`. Who has died hears nothing and is not counted, and neither are official servers.
+    ///
+    /// A broker that does not tell how many heard it is given the time that it may take for an operation.
+    pub fn count(&mut self, now: Instant, counted: Counted) -> OperationId {
+        self.advance(now);
+        let operation = self.operations.name();
+        let census = Census {
+            id: self.operations.command_number(),
+            server: (*self.config.server_name).into(),
+            counted,
+        };
+        let mut out = BytesMut::new();
+        census.encode(&mut out);
+        if let Some(error) = self.refusal().or_else(|| self.full(out.len())) {
+            return self.refuse(operation, error);
+        }
+        let kind = Kind::Count {
+            id: census.id,
+            published: false,
+            servers: None,
+            answers: 0,
+            sum: 0,
+        };
+        let deadline = self.patience();
+        self.operations.open(operation, kind, deadline);
+        let channel = self.channels.name(Channel::Census);
         let purpose = Purpose::Operation(operation);
         self.outgoing.push(channel, out.freeze(), purpose);
         operation

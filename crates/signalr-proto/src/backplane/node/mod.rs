@@ -28,7 +28,7 @@ use operations::Operations;
 ///
 /// Application commands: [`connect`](Self::connect) and [`disconnect`](Self::disconnect) of local clients,
 /// [`join`](Self::join) and [`leave`](Self::leave) of any, [`publish`](Self::publish), [`ask`](Self::ask) and
-/// [`answer`](Self::answer). What becomes of them is told in events.
+/// [`answer`](Self::answer), [`count`](Self::count) of the farm's connections. What becomes of them is told in events.
 ///
 /// The table of who is in which group is this node's: the driver keeps its own in step with `Joined` and `Left`.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ impl BackplaneNode {
             Channel::GroupCommands,
             Channel::Acks(&config.server_name),
             Channel::Returns(&config.server_name),
+            Channel::Census,
+            Channel::Counts(&config.server_name),
         ] {
             subscriptions.hold(&channels.name(channel));
         }

@@ -38,6 +38,14 @@ pub(super) enum Kind {
     },
     /// So many messages have to be published.
     Send { missing: usize },
+    /// Servers have to count their connections. How many of them shows when the question is published.
+    Count {
+        id: i32,
+        published: bool,
+        servers: Option<u64>,
+        answers: u64,
+        sum: u64,
+    },
     /// Another server has to confirm this command.
     Command { id: i32, published: bool },
     /// Somebody's client has to answer.
@@ -57,6 +65,7 @@ pub(super) struct Operations {
     probes: BTreeSet<(Instant, OperationId)>,
     last_command: i32,
     commands: BTreeMap<i32, OperationId>,
+    censuses: BTreeMap<i32, OperationId>,
     questions: BTreeMap<ByteString, OperationId>,
 }
 
@@ -71,7 +80,8 @@ impl Operations {
     pub(super) fn command_number(&mut self) -> i32 {
         loop {
             self.last_command = self.last_command.checked_add(1).unwrap_or(1);
-            if !self.commands.contains_key(&self.last_command) {
+            let number = &self.last_command;
+            if !self.commands.contains_key(number) && !self.censuses.contains_key(number) {
                 return self.last_command;
             }
         }
@@ -81,6 +91,9 @@ impl Operations {
         match &kind {
             Kind::Command { id, .. } => {
                 self.commands.insert(*id, operation);
+            }
+            Kind::Count { id, .. } => {
+                self.censuses.insert(*id, operation);
             }
             Kind::Ask {
                 question, probe_at, ..
@@ -100,6 +113,9 @@ impl Operations {
         match &kind {
             Kind::Command { id, .. } => {
                 self.commands.remove(id);
+            }
+            Kind::Count { id, .. } => {
+                self.censuses.remove(id);
             }
             Kind::Ask {
                 question, probe_at, ..
@@ -130,6 +146,10 @@ impl Operations {
 
     pub(super) fn command(&self, id: i32) -> Option<OperationId> {
         self.commands.get(&id).copied()
+    }
+
+    pub(super) fn census(&self, id: i32) -> Option<OperationId> {
+        self.censuses.get(&id).copied()
     }
 
     pub(super) fn question(&self, id: &str) -> Option<OperationId> {
@@ -178,7 +198,9 @@ impl Operations {
             .open
             .iter()
             .filter(|(_, operation)| match &operation.kind {
-                Kind::Command { published, .. } => *published || fail_waiting,
+                Kind::Command { published, .. } | Kind::Count { published, .. } => {
+                    *published || fail_waiting
+                }
                 Kind::Ask { published, .. } => !published && fail_waiting,
                 Kind::Connect { .. }
                 | Kind::Join { .. }
@@ -229,7 +251,11 @@ impl BackplaneNode {
                 // Nobody here has asked for it, and whoever did is not told either.
                 return self.fail_join(&connection_id, &group, fresh);
             }
-            Kind::Connect { .. } | Kind::Send { .. } | Kind::Command { .. } | Kind::Ask { .. } => {}
+            Kind::Connect { .. }
+            | Kind::Send { .. }
+            | Kind::Command { .. }
+            | Kind::Count { .. }
+            | Kind::Ask { .. } => {}
         }
         self.counters.failures += 1;
         let result = Err(error);
@@ -282,7 +308,10 @@ impl BackplaneNode {
                     self.acknowledge(&server, command);
                 }
             }
-            Some(Kind::Send { .. } | Kind::Command { .. } | Kind::Ask { .. }) | None => {}
+            Some(
+                Kind::Send { .. } | Kind::Command { .. } | Kind::Count { .. } | Kind::Ask { .. },
+            )
+            | None => {}
         }
     }
 
@@ -311,6 +340,13 @@ impl BackplaneNode {
                 self.done(operation);
             }
             Some(Kind::Command { published, .. }) => *published = true,
+            Some(Kind::Count {
+                published, servers, ..
+            }) => {
+                *published = true;
+                *servers = receivers;
+                self.look_at_count(operation, false);
+            }
             Some(Kind::Ask { .. }) if receivers == Some(0) => {
                 self.fail(operation, BackplaneError::NoReceiver);
             }
@@ -326,6 +362,42 @@ impl BackplaneNode {
         }
     }
 
+    /// A server has counted.
+    pub(super) fn counted(&mut self, id: i32, count: u32) {
+        let Some(operation) = self.operations.census(id) else {
+            return;
+        };
+        if let Some(Kind::Count { answers, sum, .. }) = self.operations.get_mut(operation) {
+            *answers += 1;
+            *sum = sum.saturating_add(count.into());
+        }
+        self.look_at_count(operation, false);
+    }
+
+    /// Whether all have counted who were asked; or as many as there will be, when the time is up and the broker does not tell.
+    fn look_at_count(&mut self, operation: OperationId, late: bool) -> bool {
+        let Some(Kind::Count {
+            published,
+            servers,
+            answers,
+            sum,
+            ..
+        }) = self.operations.get_mut(operation)
+        else {
+            return false;
+        };
+        let count = *sum;
+        let complete = match servers {
+            Some(servers) => *answers >= *servers,
+            None => late && *published,
+        };
+        if complete {
+            self.operations.close(operation);
+            self.tell(BackplaneEvent::Counted { operation, count });
+        }
+        complete
+    }
+
     pub(super) fn answered(&mut self, question: &str, outcome: Outcome) {
         if let Some(operation) = self.operations.question(question) {
             self.operations.close(operation);
@@ -338,6 +410,9 @@ impl BackplaneNode {
         let mut any = false;
         while let Some(operation) = self.operations.take_expired(self.now) {
             any = true;
+            if self.look_at_count(operation, true) {
+                continue;
+            }
             let error = self.too_late(operation);
             self.fail(operation, error);
         }
@@ -364,7 +439,11 @@ impl BackplaneNode {
             },
             Some(Kind::Ask { .. }) => BackplaneError::NotAnswered,
             Some(
-                Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. },
+                Kind::Connect { .. }
+                | Kind::Join { .. }
+                | Kind::Obey { .. }
+                | Kind::Send { .. }
+                | Kind::Count { .. },
             )
             | None => BackplaneError::TimedOut { timeout },
         }

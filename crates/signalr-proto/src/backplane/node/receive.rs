@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::BackplaneNode;
 use super::operations::Kind;
 use crate::backplane::api::{Audience, BackplaneEvent, Message};
-use crate::backplane::{Ack, Channel, Completion, GroupAction, GroupCommand, Invocation};
+use crate::backplane::{
+    Ack, Census, Channel, Completion, Count, Counted, GroupAction, GroupCommand, Invocation,
+};
 use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// Messages of others.
@@ -48,7 +50,15 @@ impl BackplaneNode {
                     return Err(DecodeError::new(DecodeErrorKind::Syntax { expected }, 0));
                 }
             }
-            Some(Channel::Acks(_) | Channel::Returns(_)) | None => {}
+            Some(Channel::Census) => {
+                let census = Census::decode(payload)?;
+                self.count_own(&census);
+            }
+            Some(Channel::Counts(server)) if *server == *self.config.server_name => {
+                let Count { id, count } = Count::decode(payload)?;
+                self.counted(id, count);
+            }
+            Some(Channel::Acks(_) | Channel::Returns(_) | Channel::Counts(_)) | None => {}
         }
         Ok(())
     }
@@ -77,6 +87,26 @@ impl BackplaneNode {
         };
         self.tell(event);
         Ok(())
+    }
+
+    /// Tells another server, or this one, how many connections there are here.
+    fn count_own(&mut self, census: &Census) {
+        let count = match &census.counted {
+            Counted::All => self.members.len(),
+            Counted::Group(name) => self.holders(Channel::Group(name)),
+            Counted::User(id) => self.holders(Channel::User(id)),
+        };
+        let count = Count {
+            id: census.id,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        };
+        let channel = self.channels.name(Channel::Counts(&census.server));
+        self.say(channel, |out| count.encode(out));
+    }
+
+    /// Each connection holds its channels once.
+    fn holders(&self, channel: Channel<'_>) -> usize {
+        self.subscriptions.holders(&self.channels.name(channel))
     }
 
     /// Lets a local connection join or leave a group for another server.

@@ -10,7 +10,7 @@ fn a_server_subscribes_to_its_channels_before_anything_else() {
         farm.actions,
         [
             "a connect",
-            "a + all internal:ack:a internal:groups internal:return:a",
+            "a + all internal:ack:a internal:census internal:census:a internal:groups internal:return:a",
             "a > all",
         ]
     );
@@ -35,7 +35,7 @@ fn a_client_is_there_once_its_channels_are_subscribed_to() {
     farm.settle();
     assert_eq!(farm.actions[2], "a - connection:1 group:room user:alice");
     assert_eq!(farm.subscribed(0), ["all"]);
-    assert_eq!(farm.node(0).counters().channels, 4);
+    assert_eq!(farm.node(0).counters().channels, 6);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::backplane::{Ack, GroupAction, GroupCommand, JoinRefusal};
+use crate::backplane::{Ack, Counted, GroupAction, GroupCommand, JoinRefusal};
 
 #[test]
 fn a_group_is_subscribed_to_while_it_has_members() {
@@ -97,7 +97,7 @@ fn a_join_that_fails_takes_nothing_from_a_later_one() {
     let late = BackplaneError::TimedOut { timeout };
     assert_eq!(farm.result(0, first), Some(Err(late)));
     assert_eq!(farm.result(0, second), None);
-    assert_eq!(farm.node(0).counters().channels, 6);
+    assert_eq!(farm.node(0).counters().channels, 8);
     let op = farm.servers[0].node.ids;
     let now = farm.now;
     // The subscription was the last thing asked of the broker but one.
@@ -108,7 +108,7 @@ fn a_join_that_fails_takes_nothing_from_a_later_one() {
     }
     farm.settle();
     assert_eq!(farm.result(0, second), Some(Ok(())));
-    assert_eq!(farm.node(0).counters().channels, 6);
+    assert_eq!(farm.node(0).counters().channels, 8);
 }
 
 #[test]
@@ -250,4 +250,59 @@ fn acks_of_other_commands_confirm_nothing() {
         Ack { id: 1 }.encode(out)
     });
     assert_eq!(farm.result(0, joined), Some(Ok(())));
+}
+
+fn counted(farm: &Farm, server: usize, wanted: OperationId) -> Option<u64> {
+    let events = farm.servers[server].events.iter();
+    let mut counts = events.filter_map(|event| match event {
+        BackplaneEvent::Counted { operation, count } if *operation == wanted => Some(*count),
+        _ => None,
+    });
+    counts.next()
+}
+
+#[test]
+fn the_connections_of_the_farm_are_counted_by_the_servers_that_are_there() {
+    let mut farm = Farm::of(3);
+    farm.client(0, "1", Some("alice"));
+    farm.client(1, "2", Some("alice"));
+    farm.client(2, "3", None);
+    farm.join(1, "2", "room");
+    farm.join(2, "3", "room");
+    farm.settle();
+    let now = farm.now;
+    for (whose, expected) in [
+        (Counted::All, 3),
+        (Counted::Group("room".into()), 2),
+        (Counted::Group("hall".into()), 0),
+        (Counted::User("alice".into()), 2),
+    ] {
+        let operation = farm.node(0).count(now, whose);
+        farm.settle();
+        assert_eq!(counted(&farm, 0, operation), Some(expected));
+    }
+    // Who has died counts for nothing.
+    farm.servers.pop();
+    let operation = farm.node(1).count(now, Counted::All);
+    farm.settle();
+    assert_eq!(counted(&farm, 1, operation), Some(2));
+    farm.pass(seconds(60));
+    assert_eq!(farm.result(1, operation), None);
+}
+
+#[test]
+fn a_server_that_does_not_answer_fails_the_count() {
+    let mut farm = Farm::of(2);
+    let link = farm.servers[1].link.take();
+    // It is still subscribed at the broker, and hears nothing.
+    let now = farm.now;
+    farm.servers[1].link = Some(OpId(99));
+    let operation = farm.node(0).count(now, Counted::All);
+    farm.pass(seconds(5));
+    assert!(link.is_some());
+    let timeout = seconds(5);
+    assert_eq!(
+        farm.result(0, operation),
+        Some(Err(BackplaneError::TimedOut { timeout }))
+    );
 }

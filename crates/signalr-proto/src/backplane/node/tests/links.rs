@@ -166,14 +166,14 @@ fn everything_is_subscribed_to_again_before_anything_is_sent_or_delivered() {
         farm.actions,
         [
             "a connect",
-            "a + all connection:1 group:room internal:ack:a internal:groups internal:return:a user:alice",
+            "a + all connection:1 group:room internal:ack:a internal:census internal:census:a internal:groups internal:return:a user:alice",
         ]
     );
     assert!(farm.delivered(0).is_empty());
     farm.frozen = false;
     let op = OpId(link.0 + 1);
     let channels = farm.node(0).subscriptions.len();
-    assert_eq!(channels, 7);
+    assert_eq!(channels, 9);
     farm.node(0)
         .handle_input(now, BackplaneInput::Subscribed { op });
     farm.settle();
