@@ -52,6 +52,7 @@ pub(super) async fn tell(shared: &Arc<Shared>, farm: &Arc<Farm>, event: Backplan
         // The driver has dealt with these itself.
         BackplaneEvent::Done { .. }
         | BackplaneEvent::Answered { .. }
+        | BackplaneEvent::Counted { .. }
         | BackplaneEvent::Up
         | BackplaneEvent::Away { .. }
         | BackplaneEvent::Malformed { .. }

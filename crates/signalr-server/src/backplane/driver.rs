@@ -12,6 +12,7 @@ use signalr_proto::backplane::{
 };
 use signalr_proto::{Instant, OpId};
 
+use super::farm::Answer;
 use super::{Backplane, BackplaneFault, BackplaneLink, Farm, Publisher, Subscriber, deliver};
 use crate::connection::lock;
 use crate::server::Shared;
@@ -248,10 +249,13 @@ impl Driver {
     async fn tell(&mut self, event: BackplaneEvent) -> bool {
         match event {
             BackplaneEvent::Done { operation, result } => {
-                self.farm.resolve(operation, result.map(|()| None));
+                self.farm.resolve(operation, result.map(|()| Answer::Done));
             }
             BackplaneEvent::Answered { operation, outcome } => {
-                self.farm.resolve(operation, Ok(Some(outcome)));
+                self.farm.resolve(operation, Ok(Answer::Outcome(outcome)));
+            }
+            BackplaneEvent::Counted { operation, count } => {
+                self.farm.resolve(operation, Ok(Answer::Count(count)));
             }
             BackplaneEvent::Up => {
                 tracing::info!("the backplane is there");

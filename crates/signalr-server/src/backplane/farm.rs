@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use signalr_proto::backplane::{
-    BackplaneConfig, BackplaneError, BackplaneNode, BackplaneState, Channel, Invocation,
+    BackplaneConfig, BackplaneError, BackplaneNode, BackplaneState, Channel, Counted, Invocation,
     JoinRefusal, OperationId, Question,
 };
 use signalr_proto::codec::{CompletionOutcome, Outcome};
@@ -25,13 +25,20 @@ use crate::connection::lock;
 use crate::error::GroupError;
 use crate::runtime::Clock;
 
-type Answer = Result<Option<Outcome>, BackplaneError>;
+/// What comes of an operation.
+pub(super) enum Answer {
+    Done,
+    Outcome(Outcome),
+    Count(u64),
+}
+
+type Answered = Result<Answer, BackplaneError>;
 
 /// One served hub's part in its farm.
 pub(crate) struct Farm {
     node: Mutex<BackplaneNode>,
     /// Who waits for which operation.
-    waiting: Mutex<HashMap<OperationId, oneshot::Sender<Answer>>>,
+    waiting: Mutex<HashMap<OperationId, oneshot::Sender<Answered>>>,
     pub(super) clock: Clock,
     /// What messages are encoded in: the farm's clients may speak any of them.
     protocols: Vec<Protocol>,
@@ -104,7 +111,7 @@ impl Farm {
     }
 
     /// An operation has ended.
-    pub(super) fn resolve(&self, operation: OperationId, answer: Answer) {
+    pub(super) fn resolve(&self, operation: OperationId, answer: Answered) {
         let waiting = lock(&self.waiting).remove(&operation);
         if let Some(waiting) = waiting {
             // Whoever asked may have stopped waiting this very moment.
@@ -199,11 +206,21 @@ impl Farm {
             Ok(node.ask(now, connection_id, question_id, payload, timeout))
         };
         let waiting: Result<_, BackplaneError> = self.perform(ask);
-        // Only questions are done without an error and with an answer.
-        waiting?
-            .answer()
-            .await
-            .map(|answer| answer.unwrap_or(Outcome::Void))
+        Ok(match waiting?.answer().await? {
+            Answer::Outcome(outcome) => outcome,
+            // No question ends so without an error.
+            Answer::Done | Answer::Count(_) => Outcome::Void,
+        })
+    }
+
+    async fn count(&self, counted: Counted) -> Result<u64, BackplaneError> {
+        let count = |node: &mut BackplaneNode, now: Instant| Ok(node.count(now, counted));
+        let waiting: Result<_, BackplaneError> = self.perform(count);
+        Ok(match waiting?.answer().await? {
+            Answer::Count(count) => count,
+            // No count ends so without an error.
+            Answer::Done | Answer::Outcome(_) => 0,
+        })
     }
 
     /// A local client has answered another server's question.
@@ -238,11 +255,11 @@ impl fmt::Debug for Farm {
 struct Waiting<'a> {
     farm: &'a Farm,
     operation: OperationId,
-    answered: oneshot::Receiver<Answer>,
+    answered: oneshot::Receiver<Answered>,
 }
 
 impl Waiting<'_> {
-    async fn answer(mut self) -> Answer {
+    async fn answer(mut self) -> Answered {
         (&mut self.answered)
             .await
             .unwrap_or(Err(BackplaneError::Stopped))
@@ -275,6 +292,33 @@ impl BackplaneHandle {
             counters,
             missing_protocol: self.farm.missing_protocol.load(Ordering::Relaxed),
         }
+    }
+
+    /// How many connections all servers have, this one too. Each is asked and counts at that moment: who has died is not counted.
+    ///
+    /// Servers of this library count; ASP.NET Core's do not know the question, and their connections are left out.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, or a server that heard the question does not answer within the time that an operation
+    /// may take, 5 seconds by default.
+    pub async fn count(&self) -> Result<u64, BackplaneError> {
+        self.farm.count(Counted::All).await
+    }
+
+    /// How many members a group has on all servers.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn count_group(&self, name: &str) -> Result<u64, BackplaneError> {
+        self.farm.count(Counted::Group(name.into())).await
+    }
+
+    /// How many connections a user has on all servers.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn count_user(&self, id: &str) -> Result<u64, BackplaneError> {
+        self.farm.count(Counted::User(id.into())).await
     }
 
     /// Waits until messages go to the farm and come from it, or until the server has left the farm.

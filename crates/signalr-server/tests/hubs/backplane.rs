@@ -201,6 +201,29 @@ async fn a_client_of_another_server_is_added_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_clients_of_the_farm_are_counted() {
+    let mut servers = farm(3).await;
+    let mut near = TestClient::connect_as(&servers[0], "alice").await.unwrap();
+    let mut far = TestClient::connect_as(&servers[1], "alice").await.unwrap();
+    let third = TestClient::connect(&servers[2]).await.unwrap();
+    for client in [&mut near, &mut far] {
+        let id = client.connection_id().to_owned();
+        client.invoke::<()>("Join", (&id, "room")).await.unwrap();
+    }
+    let handle = servers[0].backplane().unwrap();
+    assert_eq!(handle.count().await, Ok(3));
+    assert_eq!(handle.count_group("room").await, Ok(2));
+    assert_eq!(handle.count_user("alice").await, Ok(2));
+    assert_eq!(handle.count_user("bob").await, Ok(0));
+    third.close().await.unwrap();
+    let last = servers.pop().unwrap();
+    empty(&last).await;
+    drop(last);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(handle.count().await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_for_a_client_that_nobody_has_fails_after_thirty_seconds() {
     let servers = farm(2).await;
     let began = Instant::now();
