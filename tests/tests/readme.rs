@@ -40,8 +40,8 @@ struct Fresh {
 
 impl Fresh {
     fn new() -> Self {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| root().join("target"), PathBuf::from);
         let directory = target.join("readme");
         fs::create_dir_all(&directory).unwrap();
         let directory = directory.canonicalize().unwrap();

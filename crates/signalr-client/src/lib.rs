@@ -82,6 +82,6 @@ pub use signalr_proto as proto;
 pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, Stats};
 pub use signalr_proto::domain::ascii_address;
 pub use signalr_proto::{
-    Arguments, CloseReason, ConnectionId, FromArguments, Instant, Limits, Payload, Protocol, Timestamp,
-    TransportKind,
+    Arguments, CloseReason, ConnectionId, FromArguments, Instant, Limits, Payload, Protocol,
+    Timestamp, TransportKind,
 };

@@ -60,10 +60,10 @@ pub use signalr_client::Proxy;
 #[cfg(feature = "client")]
 pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CallError, CallErrorKind, CloseReason,
-    ConnectionId, ConnectionState, FromArguments, Handler, HandlerError, HubArgument, HubConnection,
-    HubConnectionBuilder, Invoke, ItemStream, LifecycleEvent, Payload, ReconnectPolicy,
-    RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, Spread, StartError, StartErrorKind,
-    Subscription, TransportKind, Upload, WeakHubConnection,
+    ConnectionId, ConnectionState, FromArguments, Handler, HandlerError, HubArgument,
+    HubConnection, HubConnectionBuilder, Invoke, ItemStream, LifecycleEvent, Payload,
+    ReconnectPolicy, RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, Spread, StartError,
+    StartErrorKind, Subscription, TransportKind, Upload, WeakHubConnection,
 };
 pub use signalr_proto::{Limits, Protocol, Timestamp};
 #[cfg(feature = "smol")]
