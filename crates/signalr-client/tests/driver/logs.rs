@@ -94,6 +94,8 @@ fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {
     const OLD: &str = r#"{"connectionId":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
     let mut shown = String::new();
     let lines = logged(LevelFilter::TRACE, || {
+        use futures_util::{FutureExt as _, StreamExt as _};
+
         let mut bench = Bench::new(|builder| builder);
         bench.net.change(|world| world.offer = Some(OLD));
         let mut events = bench.connection().events();

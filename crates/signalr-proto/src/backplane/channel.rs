@@ -26,7 +26,7 @@ pub enum Channel<'a> {
     Counts(&'a str),
 }
 
-/// The names of one hub's channels (`SB-64`).
+/// The names of one hub's channels ([SB-64](crate::spec::server_behaviour#sb-64)).
 ///
 /// Each is the global prefix, the .NET name of the hub's type and what the channel is for. Nothing is escaped, and nothing
 /// stands between the two prefixes:

@@ -25,7 +25,8 @@ const MAX_EXCLUDED: u64 = 1 << 17;
 #[derive(Clone, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "complete by definition")]
 pub struct Invocation {
-    /// Ids of connections that are left out. They count in messages to all and to groups only (`SB-68`).
+    /// Ids of connections that are left out. They count in messages to all and to groups only
+    /// ([SB-68](crate::spec::server_behaviour#sb-68)).
     pub excluded: Vec<ByteString>,
     /// Names of protocols, and whole frames in them. `None` for a protocol whose clients get nothing.
     pub payloads: Vec<(ByteString, Option<Bytes>)>,

@@ -1,4 +1,4 @@
-//! Which channels are wanted, by how many, and which of them the broker knows of (`SB-67`).
+//! Which channels are wanted, by how many, and which of them the broker knows of ([SB-67](crate::spec::server_behaviour#sb-67)).
 //!
 //! One change is under way at a time: all channels to subscribe to that are known by then, or all to leave. So nothing can
 //! overtake, and whoever joins and leaves in between costs nothing.
