@@ -14,6 +14,8 @@ pub mod farm_simulator;
 pub mod fault_proxy;
 mod forgiven;
 pub mod fuzz;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod npm;
 pub mod program;
 pub mod script;

@@ -1,43 +1,19 @@
 //! What the log tells at which level, and that it tells no payloads.
 
 use core::time::Duration;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 
 use signalr_client::{LifecycleEvent, ReconnectPolicy};
-use tracing_subscriber::filter::LevelFilter;
+use signalr_testkit::log::Log;
+use tracing::Level;
 
 use crate::bench::Bench;
 
-/// A log in memory.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What is logged at this level and above while `work` runs, line by line.
-pub(crate) fn logged(level: LevelFilter, work: impl FnOnce()) -> Vec<String> {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = core::mem::take(&mut *log.0.lock().unwrap());
-    let text = String::from_utf8(bytes).unwrap();
+pub(crate) fn logged(level: Level, work: impl FnOnce()) -> Vec<String> {
+    let log = Log::begin(level);
+    work();
+    let text = log.text();
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
@@ -52,7 +28,7 @@ fn line<'a>(lines: &'a [String], words: &str) -> &'a str {
 
 #[test]
 fn the_way_to_another_connection_is_told_at_info_and_giving_up_at_warn() {
-    let lines = logged(LevelFilter::INFO, || {
+    let lines = logged(Level::INFO, || {
         let policy = ReconnectPolicy::Delays([0, 10].map(Duration::from_secs).into());
         let mut bench = Bench::started(|builder| builder.automatic_reconnect(policy));
         bench.net.change(|world| {
@@ -93,7 +69,7 @@ fn the_way_to_another_connection_is_told_at_info_and_giving_up_at_warn() {
 fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {
     const OLD: &str = r#"{"connectionId":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
     let mut shown = String::new();
-    let lines = logged(LevelFilter::TRACE, || {
+    let lines = logged(Level::TRACE, || {
         use futures_util::{FutureExt as _, StreamExt as _};
 
         let mut bench = Bench::new(|builder| builder);
@@ -119,7 +95,7 @@ fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {
 
 #[test]
 fn a_clean_end_is_no_warning() {
-    let lines = logged(LevelFilter::WARN, || {
+    let lines = logged(Level::WARN, || {
         let mut bench = Bench::started(|builder| builder);
         bench.net.say(r#"{"type":7}"#);
         bench.settle();
@@ -129,7 +105,7 @@ fn a_clean_end_is_no_warning() {
 
 #[test]
 fn a_handler_that_cannot_be_called_is_a_warning_with_target_and_reason() {
-    let lines = logged(LevelFilter::WARN, || {
+    let lines = logged(Level::WARN, || {
         let mut bench = Bench::started(|builder| builder);
         bench.connection().on("Add", |_: i32, _: i32| {});
         for target in ["Add", "Missing"] {
@@ -151,7 +127,7 @@ fn a_handler_that_cannot_be_called_is_a_warning_with_target_and_reason() {
 
 #[test]
 fn a_name_that_differs_in_capitals_is_a_warning_once_even_for_observers() {
-    let lines = logged(LevelFilter::WARN, || {
+    let lines = logged(Level::WARN, || {
         let mut bench = Bench::started(|builder| builder);
         bench.connection().on("Receive", |_: String| {});
         let observer = bench.connection().on_any(|_, _| {});
@@ -178,7 +154,7 @@ fn a_name_that_differs_in_capitals_is_a_warning_once_even_for_observers() {
 
 #[test]
 fn results_that_contradict_each_other_are_a_warning() {
-    let lines = logged(LevelFilter::WARN, || {
+    let lines = logged(Level::WARN, || {
         let mut bench = Bench::started(|builder| builder);
         bench.connection().on("Ask", || 1);
         bench.connection().on("Ask", || 2);
@@ -203,7 +179,7 @@ fn a_handler_that_blocks_the_driver_for_a_second_is_a_warning_with_its_target() 
         ("Async", "", true),
         ("AsyncAsk", r#""invocationId":"1","#, true),
     ] {
-        let lines = logged(LevelFilter::WARN, || {
+        let lines = logged(Level::WARN, || {
             let mut bench = Bench::started(|builder| builder);
             let net = bench.net.clone();
             let block = move || net.advance(Duration::from_millis(if slow { 1500 } else { 900 }));
@@ -250,7 +226,7 @@ fn a_handler_that_blocks_the_driver_for_a_second_is_a_warning_with_its_target() 
 
 #[test]
 fn a_callback_that_blocks_the_driver_is_a_warning() {
-    let lines = logged(LevelFilter::WARN, || {
+    let lines = logged(Level::WARN, || {
         let mut bench = Bench::started(|builder| builder);
         let net = bench.net.clone();
         bench

@@ -1,13 +1,13 @@
 //! What the log tells those who wonder.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Level;
 
 use crate::bench::Bench;
 use crate::logs::logged;
 
 /// What is logged while `work` runs, but for details.
 fn told(work: impl FnOnce()) -> String {
-    logged(LevelFilter::INFO, work).join("\n")
+    logged(Level::INFO, work).join("\n")
 }
 
 #[test]

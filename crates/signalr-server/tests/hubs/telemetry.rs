@@ -1,17 +1,15 @@
 //! What tracing and metrics are told (`SB-53`), and limits of connections.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::io::Write;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer};
+use signalr_testkit::log::Log;
 use signalr_testkit::memory::MemoryClient;
 use tracing::Level;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::support::requests::HttpClient;
 use crate::support::{self, SECOND, Test, soon};
@@ -25,67 +23,6 @@ impl Hub for Plain {
             .on("Fail", async |_: Arc<Self>| {
                 Err::<(), _>(HubError::new("no"))
             });
-    }
-}
-
-thread_local! {
-    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-}
-
-/// What this thread logs, and with it the test on it.
-///
-/// One subscriber collects for all: tracing remembers for all threads together what nobody wants, so that tests with subscribers of
-/// their own would disturb each other.
-struct Log(Level);
-
-impl Log {
-    /// What is logged from now on, until this is dropped.
-    fn begin(level: Level) -> Self {
-        static COLLECT: Once = Once::new();
-        COLLECT.call_once(|| {
-            tracing_subscriber::fmt()
-                .with_max_level(Level::TRACE)
-                .with_span_events(FmtSpan::CLOSE)
-                .with_ansi(false)
-                .without_time()
-                .with_writer(|| Collector)
-                .init();
-        });
-        LINES.set(Some(Vec::new()));
-        Self(level)
-    }
-
-    fn text(&self) -> String {
-        let bytes = LINES.with_borrow(Clone::clone).unwrap_or_default();
-        let text = String::from_utf8(bytes).unwrap();
-        let wanted = text.split_inclusive('\n').filter(|line| {
-            let level = line.split_whitespace().next().unwrap();
-            level.parse::<Level>().unwrap() <= self.0
-        });
-        wanted.collect()
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        LINES.set(None);
-    }
-}
-
-struct Collector;
-
-impl Write for Collector {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LINES.with_borrow_mut(|lines| {
-            if let Some(lines) = lines {
-                lines.extend_from_slice(bytes);
-            }
-        });
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
