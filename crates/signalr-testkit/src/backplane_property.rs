@@ -192,8 +192,11 @@ impl Play<'_> {
                 self.input(BackplaneInput::Lost { link, detail });
             }
             49 => {
-                // Anything may be said about anything.
+                // Anything may be said about anything that is not under way: answers to that are counted.
                 let op = OpId::new(self.bits.byte().into());
+                if self.open.contains(&op) {
+                    return;
+                }
                 let input = match self.bits.byte() % 4 {
                     0 => BackplaneInput::Connected { op },
                     1 => BackplaneInput::Subscribed { op },
