@@ -26,25 +26,14 @@ check_fmt() {
 # The benches of servers are a workspace of their own; without socketioxide they build in seconds.
 bench() { cargo "$1" --manifest-path tests/bench/server/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/bench-server" "${@:2}"; }
 
-# The browser that shows the test's page. Node and npm are expected to be there; the tests install their packages.
-need_chromium() {
-    command -v chromium >/dev/null 2>&1 && return
+# Installs a program that is missing, from the Debian package of its name.
+need_package() {
+    command -v "$1" >/dev/null 2>&1 && return
     local root=()
     [ "$(id -u)" = 0 ] || root=(sudo)
     export DEBIAN_FRONTEND=noninteractive
     "${root[@]}" apt-get update -qq
-    "${root[@]}" apt-get install -y -qq --no-install-recommends chromium >/dev/null
-}
-
-# The tests of the backplane start it by themselves; the system's own is not needed.
-need_redis() {
-    command -v redis-server >/dev/null 2>&1 && return
-    local root=()
-    [ "$(id -u)" = 0 ] || root=(sudo)
-    export DEBIAN_FRONTEND=noninteractive
-    "${root[@]}" apt-get update -qq
-    "${root[@]}" apt-get install -y -qq --no-install-recommends redis-server >/dev/null
-    "${root[@]}" service redis-server stop >/dev/null 2>&1 || true
+    "${root[@]}" apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
 # incompatible_msrv, which stands in for an old toolchain, is among the lints.
@@ -53,11 +42,12 @@ check_clippy() {
     bench clippy --all-targets -- -D warnings
 }
 
-# Where nothing may be skipped, what is missing is installed.
+# Where nothing may be skipped, what is missing is installed: the browser that shows the test's page, and the Redis that the tests
+# start by themselves on a port of their own. Node and npm are expected to be there; the tests install their packages.
 check_test() {
     if [ "${CI:-}" = true ]; then
-        need_chromium
-        need_redis
+        need_package chromium
+        need_package redis-server
     fi
     bench test
     cargo test --workspace
