@@ -247,7 +247,7 @@ async fn serve_metrics(
         .route("/metrics", get(async move || metrics(&hub, &counts).await))
         .route("/health", get(async move || is_well(&health)));
     Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, app).await {
+        if let Err(error) = serve(listener, app).await {
             tracing::error!(%error, "metrics are served no more");
         }
     }))
