@@ -11,8 +11,8 @@ use futures_util::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use signalr::redis::RedisBackplane;
 use signalr::server::{
-    CallContext, Hub, HubCall, HubError, HubFilter, HubMethods, HubReply, HubRequest, HubServer,
-    LogCalls, Next, Origins, Payload, UploadStream, serve,
+    Audiences, CallContext, Hub, HubCall, HubError, HubFilter, HubMethods, HubReply, HubRequest,
+    HubServer, LogCalls, Next, Origins, Payload, UploadStream, serve,
 };
 use tokio::net::TcpListener;
 
@@ -33,14 +33,8 @@ impl ServeHub {
         context: CallContext,
         text: Payload,
     ) -> Result<(), HubError> {
-        let text = value(&text)?;
-        let from = context.connection_id();
-        context
-            .clients()
-            .all()
-            .send("Receive", (from, text))
-            .await?;
-        Ok(())
+        let everybody = context.clients().all();
+        tell(&context, everybody, &text).await
     }
 
     async fn send_to_group(
@@ -49,14 +43,8 @@ impl ServeHub {
         group: String,
         text: Payload,
     ) -> Result<(), HubError> {
-        let text = value(&text)?;
-        let from = context.connection_id();
-        context
-            .clients()
-            .group(&group)
-            .send("Receive", (from, text))
-            .await?;
-        Ok(())
+        let members = context.clients().group(&group);
+        tell(&context, members, &text).await
     }
 
     async fn count(
@@ -78,6 +66,12 @@ impl ServeHub {
         }
         Ok(sum)
     }
+}
+
+/// Calls `Receive` with who says it and what.
+async fn tell(context: &CallContext, to: Audiences, text: &Payload) -> Result<(), HubError> {
+    let said = (context.connection_id(), value(text)?);
+    Ok(to.send("Receive", said).await?)
 }
 
 /// What can be said in any protocol.
