@@ -84,7 +84,7 @@ check_deny() {
 
 # Everything that is published can be packed.
 check_package() {
-    cargo package --quiet --workspace --exclude signalr-testkit --exclude signalr-tests --no-verify --allow-dirty
+    cargo package --quiet --workspace --exclude signalr-harness --exclude signalr-tests --no-verify --allow-dirty
 }
 
 # Ten seconds for each target; the corpus itself is replayed by the tests.

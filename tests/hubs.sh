@@ -6,4 +6,4 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Cargo becomes the program it runs, so that signals and standard input reach the hubs.
-exec cargo run --quiet --release --manifest-path "$root/Cargo.toml" -p signalr-testkit --bin test-hubs -- "$@"
+exec cargo run --quiet --release --manifest-path "$root/Cargo.toml" -p signalr-harness --bin test-hubs -- "$@"

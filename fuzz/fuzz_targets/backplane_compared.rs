@@ -1,4 +1,4 @@
 //! The same twice, with equal outcomes.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::backplane_property::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::backplane_property::check(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::fuzz::handshake(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::fuzz::handshake(data));

@@ -1,4 +1,4 @@
 //! Bodies of negotiate answers.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::fuzz::negotiate(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::fuzz::negotiate(data));

@@ -1,4 +1,4 @@
 //! Requests, bytes, time and commands in any order on a server connection.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::server_property::connection_rules(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::server_property::connection_rules(data));

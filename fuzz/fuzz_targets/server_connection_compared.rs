@@ -1,4 +1,4 @@
 //! The same twice, with equal outcomes.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::server_property::connection(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::server_property::connection(data));

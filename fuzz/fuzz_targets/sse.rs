@@ -1,4 +1,4 @@
 //! Event streams.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_testkit::fuzz::sse(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signalr_harness::fuzz::sse(data));

@@ -14,7 +14,7 @@ cargo build --release --quiet --manifest-path tests/bench/server/Cargo.toml --ta
 ours=()
 case " $* " in *" --ours "*) ;; *)
     # What is released, with the lines of the source, so that profiles can be read.
-    cargo build --quiet -p signalr-testkit --bin test-hubs --profile callgrind \
+    cargo build --quiet -p signalr-harness --bin test-hubs --profile callgrind \
         --config 'profile.callgrind.inherits="release"' --config 'profile.callgrind.debug="line-tables-only"'
     ours=(--ours "$target/callgrind/test-hubs") ;;
 esac

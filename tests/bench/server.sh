@@ -22,7 +22,7 @@ case " $* " in *" --ours "*) ;; *)
         tests/hubs.sh </dev/null >/dev/null
         rivals+=(--ours "tests/hubs.sh --urls http://127.0.0.1:0")
     else
-        cargo build --release --quiet -p signalr-testkit --bin test-hubs
+        cargo build --release --quiet -p signalr-harness --bin test-hubs
         rivals+=(--ours "$target/release/test-hubs")
     fi ;;
 esac

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
-use signalr_testkit::hubs::{World, test_hubs};
+use signalr_harness::hubs::{World, test_hubs};
 
 use crate::Failure;
 

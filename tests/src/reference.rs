@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use signalr_testkit::program;
-pub use signalr_testkit::program::{Program as Server, skipped};
+use signalr_harness::program;
+pub use signalr_harness::program::{Program as Server, skipped};
 
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 

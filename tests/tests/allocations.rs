@@ -7,8 +7,8 @@ use std::sync::mpsc;
 
 use allocation_counter::AllocationInfo;
 use futures_channel::oneshot;
+use signalr_harness::hubs::test_hubs;
 use signalr_proto::Protocol;
-use signalr_testkit::hubs::test_hubs;
 use tungstenite::{Message, WebSocket};
 
 const CALLS: u64 = 1000;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use signalr_client::{CallErrorKind, ConnectionState, Spawn};
-use signalr_testkit::hubs::test_hubs;
+use signalr_harness::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};
 use signalr_tokio::Tokio;
 

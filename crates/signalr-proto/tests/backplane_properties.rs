@@ -1,7 +1,7 @@
-//! What must hold for a node of a farm whatever comes: see `signalr_testkit::backplane_property`.
+//! What must hold for a node of a farm whatever comes: see `signalr_harness::backplane_property`.
 
 use proptest::prelude::*;
-use signalr_testkit::backplane_property;
+use signalr_harness::backplane_property;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]

@@ -11,10 +11,10 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::Script;
 use signalr_proto::client::{CallError, ClientConfig, Event, Ignored, Input, InvocationId};
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
 use signalr_proto::{CloseReason, DecodeErrorKind, EncodeError, Limits, Payload, SendError};
-use signalr_testkit::script::Script;
 
 fn never(_: &mut ClientConfig) {}
 

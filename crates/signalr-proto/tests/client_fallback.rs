@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use signalr_harness::script::{Script, Wish, offer, offer_with};
 use signalr_proto::client::{
     Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext,
 };
@@ -21,7 +22,6 @@ use signalr_proto::transport::{TransportFailure, TransportFailureReason};
 use signalr_proto::{
     CloseReason, EndCause, HttpRequest, NegotiateError, Protocol, SendError, UsageError,
 };
-use signalr_testkit::script::{Script, Wish, offer, offer_with};
 
 const ALL: [TransportKind; 3] = TransportKind::ALL;
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use signalr_harness::script::{Script, Wish};
 use signalr_proto::client::{ConnectionState, Event, Input};
 use signalr_proto::transport::negotiate::TransportKind;
 use signalr_proto::{CloseReason, EndCause};
-use signalr_testkit::script::{Script, Wish};
 
 const KINDS: [(TransportKind, Wish, &[u8]); 2] = [
     (TransportKind::LongPolling, Wish::Poll, b"{}\x1e"),

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderMap;
+use signalr_harness::script::{Script, Wish};
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event};
 use signalr_proto::transport::negotiate::TransportKind::{LongPolling, ServerSentEvents};
 use signalr_proto::transport::{TransportFailureReason, event_stream};
 use signalr_proto::{
     CloseReason, DecodeErrorKind, EndCause, HttpRequest, NegotiateError, Protocol,
 };
-use signalr_testkit::script::{Script, Wish};
 
 const HELLO: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 const PING: &str = "{\"type\":6}\u{1e}";

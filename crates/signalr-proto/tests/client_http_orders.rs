@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::{Script, Wish, offer};
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy,
 };
 use signalr_proto::transport::negotiate::TransportKind::{self, LongPolling, ServerSentEvents};
 use signalr_proto::{CloseReason, EndCause, HttpRequest};
-use signalr_testkit::script::{Script, Wish, offer};
 
 const HELLO: &str = "{\"protocol\":\"json\",\"version\":1}\u{1e}";
 const PING: &str = "{\"type\":6}\u{1e}";

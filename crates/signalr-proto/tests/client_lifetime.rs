@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::{OFFER, Script};
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy, RetryContext,
 };
 use signalr_proto::{CloseReason, DecodeErrorKind, EndCause, NegotiateError, TransportKind};
-use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
 const MILLISECOND: Duration = Duration::from_millis(1);

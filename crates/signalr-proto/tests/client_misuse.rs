@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use signalr_harness::script::{Script, Wish};
 use signalr_proto::client::{
     ConnectionState, Event, Ignored, Input, Misuse, Output, ReconnectPolicy,
 };
 use signalr_proto::{AccessToken, EndCause, OpId, TransportKind};
-use signalr_testkit::script::{Script, Wish};
 
 const HANDSHAKE: Bytes = Bytes::from_static(b"{}\x1e");
 
@@ -47,7 +47,7 @@ fn neither_are_those_of_one_that_takes_the_place_of_a_lost_one_in_silence() {
     let mut script = Script::with(|config| config.stateful_reconnect = Some(1000));
     script.start();
     let negotiation = script.request().unwrap();
-    let offer = signalr_testkit::script::OFFER.replacen('{', r#"{"useStatefulReconnect":true,"#, 1);
+    let offer = signalr_harness::script::OFFER.replacen('{', r#"{"useStatefulReconnect":true,"#, 1);
     script.respond(negotiation, 200, &offer);
     script.open();
     script.receive(&HANDSHAKE);
@@ -91,7 +91,7 @@ fn a_body_before_or_in_its_head_is_told() {
     let mut script = Script::with(|config| config.transports = vec![TransportKind::LongPolling]);
     script.start();
     let negotiation = script.request().unwrap();
-    let offer = signalr_testkit::script::offer(&[TransportKind::LongPolling]);
+    let offer = signalr_harness::script::offer(&[TransportKind::LongPolling]);
     script.respond(negotiation, 200, &offer);
     let op = script.find(Wish::Poll).unwrap().op;
     let bytes = HANDSHAKE;

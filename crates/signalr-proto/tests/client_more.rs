@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::{OFFER, Script};
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, ReconnectPolicy,
 };
 use signalr_proto::codec::{ArgumentWriter, HubArguments};
 use signalr_proto::transport::negotiate::AccessToken;
 use signalr_proto::{CloseReason, EncodeError, EndCause, SendError};
-use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
 const LONG: Duration = Duration::from_secs(1000);

@@ -9,12 +9,12 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::Script;
 use signalr_proto::client::{
     CallError, CallOptions, ClientConfig, ConnectionState, Event, InvocationId, OfflineQueue,
     ReconnectPolicy, WhileReconnecting,
 };
 use signalr_proto::{CloseReason, SendError};
-use signalr_testkit::script::Script;
 
 fn reconnecting(config: &mut ClientConfig) {
     config.reconnect = ReconnectPolicy::Delays([Duration::from_secs(1); 2].into());

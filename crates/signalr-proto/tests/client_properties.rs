@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use signalr_harness::client_property;
+use signalr_harness::script::Script;
 use signalr_proto::client::{ClientConfig, ClientConnection, Event};
-use signalr_testkit::client_property;
-use signalr_testkit::script::Script;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]

@@ -10,13 +10,13 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::{Script, Wish, offer_with};
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};
 use signalr_proto::transport::negotiate::AccessToken;
 use signalr_proto::transport::negotiate::TransportKind::{
     self, LongPolling, ServerSentEvents, WebSockets,
 };
 use signalr_proto::{CloseReason, HttpRequest, NegotiateError, RefreshError, UsageError};
-use signalr_testkit::script::{Script, Wish, offer_with};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const BOTH: [TransportKind; 2] = [ServerSentEvents, LongPolling];

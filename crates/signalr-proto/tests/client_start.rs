@@ -11,10 +11,10 @@
 
 use std::time::Duration;
 
+use signalr_harness::script::{OFFER, Script};
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};
 use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
 use signalr_proto::{CloseReason, EndCause, NegotiateError, Protocol, TransferFormat, UsageError};
-use signalr_testkit::script::{OFFER, Script};
 
 const PING: &str = "{\"type\":6}\u{1e}";
 

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use signalr_harness::script::{Script, Wish, Words, granted, offer_with};
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy,
 };
@@ -18,7 +19,6 @@ use signalr_proto::transport::negotiate::TransportKind::{
     LongPolling, ServerSentEvents, WebSockets,
 };
 use signalr_proto::{CloseReason, EndCause, Protocol, SendError};
-use signalr_testkit::script::{Script, Wish, Words, granted, offer_with};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const PROTOCOLS: [Protocol; 2] = [Protocol::Json, Protocol::MessagePack];

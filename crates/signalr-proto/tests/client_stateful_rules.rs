@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use signalr_harness::script::{Script, Wish, Words, granted};
 use signalr_proto::client::{
     Action, CallError, ClientConfig, ConnectionState, Event, Ignored, Input, Misuse,
     ReconnectPolicy, ReplyTo,
@@ -18,7 +19,6 @@ use signalr_proto::client::{
 use signalr_proto::codec::{ArgumentWriter, CompletionOutcome, HubArguments};
 use signalr_proto::transport::negotiate::TransportKind::WebSockets;
 use signalr_proto::{CloseReason, EncodeError, EndCause, Protocol, SendError, SequenceError};
-use signalr_testkit::script::{Script, Wish, Words, granted};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const PROTOCOLS: [Protocol; 2] = [Protocol::Json, Protocol::MessagePack];

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Response};
 use serde::Deserialize;
+use signalr_harness::script::{Script, Wish};
 use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input};
 use signalr_proto::codec::Outcome;
 use signalr_proto::codec::Role;
@@ -24,7 +25,6 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::transport::EventStream;
 use signalr_proto::transport::negotiate::TransportKind;
 use signalr_proto::{CloseReason, EndCause, HubMessage, NegotiateError, OpId, Protocol};
-use signalr_testkit::script::{Script, Wish};
 use support::hex;
 
 /// What no client has to do with.

@@ -1,7 +1,7 @@
-//! What must hold for the server's machines whatever comes: see `signalr_testkit::server_property`.
+//! What must hold for the server's machines whatever comes: see `signalr_harness::server_property`.
 
 use proptest::prelude::*;
-use signalr_testkit::server_property;
+use signalr_harness::server_property;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]

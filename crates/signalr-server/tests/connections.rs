@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
+use signalr_harness::memory::{MemoryClient, ask};
 use signalr_server::Origins;
-use signalr_testkit::memory::{MemoryClient, ask};
 use support::raw::{RawSocket, upgrade};
 use support::{SECOND, Test, call, negotiate, result, silence, soon};
 

@@ -4,7 +4,7 @@
 mod support;
 
 use http::StatusCode;
-use signalr_testkit::memory::MemoryClient;
+use signalr_harness::memory::MemoryClient;
 use support::{SECOND, Test, call, result, silence, soon};
 
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use signalr_harness::hubs::{World, test_hubs_in_farm};
+use signalr_harness::program::{self, Program};
 use signalr_redis::RedisBackplane;
-use signalr_testkit::hubs::{World, test_hubs_in_farm};
-use signalr_testkit::program::{self, Program};
 use tokio::runtime::Runtime;
 
 /// Before the names of all channels.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use signalr_testkit::program;
-use signalr_testkit::sticky_proxy::StickyProxy;
+use signalr_harness::program;
+use signalr_harness::sticky_proxy::StickyProxy;
 use tokio::process::Command;
 
 use super::*;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, join, stream};
 use signalr::{ConnectionState, HubConnection};
-use signalr_testkit::fault_proxy::{FaultProxy, Kind};
+use signalr_harness::fault_proxy::{FaultProxy, Kind};
 use signalr_tests::{own, reference};
 use table::{Case, Harm, Planned, Way, bytes, table};
 

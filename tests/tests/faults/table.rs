@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use signalr::{Protocol, TransportKind};
-use signalr_testkit::fault_proxy::{
+use signalr_harness::fault_proxy::{
     At, End, Exchange, Fault, Framing, Greeting, Kind, Pace, Plan, Side,
 };
 

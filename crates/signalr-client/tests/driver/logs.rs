@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Mutex;
 
 use signalr_client::{LifecycleEvent, ReconnectPolicy};
-use signalr_testkit::log::Log;
+use signalr_harness::log::Log;
 use tracing::Level;
 
 use crate::bench::Bench;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode, header};
+use signalr_harness::memory::ask;
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{
     CallContext, Denial, Hub, HubError, HubMethods, HubRequest, HubServer, HubServerBuilder,
     LogCalls, User,
 };
-use signalr_testkit::memory::ask;
 
 use crate::support::empty;
 use crate::support::raw::{RawSocket, upgrade};

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use signalr_harness::memory::MemoryClient;
 use signalr_server::{
     CallContext, CancellationToken, DisconnectReason, Hub, HubMethods, HubServer, UploadStream,
 };
-use signalr_testkit::memory::MemoryClient;
 use tokio::time::Instant;
 
 use crate::support::{SECOND, call, empty, result, silence, soon};

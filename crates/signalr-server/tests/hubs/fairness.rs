@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::stream;
+use signalr_harness::memory::MemoryClient;
 use signalr_server::{CallContext, Hub, HubMethods, HubServer, SendError};
-use signalr_testkit::memory::MemoryClient;
 
 use crate::support::{call, result, soon};
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use signalr_harness::memory::MemoryClient;
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer};
-use signalr_testkit::memory::MemoryClient;
 
 use crate::support::{SECOND, call, empty, result, silence, soon};
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use signalr_harness::memory::MemoryClient;
 use signalr_server::testing::TestClient;
 use signalr_server::{
     CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer, InvokeError,
 };
-use signalr_testkit::memory::MemoryClient;
 use tokio::time::Instant;
 
 use crate::support::raw::RawSocket;

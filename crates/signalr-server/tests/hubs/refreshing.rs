@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
+use signalr_harness::memory::{self, MemoryClient};
 use signalr_server::testing::TestClient;
 use signalr_server::{
     CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubRequest, HubServer,
     HubServerBuilder, User,
 };
-use signalr_testkit::memory::{self, MemoryClient};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 

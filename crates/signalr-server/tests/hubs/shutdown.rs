@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join;
 use http::StatusCode;
+use signalr_harness::memory::{self, MemoryClient};
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{Hub, HubMethods, HubServer};
-use signalr_testkit::memory::{self, MemoryClient};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, join, stream};
+use signalr_harness::memory::MemoryClient;
 use signalr_server::{
     Audiences, CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubServer, SendError,
     SlowClients,
 };
-use signalr_testkit::memory::MemoryClient;
 use tokio::time::Instant;
 
 use crate::support::raw::RawSocket;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use signalr_harness::log::Log;
+use signalr_harness::memory::MemoryClient;
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer};
-use signalr_testkit::log::Log;
-use signalr_testkit::memory::MemoryClient;
 use tracing::Level;
 
 use crate::support::requests::HttpClient;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use signalr_harness::memory::{MemoryClient, ask};
 use signalr_server::TransportKind;
-use signalr_testkit::memory::{MemoryClient, ask};
 use tokio::time::Instant;
 
 use crate::support::requests::{HELLO, HttpClient};

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use signalr_harness::memory::MemoryClient;
 use signalr_server::{Hub, HubError, HubMethods, HubServer, UploadError, UploadStream};
-use signalr_testkit::memory::MemoryClient;
 
 use crate::support::{SECOND, call, empty, result, silence, soon};
 

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
+use signalr_harness::memory::{self, MemoryClient};
 use signalr_server::{
     CallContext, DisconnectReason, Hub, HubError, HubMethods, HubOptions, HubRequest, HubServer,
     InvokeError, UploadStream, User,
 };
-use signalr_testkit::memory::{self, MemoryClient};
 use tokio::sync::Semaphore;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

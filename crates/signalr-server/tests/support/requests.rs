@@ -9,8 +9,8 @@ use futures_util::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+use signalr_harness::memory::ask;
 use signalr_server::{HubBody, HubServer};
-use signalr_testkit::memory::ask;
 use tokio::task::JoinHandle;
 use tower_service::Service as _;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use signalr_testkit::{backplane_property, client_property, fuzz, server_property};
+use signalr_harness::{backplane_property, client_property, fuzz, server_property};
 
 fn replay(target: &str, property: impl Fn(&[u8])) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

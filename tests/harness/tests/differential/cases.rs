@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
+use signalr_harness::simulator::Random;
 use signalr_proto::Protocol;
-use signalr_testkit::simulator::Random;
 
 use crate::value::{Message, Plain};
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::thread;
 
 use serde_json::{Value, json};
-use signalr_testkit::{npm, program};
+use signalr_harness::{npm, program};
 
 /// Where the program is that asks the official packages, or why it cannot be.
 static PROGRAM: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use signalr_harness::hubs;
 use signalr_redis::RedisBackplane;
-use signalr_testkit::hubs;
 use tokio::net::TcpListener;
 
 const USAGE: &str =

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use signalr_testkit::npm;
-use signalr_testkit::program::{self, Program};
+use signalr_harness::npm;
+use signalr_harness::program::{self, Program};
 use tokio::process::{Child, Command};
 
 use site::Site;

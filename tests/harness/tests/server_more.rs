@@ -5,9 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use signalr_harness::hubs::test_hubs;
+use signalr_harness::memory::MemoryClient;
 use signalr_server::{Hub, HubMethods, HubServer, UploadStream};
-use signalr_testkit::hubs::test_hubs;
-use signalr_testkit::memory::MemoryClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use signalr_testkit::fault_proxy::{
+use signalr_harness::fault_proxy::{
     At, End, Exchange, Fault, FaultProxy, Framing, Greeting, Kind, Once, Pace, Plan, Side,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,7 +1,7 @@
 //! The HTTP side of the test hubs, over real sockets.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use signalr_testkit::hubs::test_hubs;
+use signalr_harness::hubs::test_hubs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -9,7 +9,7 @@
 //!
 //! ```no_run
 //! # async fn example(server: std::net::SocketAddr) -> std::io::Result<()> {
-//! use signalr_testkit::fault_proxy::{At, End, Fault, FaultProxy, Kind, Once, Side};
+//! use signalr_harness::fault_proxy::{At, End, Fault, FaultProxy, Kind, Once, Side};
 //!
 //! // The first negotiate answer is reset after its tenth byte; whatever comes later gets through.
 //! let fault = Fault::cut(Side::Answer, At::Byte(10), End::Reset);

@@ -15,8 +15,8 @@ mod wire;
 use std::net::SocketAddr;
 
 use futures_util::{StreamExt as _, stream};
-use signalr_testkit::hubs::test_hubs;
-use signalr_testkit::program::{self, Program};
+use signalr_harness::hubs::test_hubs;
+use signalr_harness::program::{self, Program};
 use tokio::net::TcpListener;
 
 /// Conversations at the same time.

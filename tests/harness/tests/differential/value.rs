@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use signalr_harness::simulator::Random;
 use signalr_proto::codec::{CompletionOutcome, Headers, InvocationHead, Outcome};
 use signalr_proto::{HubMessage, Payload, Protocol, Timestamp};
-use signalr_testkit::simulator::Random;
 
 use crate::official::hex;
 

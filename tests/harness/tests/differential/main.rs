@@ -23,11 +23,11 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
+use signalr_harness::simulator::Random;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::decode_response;
 use signalr_proto::codec::{HubMessage, Role};
 use signalr_proto::{DecodeError, DecodeErrorKind, Protocol};
-use signalr_testkit::simulator::Random;
 
 use differences::{Difference, Ours};
 use official::{hex, unhex};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use signalr_testkit::program::{self, Program};
+use signalr_harness::program::{self, Program};
 use tokio::process::Command;
 
 /// How long one transport may take.
