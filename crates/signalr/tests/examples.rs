@@ -36,6 +36,9 @@ examples! {
     chat: "../examples/chat.rs";
     client: "../examples/client.rs";
     current_thread: "../examples/current_thread.rs";
+    dashboard: "../examples/dashboard.rs";
+    dashboard_hub: "../examples/dashboard_hub.rs";
+    dashboard_smol: "../examples/dashboard_smol.rs";
     filter: "../examples/filter.rs";
     game_loop: "../examples/game_loop.rs";
     groups: "../examples/groups.rs";
@@ -231,6 +234,22 @@ async fn threads_without_a_runtime_hear_what_they_say() {
         let game = move || game_loop::play(&there).map_err(|error| error.to_string());
         let frames = tokio::task::spawn_blocking(game).await.unwrap().unwrap();
         assert!(frames > 0, "it waited within a frame");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dashboards_on_both_runtimes_show_the_last_reading_of_each_room() {
+    within(async {
+        let url = serve(dashboard_hub::app().unwrap()).await + "/dashboard";
+        let expected = [
+            "kitchen: 2 readings, 20.5 °C on average",
+            "cellar: 2 readings, 8.5 °C on average",
+            "cellar: 9 °C, 40 %",
+            "kitchen: 21.5 °C, 40 %",
+        ];
+        assert_eq!(dashboard::watch(&url).await.unwrap(), expected);
+        assert_eq!(dashboard_smol::watch(&url).await.unwrap(), expected);
     })
     .await;
 }
