@@ -123,6 +123,45 @@ fn a_refused_poll_is_repeated_once_with_a_new_token_which_then_counts_for_all() 
 }
 
 #[test]
+fn the_question_after_a_refused_poll_has_its_time_whether_anybody_reads_or_not() {
+    for pauses in 0..3 {
+        let mut script = connected(LongPolling, None, never);
+        // The time that the poll took is not the question's.
+        script.advance(seconds(90));
+        script.head(Wish::Poll, 401);
+        script.advance(seconds(60));
+        if pauses > 0 {
+            script.input(Input::ReadPaused);
+        }
+        if pauses > 1 {
+            script.input(Input::ReadResumed);
+        }
+        script.advance(seconds(40) - MILLISECOND);
+        assert_eq!(script.events, [], "{pauses}");
+        script.advance(MILLISECOND);
+        let reason = CloseReason::RequestTimeout {
+            request: HttpRequest::Poll,
+            timeout: seconds(100),
+        };
+        assert_eq!(script.closed(), &reason, "{pauses}");
+    }
+}
+
+#[test]
+fn a_poll_repeated_with_a_new_token_has_all_its_time() {
+    let mut script = connected(LongPolling, None, never);
+    script.head(Wish::Poll, 401);
+    script.advance(seconds(60));
+    script.token("two");
+    let poll = script.wish(Wish::Poll).op;
+    script.advance(seconds(100) - MILLISECOND);
+    assert_eq!(script.wish(Wish::Poll).op, poll);
+    script.advance(MILLISECOND);
+    assert_ne!(script.wish(Wish::Poll).op, poll);
+    assert_eq!(script.events, []);
+}
+
+#[test]
 fn a_second_refusal_of_the_same_request_ends_the_connection() {
     let mut script = connected(LongPolling, None, never);
     script.head(Wish::Poll, 401);

@@ -27,12 +27,17 @@ impl ClientConnection {
         let Some(link) = self.state.http_mut() else {
             return;
         };
-        let polling = link.is_polling();
         let request = link.receive(op);
         self.request(op, request, BodyMode::Streamed);
-        if polling && !matches!(self.state, State::Connecting(_)) {
+        if self.is_poll_timed() {
             self.arm_poll();
         }
+    }
+
+    /// Whether polls have a time of their own. What makes a connection has that of its step, and event streams have none.
+    fn is_poll_timed(&mut self) -> bool {
+        let connecting = matches!(self.state, State::Connecting(_));
+        !connecting && self.state.http_mut().is_some_and(|link| link.is_polling())
     }
 
     /// A poll hangs until there is something to say, but not for ever. It stands still while nobody reads its answer.
@@ -276,6 +281,9 @@ impl ClientConnection {
             return;
         };
         let over = link.delete.is_some();
+        if link.is_refused(Side::Receiving) {
+            return;
+        }
         if link.receiving.is_some() {
             return self.arm_poll();
         }
@@ -293,6 +301,7 @@ impl ClientConnection {
         if side == Side::Receiving {
             // Nobody wants the rest of the answer.
             self.abort(op);
+            self.arm_question();
         }
         match remedy {
             Remedy::Wait => {}
@@ -305,6 +314,14 @@ impl ClientConnection {
             }
         }
         true
+    }
+
+    /// The question for a token has its own time, also while nobody reads: it is no poll.
+    fn arm_question(&mut self) {
+        if self.is_poll_timed() {
+            let deadline = self.now.after(self.config.request_timeout);
+            self.timers.set(Timer::Poll, Some(deadline));
+        }
     }
 
     /// The user's answer after a 401.
@@ -351,6 +368,9 @@ impl ClientConnection {
         };
         if let Some(request) = request {
             self.request(op, request, body);
+        }
+        if side == Side::Receiving && self.is_poll_timed() {
+            self.arm_poll();
         }
     }
 

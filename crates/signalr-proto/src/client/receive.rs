@@ -6,7 +6,7 @@ use super::ClientConnection;
 use super::api::{Event, Ignored, ReplyTo};
 use super::attempt::{Attempt, Step};
 use super::invocations::Match;
-use super::link::Link;
+use super::link::{Link, Side};
 use super::state::State;
 use super::timeouts::Timer;
 use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Role};
@@ -45,7 +45,10 @@ impl ClientConnection {
     pub(super) fn pause_reading(&mut self) {
         self.read_paused = true;
         self.timers.set(Timer::Server, None);
-        self.timers.set(Timer::Poll, None);
+        let link = self.state.http_mut();
+        if !link.is_some_and(|link| link.is_refused(Side::Receiving)) {
+            self.timers.set(Timer::Poll, None);
+        }
     }
 
     pub(super) fn resume_reading(&mut self) {
