@@ -1,0 +1,4 @@
+//! Servers of a farm.
+
+mod properties;
+mod vectors;

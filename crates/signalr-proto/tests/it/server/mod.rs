@@ -1,0 +1,4 @@
+//! The server's machines.
+
+mod properties;
+mod transcripts;

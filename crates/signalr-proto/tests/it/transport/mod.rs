@@ -1,0 +1,3 @@
+//! What travels below the messages.
+
+mod event_stream;
