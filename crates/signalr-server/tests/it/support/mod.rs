@@ -1,12 +1,8 @@
 //! The hub under test, over memory and virtual time.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each test program uses a part, and tests fail by panicking"
-)]
 
 pub(crate) mod raw;
 pub(crate) mod requests;
+pub(crate) mod scenario;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

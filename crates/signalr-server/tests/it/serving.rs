@@ -1,18 +1,14 @@
 //! Hubs behind web servers, over real sockets.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-#[path = "support/scenario.rs"]
-mod scenario;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::scenario::{Stage, client, play};
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use scenario::{Stage, client, play};
 use signalr_client::ConnectionState;
 use signalr_server::{CallContext, Hub, HubMethods, HubServer, Protocol, TransportKind};
 use signalr_tokio::Tokio;

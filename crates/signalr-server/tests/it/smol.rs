@@ -1,14 +1,10 @@
 //! Hubs on another runtime: smol, with hyper in front of them and no tokio anywhere.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-#[path = "support/scenario.rs"]
-mod scenario;
 
 use std::time::{Duration, Instant};
 
+use crate::support::scenario::{Stage, client, play};
 use futures_util::future::BoxFuture;
 use hyper_util::service::TowerToHyperService;
-use scenario::{Stage, client, play};
 use signalr_client::ConnectionState;
 use signalr_server::{HubServer, Protocol, Runtime, TransportKind};
 use signalr_smol::Smol;

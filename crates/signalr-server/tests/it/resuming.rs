@@ -1,11 +1,8 @@
 //! Stateful reconnect: connections that outlive their WebSockets.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::{SECOND, Test, call, result, silence, soon};
 use http::StatusCode;
 use signalr_harness::memory::MemoryClient;
-use support::{SECOND, Test, call, result, silence, soon};
 
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
 
@@ -28,7 +25,7 @@ struct Place {
 impl Place {
     async fn new(test: &Test, query: &str) -> Self {
         let query = format!("useStatefulReconnect=true&{query}");
-        let (id, token) = support::negotiate(&test.server, &query).await;
+        let (id, token) = crate::support::negotiate(&test.server, &query).await;
         let query = format!("id={token}");
         Self { id, query }
     }

@@ -53,7 +53,7 @@ async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
         &[
             r#"rpc.system="signalr""#,
             r#"rpc.method="Add""#,
-            "rpc.service=\"hubs::support::Probe\"",
+            "rpc.service=\"it::support::Probe\"",
             r#"traceparent="00-canary-01""#,
             r#"tracestate="a=b""#,
         ],

@@ -1,0 +1,32 @@
+//! The server's tests: over memory and virtual time, but for what serves real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    reason = "tests fail by panicking"
+)]
+
+mod authorization;
+mod backplane;
+mod calls;
+mod cancellation;
+mod connections;
+mod fairness;
+mod filters;
+mod groups;
+mod lifetimes;
+mod outcomes;
+mod questions;
+mod refreshing;
+mod resuming;
+mod serving;
+mod shutdown;
+mod slow_clients;
+mod smol;
+mod support;
+mod telemetry;
+mod test_client;
+mod transports;
+mod uploads;
