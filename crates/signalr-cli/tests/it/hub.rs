@@ -1,17 +1,13 @@
 //! The commands that talk to a hub.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::hub::{closed_port, serve, serve_answers, serve_bytes};
-use common::process::Running;
-use common::{Run, program, run, run_with};
+use crate::common::hub::{closed_port, serve, serve_answers, serve_bytes};
+use crate::common::process::Running;
+use crate::common::{Run, program, run, run_with};
 use signalr_tests::wire::Wire;
 
 /// The lines without the id of the connection, which differs each time.
@@ -738,7 +734,7 @@ fn the_first_start_is_repeated_when_that_is_wanted() {
         );
     }
     // Now the server starts.
-    common::hub::serve_at(port);
+    crate::common::hub::serve_at(port);
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("\"result\":3"), "{rest}");

@@ -1,14 +1,10 @@
 //! `signalr decode`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::io::Read as _;
 use std::process::Stdio;
 
-use common::process::Running;
-use common::{decode, decode_hex, program, run};
+use crate::common::process::Running;
+use crate::common::{decode, decode_hex, program, run};
 
 /// Cases of the protocol's documentation: JSON, MessagePack in hexadecimal digits with the length, and the object printed.
 const GOLDEN: &[(&str, &str, &str)] = &[
@@ -112,11 +108,11 @@ fn golden_vectors_are_printed_and_encoded_back_in_both_protocols() {
     assert_eq!(decode("json", json.as_bytes()).ok_text(), objects);
     assert_eq!(decode_hex("messagepack", &digits).ok_text(), objects);
     assert_eq!(
-        String::from_utf8(common::encode("json", &objects).ok()).unwrap(),
+        String::from_utf8(crate::common::encode("json", &objects).ok()).unwrap(),
         json
     );
     assert_eq!(
-        common::encode_hex("messagepack", &objects).ok_text(),
+        crate::common::encode_hex("messagepack", &objects).ok_text(),
         digits
     );
 }
@@ -316,7 +312,7 @@ fn a_server_wants_arguments_and_a_client_does_not() {
     let input = b"{\"type\":1,\"target\":\"T\"}\x1e";
     assert!(decode("json", input).ok_text().contains("\"arguments\":[]"));
     assert_eq!(
-        common::run_with(&["decode", "--protocol", "json", "--role", "server"], input).code,
+        crate::common::run_with(&["decode", "--protocol", "json", "--role", "server"], input).code,
         1
     );
 }
@@ -467,7 +463,11 @@ fn nesting_is_read_to_the_limits_and_not_beyond() {
     };
     let deep = decode("messagepack", &messagepack(256)).ok_text();
     assert_eq!(
-        decode("messagepack", &common::encode("messagepack", &deep).ok()).ok_text(),
+        decode(
+            "messagepack",
+            &crate::common::encode("messagepack", &deep).ok()
+        )
+        .ok_text(),
         deep
     );
     assert_eq!(decode("messagepack", &messagepack(257)).code, 1);

@@ -1,19 +1,12 @@
 //! Runs the program.
 
-#![allow(dead_code, reason = "each test file uses a part of this")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on fails"
-)]
-
 pub(crate) mod hub;
 pub(crate) mod process;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use process::Running;
+use self::process::Running;
 
 /// What a run of the program gave.
 #[derive(Debug)]

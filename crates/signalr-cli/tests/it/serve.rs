@@ -1,14 +1,10 @@
 //! `signalr serve`.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::ChildStdout;
 
-use common::process::Running;
+use crate::common::process::Running;
 
 /// The words of a line, which are there once the program listens.
 fn line(out: &mut BufReader<ChildStdout>) -> String {
@@ -49,7 +45,7 @@ fn a_hub_is_served_until_it_is_interrupted() {
         "127.0.0.1:0",
         "-v",
     ];
-    let mut serving = Running::start(&mut common::program(&arguments));
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
     let mut out = serving.take_stdout();
     let hub = line(&mut out);
     let hub = hub.strip_prefix("listening on ").unwrap();
@@ -58,9 +54,10 @@ fn a_hub_is_served_until_it_is_interrupted() {
     let metrics = metrics.strip_prefix("metrics on ").unwrap();
     let (metrics, _) = metrics.split_once("/metrics").unwrap();
 
-    let echoed = common::run(&["invoke", hub, "Echo", "[1,\"two\"]"]).ok_text();
+    let echoed = crate::common::run(&["invoke", hub, "Echo", "[1,\"two\"]"]).ok_text();
     assert!(echoed.contains("two"), "{echoed}");
-    let counted = common::run(&["stream", hub, "Count", "3", "0", "--output", "json"]).ok_text();
+    let counted =
+        crate::common::run(&["stream", hub, "Count", "3", "0", "--output", "json"]).ok_text();
     for item in ["\"item\":0}", "\"item\":1}", "\"item\":2}"] {
         assert!(counted.contains(item), "{counted}");
     }
@@ -86,13 +83,13 @@ fn a_token_is_asked_for_and_never_shown() {
         "correct horse",
         "-vv",
     ];
-    let mut serving = Running::start(&mut common::program(&arguments));
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
     let hub = line(&mut serving.take_stdout());
     let hub = hub.strip_prefix("listening on ").unwrap();
-    let refused = common::run(&["invoke", hub, "Echo", "1"]);
+    let refused = crate::common::run(&["invoke", hub, "Echo", "1"]);
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("401"), "{}", refused.err);
-    let echoed = common::run(&["invoke", hub, "Echo", "1", "--token", "correct horse"]);
+    let echoed = crate::common::run(&["invoke", hub, "Echo", "1", "--token", "correct horse"]);
     assert_eq!(echoed.ok_text().trim(), "1");
     interrupt(&serving);
     let run = serving.end();
@@ -102,9 +99,9 @@ fn a_token_is_asked_for_and_never_shown() {
 
 #[test]
 fn what_cannot_be_served_is_said() {
-    let run = common::run(&["serve", "--listen", "127.0.0.1:0", "--hub", "chat"]);
+    let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--hub", "chat"]);
     assert_eq!(run.code, 2);
-    let run = common::run(&[
+    let run = crate::common::run(&[
         "serve",
         "--listen",
         "127.0.0.1:0",
@@ -115,7 +112,7 @@ fn what_cannot_be_served_is_said() {
     assert!(!run.err.contains("secret"), "{}", run.err);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let run = common::run(&["serve", "--listen", &address]);
+    let run = crate::common::run(&["serve", "--listen", &address]);
     assert_eq!(run.code, 1);
     assert!(run.err.contains(&address), "{}", run.err);
 }

@@ -1,10 +1,8 @@
 //! `signalr demo`.
 
-mod common;
-
 #[test]
 fn the_plain_demo_runs_to_its_end_without_escape_sequences() {
-    let out = common::run(&["demo", "--plain"]).ok_text();
+    let out = crate::common::run(&["demo", "--plain"]).ok_text();
     assert!(!out.contains(['\u{1b}', '\r']), "{out}");
     for words in [
         "token",

@@ -1,8 +1,6 @@
 //! Help, completions and man pages.
 
-mod common;
-
-use common::run;
+use crate::common::run;
 
 const COMMANDS: [&str; 12] = [
     "demo",

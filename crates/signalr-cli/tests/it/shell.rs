@@ -1,19 +1,10 @@
 //! `signalr connect`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::unwrap_in_result,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::hub::{closed_port, serve};
-use common::process::Running;
-use common::{Run, program, run, run_with};
+use crate::common::hub::{closed_port, serve};
+use crate::common::process::Running;
+use crate::common::{Run, program, run, run_with};
 
 /// The output of a session with these commands, without the ids of connections and what the server calls.
 fn session(path: &str, options: &[&str], commands: &str) -> (Run, Vec<String>) {
@@ -208,8 +199,8 @@ mod terminal {
     use std::process::{ChildStdout, Command, Stdio};
     use std::time::Duration;
 
-    use super::common::hub::serve;
-    use super::common::process::Running;
+    use crate::common::hub::serve;
+    use crate::common::process::Running;
 
     struct Terminal {
         program: Running,

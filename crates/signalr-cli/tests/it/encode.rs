@@ -1,10 +1,6 @@
 //! `signalr encode`, and that it undoes `decode`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
-use common::{decode, encode, encode_hex};
+use crate::common::{decode, encode, encode_hex};
 use proptest::prelude::*;
 
 #[test]
@@ -203,7 +199,7 @@ fn hexadecimal_output_is_read_back() {
         "{\"type\":\"ping\"}\n{\"type\":\"close\",\"error\":\"\",\"allowReconnect\":true}\n";
     let digits = encode_hex("messagepack", objects).ok_text();
     assert_eq!(
-        common::decode_hex("messagepack", &digits).ok_text(),
+        crate::common::decode_hex("messagepack", &digits).ok_text(),
         objects
     );
 }

@@ -1,22 +1,13 @@
 //! `signalr doctor`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::unwrap_in_result,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
-)]
-
-mod common;
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::hub::{closed_port, serve, serve_bytes};
-use common::process::Running;
-use common::program;
+use crate::common::hub::{closed_port, serve, serve_bytes};
+use crate::common::process::Running;
+use crate::common::program;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use signalr_tests::wire::{self, Wire};
@@ -116,7 +107,7 @@ fn a_hub_that_works_is_told_so_in_every_step() {
     assert!(found.step("round-trip")["facts"]["medianMilliseconds"].is_number());
     assert_eq!(found.step("message-size")["facts"]["largestPassed"], 16384);
     assert!(!found.all.contains("secret"), "{}", found.all);
-    let people = common::run(&["doctor", &url, "--token", "secret"]);
+    let people = crate::common::run(&["doctor", &url, "--token", "secret"]);
     assert_eq!(people.code, 0, "{}", people.err);
     assert!(
         people.text().contains("ok      websockets"),
