@@ -1,12 +1,5 @@
 //! The examples run: those that serve a hub are called by real clients, the others play themselves.
 
-#![cfg(all(feature = "axum", feature = "redis", feature = "tokio"))]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
-
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +15,7 @@ macro_rules! examples {
     ($($name:ident: $path:literal;)+) => {$(
         #[allow(dead_code, reason = "of some, all but `main` is used here")]
         #[path = $path]
-        mod $name;
+        pub(crate) mod $name;
     )+
 
         const NAMES: &[&str] = &[$(stringify!($name)),+];
@@ -30,22 +23,22 @@ macro_rules! examples {
 }
 
 examples! {
-    auth: "../examples/auth.rs";
-    bare_hyper: "../examples/bare_hyper.rs";
-    broadcast: "../examples/broadcast.rs";
-    chat: "../examples/chat.rs";
-    client: "../examples/client.rs";
-    current_thread: "../examples/current_thread.rs";
-    dashboard: "../examples/dashboard.rs";
-    dashboard_hub: "../examples/dashboard_hub.rs";
-    dashboard_smol: "../examples/dashboard_smol.rs";
-    filter: "../examples/filter.rs";
-    game_loop: "../examples/game_loop.rs";
-    groups: "../examples/groups.rs";
-    local_set: "../examples/local_set.rs";
-    plain_thread: "../examples/plain_thread.rs";
-    reconnect: "../examples/reconnect.rs";
-    streaming: "../examples/streaming.rs";
+    auth: "../../examples/auth.rs";
+    bare_hyper: "../../examples/bare_hyper.rs";
+    broadcast: "../../examples/broadcast.rs";
+    chat: "../../examples/chat.rs";
+    client: "../../examples/client.rs";
+    current_thread: "../../examples/current_thread.rs";
+    dashboard: "../../examples/dashboard.rs";
+    dashboard_hub: "../../examples/dashboard_hub.rs";
+    dashboard_smol: "../../examples/dashboard_smol.rs";
+    filter: "../../examples/filter.rs";
+    game_loop: "../../examples/game_loop.rs";
+    groups: "../../examples/groups.rs";
+    local_set: "../../examples/local_set.rs";
+    plain_thread: "../../examples/plain_thread.rs";
+    reconnect: "../../examples/reconnect.rs";
+    streaming: "../../examples/streaming.rs";
 }
 
 /// Runs its own tests.

@@ -1,7 +1,5 @@
 //! Everything may be imported at once, beside the crates that programs use.
 
-#![cfg(all(feature = "server", feature = "tokio"))]
-
 mod everything {
     use signalr::*;
 

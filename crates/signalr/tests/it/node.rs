@@ -1,13 +1,6 @@
 //! Programs of Microsoft's JavaScript client beside ours: those in `examples` run in node against the hubs of the examples, and the
 //! guide says truly how long they are.
 
-#![cfg(all(feature = "axum", feature = "redis", feature = "tokio"))]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,12 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-#[allow(dead_code, reason = "its `main` is not used here")]
-#[path = "../examples/chat.rs"]
-mod chat;
-#[allow(dead_code, reason = "its `main` is not used here")]
-#[path = "../examples/dashboard_hub.rs"]
-mod dashboard_hub;
+use crate::examples::{chat, dashboard_hub};
 
 const PACKAGE: &str = r#"{
   "name": "signalr-examples",

@@ -1,0 +1,17 @@
+//! The facade's tests: its names, its examples, and the pages that readers see first.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+#[cfg(all(feature = "axum", feature = "redis", feature = "smol", feature = "tokio"))]
+mod examples;
+#[cfg(all(feature = "server", feature = "tokio"))]
+mod names;
+#[cfg(all(feature = "axum", feature = "redis", feature = "smol", feature = "tokio"))]
+mod node;
+#[cfg(all(feature = "client", feature = "server"))]
+mod pages;
