@@ -3,15 +3,6 @@
 //!
 //! The packages are installed with npm into the target directory. Where node or npm is missing the tests say that they were
 //! skipped; with `CI=true` they must run. `SIGNALR_SEED` decides which messages are made, `SIGNALR_CASES` how many.
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
-)]
 
 mod cases;
 mod differences;

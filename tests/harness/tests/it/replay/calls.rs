@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use signalr_proto::{Payload, Protocol};
 
-use crate::web_socket::Caller;
+use super::web_socket::Caller;
 
 /// What our server answers differently, and why.
 pub(crate) const DIFFERENT: &[(&str, &str)] = &[
@@ -315,7 +315,7 @@ fn written(protocol: Protocol, line: &str) -> Call {
 }
 
 fn packed((target, digits): &(&str, &str)) -> Call {
-    let argument = crate::web_socket::unhex(digits);
+    let argument = super::web_socket::unhex(digits);
     Call {
         name: format!("{target} {digits}"),
         streams: false,

@@ -14,7 +14,7 @@ use signalr_harness::simulator::Random;
 use signalr_proto::codec::{CompletionOutcome, Headers, InvocationHead, Outcome};
 use signalr_proto::{HubMessage, Payload, Protocol, Timestamp};
 
-use crate::official::hex;
+use super::official::hex;
 
 /// A value of an argument, item or result.
 #[derive(Clone, Debug)]
@@ -524,7 +524,7 @@ impl<'de> Visitor<'de> for Seeing {
         let (kind, Seen(body)) = <(i8, Seen)>::deserialize(inner)?;
         let digits = body["$bin"].as_str().unwrap_or_default();
         Ok(Seen(if kind == -1 {
-            json!({ "$date": date(&crate::official::unhex(digits)) })
+            json!({ "$date": date(&super::official::unhex(digits)) })
         } else {
             json!({ "$ext": [kind, digits] })
         }))

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use signalr_proto::transport::EventStream;
 
-use crate::web_socket;
-use crate::wire::{Answer, Exchange, Request};
+use super::web_socket;
+use super::wire::{Answer, Exchange, Request};
 
 /// Recordings that cannot be held again.
 pub(crate) const NOT_REPLAYED: [(&str, &str); 1] = [(
@@ -220,7 +220,7 @@ const SCRIPTS: &[Script] = &[
 pub(crate) type Cases = BTreeMap<String, Value>;
 
 pub(crate) fn cases() -> Cases {
-    let text = include_str!("../../../../tests/vectors/http.json");
+    let text = include_str!("../../../../../tests/vectors/http.json");
     let cases: Vec<Value> = serde_json::from_str(text).unwrap();
     cases
         .into_iter()

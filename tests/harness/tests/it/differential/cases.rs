@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use signalr_harness::simulator::Random;
 use signalr_proto::Protocol;
 
-use crate::value::{Message, Plain};
+use super::value::{Message, Plain};
 
 /// What members are replaced by.
 const ODD_JSON: [&str; 33] = [

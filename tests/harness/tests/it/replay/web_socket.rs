@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use signalr_proto::{Payload, Protocol};
 
-use crate::calls::Call;
-use crate::wire::{Exchange, Request};
+use super::calls::Call;
+use super::wire::{Exchange, Request};
 
 /// Cases with two calls at a time, which may end in any order.
 const ANY_ORDER: &[&str] = &["item after invocation ended"];
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 type Socket = WebSocketStream<ConnectStream>;
 
 pub(crate) fn cases() -> Vec<Value> {
-    let text = include_str!("../../../../tests/vectors/server-transcripts.json");
+    let text = include_str!("../../../../../tests/vectors/server-transcripts.json");
     let file: Value = serde_json::from_str(text).unwrap();
     file["cases"].as_array().unwrap().clone()
 }

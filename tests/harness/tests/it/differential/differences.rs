@@ -4,7 +4,7 @@
 //! what it should be had better be found out at once. Where the official server is more lenient than JavaScript, we are as
 //! lenient. And a payload that cannot be decoded fails the call it belongs to instead of the connection.
 
-use crate::plain::{Body, Json, Packed};
+use super::plain::{Body, Json, Packed};
 
 /// What our reader has to do with a message.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,6 @@
 //!
 //! Needs Chromium (Debian's `chromium`; `SIGNALR_CHROMIUM` names another program) and npm. When `CI` is `true` they must be there.
 //! `SIGNALR_SERVER` points the page at another server than ours.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod site;
 

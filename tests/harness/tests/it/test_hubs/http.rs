@@ -1,5 +1,4 @@
 //! The HTTP side of the test hubs, over real sockets.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use signalr_harness::hubs::test_hubs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

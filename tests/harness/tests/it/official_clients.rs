@@ -3,7 +3,6 @@
 //! `SIGNALR_REFERENCE_SERVER` names the start script of the reference server; the .NET client's script lies next to it and
 //! the JavaScript client's in `../js-client`. When `CI` is `true` they must be there. `SIGNALR_SERVER` points the suites at another
 //! server than ours: what they expect is what they find with Microsoft's.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,10 +1,5 @@
 //! The recorded conversations of Microsoft's server, held again over real sockets: with ours, or with the one that `SIGNALR_SERVER`
 //! names. Microsoft's own passes without a difference, and so shows that the conversations are held as they were.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
 
 mod calls;
 mod differences;

@@ -1,5 +1,4 @@
 //! The fault proxy does what its plan says, to the byte.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
