@@ -1,8 +1,6 @@
 //! `docs/backplane.md` and its example: a broker of one's own.
 
-#![allow(clippy::expect_used, reason = "tests fail by panicking")]
-
-#[path = "../examples/tcp_backplane.rs"]
+#[path = "../../examples/tcp_backplane.rs"]
 mod tcp_backplane;
 
 use std::sync::mpsc;

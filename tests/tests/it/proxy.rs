@@ -1,14 +1,5 @@
 //! Connections through proxies, over real sockets: what the proxy sees, and what is told when it does not help.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
-)]
-
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};

@@ -2,12 +2,6 @@
 //!
 //! As printed, but for the port, which must be free, and for the crates of this repository, which are taken from it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests fail by panicking"
-)]
-
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

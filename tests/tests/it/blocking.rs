@@ -1,7 +1,5 @@
 //! Connections for threads without an async runtime.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 

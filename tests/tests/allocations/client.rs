@@ -1,7 +1,5 @@
 //! What a connection costs that does nothing.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use signalr_client::{HubConnection, Protocol};
 use signalr_tests::own;
 

@@ -1,7 +1,5 @@
 //! How often our server allocates for a call, and what it holds for a connection.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc;
 

@@ -4,15 +4,6 @@
 //! stands still, and nothing is spawned; a simulated network, a browser's or one over something that is not a socket is made in the
 //! same way.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
-)]
-
 use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::pin::Pin;

@@ -1,15 +1,6 @@
 //! Servers that break every rule there is, over real sockets: each must end in a clear error within the client's timeouts, and
 //! the client must not read more than it can use.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
-)]
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

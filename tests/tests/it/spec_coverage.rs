@@ -1,14 +1,5 @@
 //! `docs/spec-coverage.md` names code and tests that exist, and leaves no requirement of `docs/spec` out; whoever cites one finds it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests fail by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -1,20 +1,13 @@
 //! `docs/embedding.md` and its examples: they run, they end, and the tables leave nothing out.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
-
-#[path = "../examples/embed_memory.rs"]
+#[path = "../../examples/embed_memory.rs"]
 mod embed_memory;
-#[path = "../examples/embed_tcp.rs"]
+#[path = "../../examples/embed_tcp.rs"]
 mod embed_tcp;
 #[cfg(unix)]
-#[path = "../examples/embed_unix_smol.rs"]
+#[path = "../../examples/embed_unix_smol.rs"]
 mod embed_unix_smol;
-#[path = "../examples/embed_upload.rs"]
+#[path = "../../examples/embed_upload.rs"]
 mod embed_upload;
 
 use std::collections::BTreeSet;
@@ -22,9 +15,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-const CLIENT: &str = include_str!("../../crates/signalr-proto/src/client/api.rs");
-const SERVER: &str = include_str!("../../crates/signalr-proto/src/server/api.rs");
-const GUIDE: &str = include_str!("../../docs/embedding.md");
+const CLIENT: &str = include_str!("../../../crates/signalr-proto/src/client/api.rs");
+const SERVER: &str = include_str!("../../../crates/signalr-proto/src/server/api.rs");
+const GUIDE: &str = include_str!("../../../docs/embedding.md");
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
