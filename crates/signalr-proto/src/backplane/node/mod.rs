@@ -4,8 +4,6 @@ mod commands;
 mod link;
 mod operations;
 mod receive;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,4 +1,5 @@
 //! Servers of a farm.
 
+mod node;
 mod properties;
 mod vectors;

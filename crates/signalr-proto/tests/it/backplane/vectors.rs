@@ -1,6 +1,5 @@
 //! What servers of a farm tell each other: the recorded bytes both ways, and what else is read (`SB-63`).
 
-use crate::support::hex;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use signalr_proto::backplane::{
@@ -8,6 +7,8 @@ use signalr_proto::backplane::{
 };
 use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{DecodeError, DecodeErrorKind, HubArguments, Protocol};
+
+use crate::support::hex;
 
 fn written(encode: impl FnOnce(&mut BytesMut)) -> Bytes {
     let mut out = BytesMut::new();

@@ -1,4 +1,12 @@
 //! The server's machines.
 
+mod connection;
+mod endpoint;
 mod properties;
 mod transcripts;
+
+/// A value with some of its fields changed.
+fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}

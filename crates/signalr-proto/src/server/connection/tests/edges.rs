@@ -74,8 +74,12 @@ impl Walk {
             stateful_reconnect: true,
             ..ConnectionOptions::default()
         };
+        let config = ServerConfig {
+            maximum_parallel_invocations: 1000,
+            ..ServerConfig::default()
+        };
         Self {
-            machine: ServerConnection::new(config(), options, Instant::ZERO),
+            machine: ServerConnection::new(config, options, Instant::ZERO),
             now: Instant::ZERO,
             next_op: 0,
             states: Edges::new(),
@@ -172,7 +176,7 @@ impl Walk {
                 cause: end(1006),
             }),
             14 => {
-                self.now = self.now.after(16 * SECOND);
+                self.now = self.now.after(Duration::from_secs(16));
                 self.input(Input::Timeout);
             }
             15 | 16 => self.step(ServerConnection::accept),

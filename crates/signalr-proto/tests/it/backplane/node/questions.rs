@@ -1,7 +1,7 @@
 use super::*;
-use crate::Payload;
-use crate::backplane::Question;
-use crate::codec::{CompletionOutcome, Outcome};
+use signalr_proto::Payload;
+use signalr_proto::backplane::Question;
+use signalr_proto::codec::{CompletionOutcome, Outcome};
 
 const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 

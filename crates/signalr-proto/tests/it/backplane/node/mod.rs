@@ -1,7 +1,5 @@
 //! Nodes over a broker that does as it should, unless it is told otherwise.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "tests look for some events")]
-
 mod connections;
 mod groups;
 mod links;
@@ -11,9 +9,14 @@ mod questions;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::*;
-use crate::backplane::{BackplaneAction, BackplaneError, Message, OperationId};
-use crate::transport::OpId;
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use signalr_proto::backplane::{
+    BackplaneAction, BackplaneConfig, BackplaneError, BackplaneEvent, BackplaneInput,
+    BackplaneNode, BackplaneOutput, BackplaneState, Channel, Channels, Invocation, Message,
+    OperationId,
+};
+use signalr_proto::{Instant, OpId, Protocol};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -40,6 +43,8 @@ struct Farm {
     /// The broker answers nothing while it is.
     frozen: bool,
     published: Vec<Message>,
+    /// What was asked of the broker while it was frozen.
+    unanswered: Vec<OpId>,
     actions: Vec<String>,
 }
 
@@ -78,6 +83,7 @@ impl Farm {
             up: false,
             frozen: false,
             published: Vec::new(),
+            unanswered: Vec::new(),
             actions: Vec::new(),
         }
     }
@@ -118,6 +124,14 @@ impl Farm {
     fn perform(&mut self, index: usize, action: BackplaneAction) {
         self.actions.push(described(index, &action));
         if self.frozen && !matches!(action, BackplaneAction::Disconnect { .. }) {
+            self.unanswered.push(match action {
+                BackplaneAction::Connect { op }
+                | BackplaneAction::Disconnect { link: op }
+                | BackplaneAction::Subscribe { op, .. }
+                | BackplaneAction::Unsubscribe { op, .. }
+                | BackplaneAction::Publish { op, .. } => op,
+                other => panic!("{other:?}"),
+            });
             return;
         }
         let input = match action {
@@ -153,6 +167,7 @@ impl Farm {
                 let receivers = receivers.collect();
                 BackplaneInput::Published { op, receivers }
             }
+            other => panic!("{other:?}"),
         };
         self.servers[index].inputs.push_back(input);
     }
@@ -287,6 +302,7 @@ fn described(index: usize, action: &BackplaneAction) -> String {
                 .collect();
             format!("{name} > {}", list(&channels))
         }
+        other => panic!("{other:?}"),
     }
 }
 

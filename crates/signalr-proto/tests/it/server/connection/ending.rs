@@ -230,10 +230,9 @@ fn a_broken_transport_is_an_error_and_an_abandoned_one_is_not() {
 #[test]
 fn with_detailed_errors_a_client_is_told_its_fault() {
     let told = |received: &[u8]| {
-        let config = ServerConfig {
-            enable_detailed_errors: true,
-            ..config()
-        };
+        let config = with(config(), |config| {
+            config.enable_detailed_errors = true;
+        });
         let mut test = Test::open_with(config);
         test.receive(received);
         let sent = test.sent();
@@ -256,10 +255,9 @@ fn with_detailed_errors_a_client_is_told_its_fault() {
 #[test]
 fn a_client_that_is_turned_away_is_told_why_and_not_invited_back() {
     let turned_away = |visible: bool, detailed: bool| {
-        let config = ServerConfig {
-            enable_detailed_errors: detailed,
-            ..config()
-        };
+        let config = with(config(), |config| {
+            config.enable_detailed_errors = detailed;
+        });
         let mut test = Test::web_socket(config, ConnectionOptions::default());
         test.receive(HANDSHAKE);
         let failure = Failure {
@@ -321,7 +319,7 @@ fn a_client_that_still_sends_is_read_on_so_that_it_gets_to_the_close() {
         assert_eq!(test.machine.reading(), Some(test.socket));
         test.receive(&[b'x'; 10_000]);
     }
-    assert_eq!(test.machine.incoming.bytes(), 0);
+    assert_eq!(test.unread(), 0);
     test.input(Input::Sent { op: test.socket });
     assert_eq!(test.actions(), ["Close 1 1000"]);
     assert_eq!(test.machine.reading(), None);

@@ -68,10 +68,9 @@ fn messagepack_is_answered_in_binary_whatever_the_client_sends() {
 
 #[test]
 fn a_protocol_that_is_not_offered_is_refused() {
-    let config = ServerConfig {
-        protocols: vec![Protocol::Json],
-        ..config()
-    };
+    let config = with(config(), |config| {
+        config.protocols = vec![Protocol::Json];
+    });
     let mut test = Test::web_socket(config, ConnectionOptions::default());
     test.receive(b"{\"protocol\":\"messagepack\",\"version\":1}\x1e");
     assert_eq!(

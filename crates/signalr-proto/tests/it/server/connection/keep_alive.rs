@@ -18,10 +18,9 @@ fn pings_are_sent_every_interval_whatever_else_is_sent() {
 
 #[test]
 fn no_ping_piles_up_behind_a_send_that_is_under_way() {
-    let mut test = Test::open_with(ServerConfig {
-        send_timeout: 100 * SECOND,
-        ..config()
-    });
+    let mut test = Test::open_with(with(config(), |config| {
+        config.send_timeout = 100 * SECOND;
+    }));
     test.takes = false;
     test.machine.send(test.now, "Hi", &()).unwrap();
     test.poll();

@@ -1,7 +1,7 @@
 //! Newer tokens.
 
 use super::*;
-use crate::server::{Event, Input, Output};
+use signalr_proto::server::{Event, Input, Output};
 
 #[test]
 fn every_row_of_the_refresh_table() {

@@ -9,7 +9,12 @@ mod routes;
 use bytestring::ByteString;
 use http::{HeaderMap, Method};
 
-use super::*;
+use signalr_proto::server::{
+    ConnectionKey, Endpoint, EndpointConfig, FreshIds, Identity, Port, RequestHead, Resource,
+    ServerConfig, Verdict,
+};
+use signalr_proto::{Instant, TransportKind};
+use std::time::Duration;
 
 const EVENTS: (&str, &str) = ("accept", "text/event-stream");
 const UPGRADE: (&str, &str) = ("upgrade", "websocket");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::backplane::WhenAway;
+use signalr_proto::backplane::WhenAway;
 
 #[test]
 fn a_broker_that_is_not_there_is_tried_again_with_growing_delays() {
@@ -29,8 +29,11 @@ fn servers_do_not_come_back_all_at_once() {
     farm.settle();
     let deadlines: BTreeSet<_> = farm
         .servers
-        .iter()
-        .map(|server| server.node.state.deadline())
+        .iter_mut()
+        .map(|server| match server.node.poll_output() {
+            BackplaneOutput::Wait(deadline) => deadline,
+            other => panic!("{other:?}"),
+        })
         .collect();
     assert_eq!(deadlines.len(), 3);
 }
@@ -146,7 +149,7 @@ fn everything_is_subscribed_to_again_before_anything_is_sent_or_delivered() {
     farm.actions.clear();
     farm.frozen = true;
     farm.pass(seconds(1));
-    let link = farm.node(0).state.link().unwrap();
+    let link = farm.unanswered[0];
     farm.servers[0].link = Some(link);
     let now = farm.now;
     farm.node(0)
@@ -171,9 +174,8 @@ fn everything_is_subscribed_to_again_before_anything_is_sent_or_delivered() {
     );
     assert!(farm.delivered(0).is_empty());
     farm.frozen = false;
-    let op = OpId(link.0 + 1);
-    let channels = farm.node(0).subscriptions.len();
-    assert_eq!(channels, 9);
+    let op = farm.unanswered[1];
+    assert_eq!(farm.node(0).counters().channels, 9);
     farm.node(0)
         .handle_input(now, BackplaneInput::Subscribed { op });
     farm.settle();
@@ -275,7 +277,10 @@ fn stopping_fails_what_is_open_and_what_comes_afterwards() {
     let last = farm.actions.iter().rfind(|action| action.starts_with('a'));
     assert_eq!(last.map(String::as_str), Some("a disconnect"));
     assert_eq!(farm.node(0).state(), BackplaneState::Stopped);
-    assert_eq!(farm.node(0).deadline(), None);
+    assert!(matches!(
+        farm.node(0).poll_output(),
+        BackplaneOutput::Wait(None)
+    ));
 }
 
 #[test]

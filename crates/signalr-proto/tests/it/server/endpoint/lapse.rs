@@ -109,17 +109,3 @@ fn ids_that_are_in_use_are_never_given_to_another_connection() {
         (0, 2)
     );
 }
-
-#[test]
-fn the_room_of_a_flood_of_negotiations_is_given_back() {
-    let mut site = site(|_| {});
-    for _ in 0..10_000 {
-        site.v1();
-    }
-    assert!(site.endpoint.table.room() >= 10_000);
-    site.pass(15);
-    site.endpoint.handle_timeout(site.now);
-    assert_eq!(site.endpoint.waiting(), 0);
-    let room = site.endpoint.table.room();
-    assert!(room < 2_000, "room for {room} is kept");
-}

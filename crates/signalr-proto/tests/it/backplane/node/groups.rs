@@ -1,5 +1,5 @@
 use super::*;
-use crate::backplane::{Ack, Counted, GroupAction, GroupCommand, JoinRefusal};
+use signalr_proto::backplane::{Ack, Counted, GroupAction, GroupCommand, JoinRefusal};
 
 #[test]
 fn a_group_is_subscribed_to_while_it_has_members() {
@@ -98,11 +98,9 @@ fn a_join_that_fails_takes_nothing_from_a_later_one() {
     assert_eq!(farm.result(0, first), Some(Err(late)));
     assert_eq!(farm.result(0, second), None);
     assert_eq!(farm.node(0).counters().channels, 8);
-    let op = farm.servers[0].node.ids;
     let now = farm.now;
     // The subscription was the last thing asked of the broker but one.
-    let op = OpId(op.clone().next().0 - 1);
-    for op in [OpId(op.0 - 1), op] {
+    for op in farm.unanswered.split_off(farm.unanswered.len() - 2) {
         farm.node(0)
             .handle_input(now, BackplaneInput::Subscribed { op });
     }
@@ -296,7 +294,7 @@ fn a_server_that_does_not_answer_fails_the_count() {
     let link = farm.servers[1].link.take();
     // It is still subscribed at the broker, and hears nothing.
     let now = farm.now;
-    farm.servers[1].link = Some(OpId(99));
+    farm.servers[1].link = Some(OpId::new(99));
     let operation = farm.node(0).count(now, Counted::All);
     farm.pass(seconds(5));
     assert!(link.is_some());

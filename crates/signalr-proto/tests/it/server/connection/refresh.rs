@@ -12,12 +12,11 @@ fn token(claims: u64, expires: u64) -> Option<Identity> {
 }
 
 fn options(identity: Option<Identity>) -> ConnectionOptions {
-    ConnectionOptions {
-        refreshable: true,
-        close_on_expiration: true,
-        identity,
-        ..ConnectionOptions::default()
-    }
+    with(ConnectionOptions::default(), |options| {
+        options.refreshable = true;
+        options.close_on_expiration = true;
+        options.identity = identity;
+    })
 }
 
 /// On a WebSocket, with a token of 100 seconds.
@@ -118,7 +117,8 @@ fn the_lifetime_is_left_out_when_there_is_none_and_bounded() {
     let op = test.arrive_as(Port::Refresh, endless);
     test.judge(op, true);
     assert_eq!(test.told_json(), "{}");
-    assert_eq!(test.deadline, test.machine.timers.get(Timer::KeepAlive));
+    // Nothing but the next ping.
+    assert_eq!(test.deadline, Some(test.now.after(15 * SECOND)));
     let op = test.arrive_as(Port::Refresh, token(3, u64::from(u32::MAX)));
     test.judge(op, true);
     assert_eq!(test.told_json(), r#"{"tokenLifetimeSeconds":2147483647}"#);
@@ -190,10 +190,9 @@ fn an_expired_token_closes_the_connection_and_invites_the_client_back() {
     );
     assert!(!test.reason().unwrap().is_error());
 
-    let lax = ConnectionOptions {
-        close_on_expiration: false,
-        ..options(token(1, 100))
-    };
+    let lax = with(options(token(1, 100)), |options| {
+        options.close_on_expiration = false;
+    });
     let mut test = Test::web_socket(config(), lax);
     test.shake_hands(HANDSHAKE);
     test.wait(1000 * SECOND);
@@ -222,10 +221,9 @@ fn a_token_may_expire_at_any_time() {
 
 #[test]
 fn a_token_that_expires_while_the_web_socket_is_lost_ends_the_connection() {
-    let stateful = ConnectionOptions {
-        stateful_reconnect: true,
-        ..options(token(1, 5))
-    };
+    let stateful = with(options(token(1, 5)), |options| {
+        options.stateful_reconnect = true;
+    });
     let mut test = Test::web_socket(config(), stateful);
     test.shake_hands(b"{\"protocol\":\"json\",\"version\":2}\x1e");
     test.end(1006);
@@ -344,10 +342,9 @@ fn a_poll_that_is_never_judged_does_not_keep_the_connection_alive() {
 
 #[test]
 fn without_refresh_the_expiry_follows_the_polls() {
-    let strict = ConnectionOptions {
-        refreshable: false,
-        ..options(token(1, 20))
-    };
+    let strict = with(options(token(1, 20)), |options| {
+        options.refreshable = false;
+    });
     let mut test = Test::new(config(), strict);
     test.arrive_as(Port::Poll, token(1, 20));
     test.post(HANDSHAKE);
@@ -366,10 +363,9 @@ fn without_refresh_the_expiry_follows_the_polls() {
 #[test]
 fn a_web_socket_that_returns_with_a_newer_token_is_judged_first() {
     let open = || {
-        let stateful = ConnectionOptions {
-            stateful_reconnect: true,
-            ..options(token(1, 100))
-        };
+        let stateful = with(options(token(1, 100)), |options| {
+            options.stateful_reconnect = true;
+        });
         let mut test = Test::new(config(), stateful);
         test.socket = test.arrive_as(Port::WebSocket, token(1, 100));
         test.shake_hands(b"{\"protocol\":\"json\",\"version\":2}\x1e");

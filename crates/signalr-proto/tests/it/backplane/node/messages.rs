@@ -35,11 +35,10 @@ fn one_publication_is_under_way_and_the_rest_becomes_the_next() {
     farm.settle();
     assert_eq!(farm.actions, ["a > all"]);
     assert!(farm.node(0).counters().waiting_bytes > 0);
-    let op = farm.servers[0].node.ids;
     farm.frozen = false;
     let receivers = vec![Some(1)];
     let now = farm.now;
-    let op = OpId(op.clone().next().0 - 1);
+    let op = farm.unanswered[0];
     farm.node(0)
         .handle_input(now, BackplaneInput::Published { op, receivers });
     farm.settle();
