@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::hex;
 use bytes::Bytes;
 use http::{Method, Response};
 use serde::Deserialize;
@@ -17,6 +16,8 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::transport::EventStream;
 use signalr_proto::transport::negotiate::TransportKind;
 use signalr_proto::{CloseReason, EndCause, HubMessage, NegotiateError, OpId, Protocol};
+
+use crate::support::hex;
 
 /// What no client has to do with.
 const NOT_FOR_CLIENTS: [(&str, &str); 3] = [

@@ -1,52 +1,6 @@
-//! From `start` to a connection, against a server played by the test, under a virtual clock.
+//! The steps of a start, and where each may fail.
 
-use std::time::Duration;
-
-use signalr_harness::script::{OFFER, Script};
-use signalr_proto::client::{Action, ClientConfig, ConnectionState, Event, Input, ReconnectPolicy};
-use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
-use signalr_proto::{CloseReason, EndCause, NegotiateError, Protocol, TransferFormat, UsageError};
-
-const PING: &str = "{\"type\":6}\u{1e}";
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn never(_: &mut ClientConfig) {}
-
-fn start_error(script: &Script) -> &CloseReason {
-    match script.events.as_slice() {
-        [Event::StartFailed { reason }] => reason,
-        other => panic!("expected StartFailed, got {other:?}"),
-    }
-}
-
-fn uri(script: &Script) -> String {
-    let uri = script.actions.iter().rev().find_map(|action| match action {
-        Action::Request { request, .. } => Some(request.uri()),
-        Action::OpenWebSocket { request, .. } => Some(request.uri()),
-        _ => None,
-    });
-    uri.expect("a request was made").to_string()
-}
-
-fn header(script: &Script, name: &str) -> Option<String> {
-    let headers = script.actions.iter().rev().find_map(|action| match action {
-        Action::Request { request, .. } => Some(request.headers()),
-        Action::OpenWebSocket { request, .. } => Some(request.headers()),
-        _ => None,
-    });
-    headers
-        .expect("a request was made")
-        .get(name)
-        .map(|value| value.to_str().unwrap().into())
-}
-
-fn respond(script: &mut Script, status: u16, body: &str) {
-    let op = script.request().expect("a request is under way");
-    script.respond(op, status, body);
-}
+use super::*;
 
 #[test]
 fn start_negotiates_opens_shakes_hands_pings_and_only_then_is_connected() {
@@ -114,6 +68,26 @@ fn headers_that_would_break_the_requests_are_refused() {
         });
         let wanted = reserved.then_some(UsageError::ReservedHeader);
         assert_eq!(script.client.start(script.now).err(), wanted, "{name}");
+    }
+}
+
+#[test]
+fn the_users_headers_go_on_every_request_and_win_over_the_clients_own() {
+    let mut script = Script::with(|config| {
+        config.headers.insert("user-agent", "mine".parse().unwrap());
+        config.headers.insert("x-own", "1".parse().unwrap());
+    });
+    script.start();
+    let negotiate = head(&script);
+    script.connect();
+    for (uri, headers) in [negotiate, head(&script)] {
+        for (name, value) in [
+            ("user-agent", "mine"),
+            ("x-own", "1"),
+            ("x-requested-with", "XMLHttpRequest"),
+        ] {
+            assert_eq!(headers[name], value, "{uri}");
+        }
     }
 }
 
@@ -206,6 +180,49 @@ fn failures_of_negotiation_end_the_start_and_nothing_is_retried() {
             (ConnectionState::Disconnected, None)
         );
     }
+}
+
+#[test]
+fn servers_that_are_no_signalr_servers_are_explained() {
+    for (status, body, words) in [
+        (
+            404,
+            "",
+            "either this is not a SignalR endpoint or there is a proxy blocking the connection",
+        ),
+        (
+            200,
+            r#"{"ProtocolVersion":"1.5"}"#,
+            "only supports connecting to an ASP.NET Core SignalR server",
+        ),
+    ] {
+        let mut script = Script::with(never);
+        script.start();
+        let op = script.request().unwrap();
+        script.respond(op, status, body);
+        let [Event::StartFailed { reason }] = &script.events[..] else {
+            panic!("{:?}", script.events)
+        };
+        assert!(reason.to_string().contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn transports_of_the_future_are_passed_over() {
+    let mut script = Script::with(never);
+    script.start();
+    let op = script.request().unwrap();
+    script.respond(
+        op,
+        200,
+        &OFFER.replace(
+            "[{",
+            r#"[{"transport":"Pigeons","transferFormats":["Text","Scroll"]},{"#,
+        ),
+    );
+    script.open();
+    script.receive(b"{}\x1e");
+    assert!(matches!(script.events[..], [Event::Connected { .. }]));
 }
 
 #[test]
@@ -418,180 +435,4 @@ fn a_connection_starts_again_after_a_stop_and_its_ids_go_on() {
     script.connect();
     let second = script.client.invoke(script.now, "A", &()).unwrap();
     assert_eq!((first.id().number(), second.id().number()), (1, 2));
-}
-
-fn give(script: &mut Script, token: Result<Option<&str>, &str>) {
-    let op = script.actions.iter().rev().find_map(|action| {
-        if let Action::GetAccessToken { op } = action {
-            Some(*op)
-        } else {
-            None
-        }
-    });
-    let token = token
-        .map(|token| token.and_then(AccessToken::new))
-        .map_err(Into::into);
-    script.input(Input::AccessToken {
-        op: op.expect("a token was asked for"),
-        token,
-    });
-}
-
-fn with_provider(change: impl FnOnce(&mut ClientConfig)) -> Script {
-    let mut script = Script::with(|config| {
-        config.has_access_token = true;
-        change(config);
-    });
-    script.start();
-    script
-}
-
-#[test]
-fn a_fresh_token_is_asked_for_before_negotiation_and_before_the_socket() {
-    let mut script = with_provider(never);
-    give(&mut script, Ok(Some("one")));
-    assert_eq!(header(&script, "authorization").unwrap(), "Bearer one");
-    respond(&mut script, 200, OFFER);
-    give(&mut script, Ok(Some("two")));
-    assert_eq!(header(&script, "authorization").unwrap(), "Bearer two");
-    assert_eq!(uri(&script), "ws://host/hub?id=token");
-}
-
-#[test]
-fn the_token_goes_into_the_query_on_request() {
-    let mut script = with_provider(|config| {
-        config.skip_negotiation = true;
-        config.token_in_query = true;
-    });
-    give(&mut script, Ok(Some("a b")));
-    assert_eq!(
-        (uri(&script).as_str(), header(&script, "authorization")),
-        ("ws://host/hub?access_token=a%20b", None)
-    );
-}
-
-#[test]
-fn an_empty_token_is_no_token() {
-    let mut script = with_provider(never);
-    give(&mut script, Ok(Some("")));
-    assert_eq!(header(&script, "authorization"), None);
-}
-
-#[test]
-fn a_provider_that_fails_ends_the_attempt_with_its_words() {
-    let mut script = with_provider(never);
-    give(&mut script, Err("vault is sealed"));
-    assert_eq!(
-        start_error(&script).to_string(),
-        "the access token provider failed: vault is sealed"
-    );
-}
-
-#[test]
-fn a_token_that_is_no_header_value_is_refused_without_being_shown() {
-    let mut script = with_provider(never);
-    give(&mut script, Ok(Some("canary\n")));
-    let text = start_error(&script).to_string();
-    assert!(
-        text.contains("characters") && !text.contains("canary"),
-        "{text}"
-    );
-}
-
-#[test]
-fn nothing_that_holds_a_token_shows_it_in_debug_output() {
-    let mut script = with_provider(|config| {
-        config.token_in_query = true;
-        config.headers.insert("x-key", "canary".parse().unwrap());
-    });
-    give(&mut script, Ok(Some("canary")));
-    respond(
-        &mut script,
-        200,
-        &OFFER.replace(r#""token""#, r#""canary""#),
-    );
-    give(&mut script, Ok(Some("canary")));
-    let text = format!(
-        "{script:?} {:?} {:?}",
-        script.client.config(),
-        script.actions
-    );
-    assert!(!text.contains("canary"), "{text}");
-}
-
-#[test]
-fn a_redirect_is_followed_with_its_own_token_and_query() {
-    let mut script = with_provider(never);
-    give(&mut script, Ok(Some("mine")));
-    respond(
-        &mut script,
-        200,
-        r#"{"url":"https://other/client/?hub=chat","accessToken":"theirs"}"#,
-    );
-    assert_eq!(
-        uri(&script),
-        "https://other/client/negotiate?hub=chat&negotiateVersion=1"
-    );
-    assert_eq!(header(&script, "authorization").unwrap(), "Bearer theirs");
-    respond(&mut script, 200, OFFER);
-    assert_eq!(uri(&script), "wss://other/client/?hub=chat&id=token");
-    assert_eq!(header(&script, "authorization").unwrap(), "Bearer theirs");
-}
-
-#[test]
-fn another_origin_never_sees_the_tokens_and_headers_of_the_first() {
-    let mut script = with_provider(|config| {
-        config.headers.insert("x-key", "secret".parse().unwrap());
-    });
-    give(&mut script, Ok(Some("mine")));
-    assert_eq!(header(&script, "x-key").unwrap(), "secret");
-    respond(&mut script, 200, r#"{"url":"https://other/hub"}"#);
-    assert_eq!(
-        (header(&script, "authorization"), header(&script, "x-key")),
-        (None, None)
-    );
-    // Back at the first origin they may be used again.
-    respond(&mut script, 200, r#"{"url":"http://HOST:80/elsewhere"}"#);
-    give(&mut script, Ok(Some("mine")));
-    assert_eq!(
-        (
-            header(&script, "authorization").unwrap().as_str(),
-            header(&script, "x-key").unwrap().as_str()
-        ),
-        ("Bearer mine", "secret")
-    );
-}
-
-#[test]
-fn the_hundredth_redirect_in_a_row_is_one_too_many() {
-    for (redirects, fails) in [(99, false), (100, true)] {
-        let mut script = Script::with(never);
-        script.start();
-        for _ in 0..redirects {
-            respond(&mut script, 200, r#"{"url":"http://host/loop"}"#);
-        }
-        if fails {
-            assert_eq!(
-                start_error(&script),
-                &CloseReason::Negotiate(NegotiateError::RedirectLimit { limit: 100 })
-            );
-        } else {
-            script.connect();
-            assert!(matches!(
-                script.events.as_slice(),
-                [Event::Connected { .. }]
-            ));
-        }
-    }
-}
-
-#[test]
-fn a_redirect_to_no_address_is_an_error() {
-    let mut script = Script::with(never);
-    script.start();
-    respond(&mut script, 200, r#"{"url":"/relative"}"#);
-    assert_eq!(
-        start_error(&script),
-        &CloseReason::Negotiate(NegotiateError::RedirectUrl)
-    );
 }
