@@ -1,10 +1,11 @@
 //! Framing: any splitting of a stream gives the same frames.
 
-use crate::support::{frames, hex};
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::{DecodeErrorKind, Protocol};
+
+use crate::support::{frames, hex};
 
 fn json_frame(body: &[u8]) -> Vec<u8> {
     [body, b"\x1e"].concat()

@@ -1,6 +1,7 @@
 //! Messages and their two encodings.
 
 mod frames;
+mod handshake;
 mod leniency;
 mod payloads;
 mod properties;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::hex;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use signalr_proto::codec::{CompletionOutcome, InvocationHead};
 use signalr_proto::{Arguments, EncodeError, HubArguments, Payload, Protocol, Timestamp};
+
+use crate::support::hex;
 
 const HEAD: InvocationHead<'_> = InvocationHead {
     streaming: false,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{frames, one_frame};
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use serde_json::Value;
 use signalr_proto::codec::{Headers, Invocation, Outcome, Role};
 use signalr_proto::{Arguments, HubMessage, Payload, Protocol};
+
+use crate::support::{frames, one_frame};
 
 /// A message without a protocol.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,13 @@
 //! Real traffic: what an ASP.NET Core server sent is read, and what it refused is refused.
 
-use crate::support::hex;
 use bytes::Bytes;
 use serde::Deserialize;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::{HandshakeDecoder, decode_request, decode_response};
 use signalr_proto::codec::{Outcome, Role};
 use signalr_proto::{DecodeError, HubMessage, Protocol};
+
+use crate::support::hex;
 
 const HANDSHAKE_FAILED: &str = "An unexpected error occurred during connection handshake.";
 
