@@ -1,7 +1,8 @@
 //! `signalr encode`, and that it undoes `decode`.
 
-use crate::common::{decode, encode, encode_hex};
 use proptest::prelude::*;
+
+use crate::common::{decode, encode, encode_hex};
 
 #[test]
 fn members_may_be_left_out() {
