@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::support::{SECOND, Test, call, result, silence, soon};
 use signalr_server::{BuildError, Hub, HubMethods, HubServer};
+
+use crate::support::{SECOND, Test, call, result, silence, soon};
 
 #[tokio::test(start_paused = true)]
 async fn one_call_runs_at_a_time_and_what_follows_it_is_read_only_up_to_the_next_call() {

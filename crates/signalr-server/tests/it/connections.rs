@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::support::raw::{RawSocket, upgrade};
-use crate::support::{SECOND, Test, call, negotiate, result, silence, soon};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use signalr_harness::memory::{MemoryClient, ask};
 use signalr_server::Origins;
+
+use crate::support::raw::{RawSocket, upgrade};
+use crate::support::{SECOND, Test, call, negotiate, result, silence, soon};
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_answers_for_another_is_closed() {

@@ -1,8 +1,9 @@
 //! Stateful reconnect: connections that outlive their WebSockets.
 
-use crate::support::{SECOND, Test, call, result, silence, soon};
 use http::StatusCode;
 use signalr_harness::memory::MemoryClient;
+
+use crate::support::{SECOND, Test, call, result, silence, soon};
 
 const SEQUENCE: &str = r#"{"type":9,"sequenceId":1}"#;
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::scenario::{Stage, client, play};
 use futures_util::future::BoxFuture;
 use hyper_util::service::TowerToHyperService;
 use signalr_client::ConnectionState;
@@ -10,6 +9,8 @@ use signalr_server::{HubServer, Protocol, Runtime, TransportKind};
 use signalr_smol::Smol;
 use smol::net::TcpListener;
 use smol_hyper::rt::{FuturesIo, SmolTimer};
+
+use crate::support::scenario::{Stage, client, play};
 
 #[derive(Debug)]
 struct OnSmol;
