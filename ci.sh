@@ -11,10 +11,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 export RUST_BACKTRACE=1
 export PROPTEST_CASES="${PROPTEST_CASES:-256}"
+# Nobody measures the release builds made here, and nothing is built twice.
+export CARGO_PROFILE_RELEASE_LTO="${CARGO_PROFILE_RELEASE_LTO:-off}" CARGO_PROFILE_RELEASE_CODEGEN_UNITS="${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-16}"
+[ "${CI:-}" != true ] || export CARGO_INCREMENTAL=0
 
-# Installs a cargo subcommand that is missing.
+# Installs a cargo subcommand that is missing. Optimized it would be ready later than it is done now.
 need() {
-    command -v "$1" >/dev/null 2>&1 || cargo install --locked "$1"
+    command -v "$1" >/dev/null 2>&1 || cargo install --locked --debug "$1"
 }
 
 check_fmt() {
@@ -23,8 +26,8 @@ check_fmt() {
     cargo fmt --manifest-path tests/bench/server/Cargo.toml -- --check
 }
 
-# The benches of servers are a workspace of their own; without socketioxide they build in seconds.
-bench() { cargo "$1" --manifest-path tests/bench/server/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/bench-server" "${@:2}"; }
+# The benches of servers are a workspace of their own; without socketioxide, and beside what is built anyway, they build in seconds.
+bench() { cargo "$1" --manifest-path tests/bench/server/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" "${@:2}"; }
 
 # Installs a program that is missing, from the Debian package of its name.
 need_package() {
@@ -50,10 +53,22 @@ check_test() {
         need_package redis-server
     fi
     bench test
-    cargo test --workspace
+    timed test --workspace
 }
 
-check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features; }
+# Runs cargo, and tells in the end which tests took longest.
+timed() {
+    local times status=0 host
+    times="$(mktemp)"
+    host="$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')"
+    env "CARGO_TARGET_${host}_RUNNER=$PWD/tests/timed.sh" SIGNALR_TIMES="$times" cargo "$@" || status=$?
+    echo "the slowest tests:"
+    sed -n 's/^test \(.*\) \.\.\. .*<\([0-9.]*\)s>$/\2 s  \1/p' "$times" | sort -rn | head -n 10
+    rm -f "$times"
+    return "$status"
+}
+
+check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude signalr-harness --exclude signalr-tests --no-deps --all-features; }
 
 # Every feature alone and none at all: features are additive, so pairs add little.
 check_features() {
@@ -87,8 +102,8 @@ check_package() {
     cargo package --quiet --workspace --exclude signalr-harness --exclude signalr-tests --no-verify --allow-dirty
 }
 
-# Ten seconds for each target; the corpus itself is replayed by the tests.
-check_fuzz() { fuzz/run.sh 0.17; }
+# Ten seconds for each target, two at a time; the corpus itself is replayed by the tests.
+check_fuzz() { SIGNALR_JOBS=2 fuzz/run.sh 0.17; }
 
 for check in "${@:-fmt clippy test docs features wasm deny package fuzz}"; do
     for name in $check; do

@@ -68,6 +68,8 @@ impl Fresh {
             .args(["build", "--quiet"])
             .current_dir(&self.directory)
             .env("CARGO_TARGET_DIR", self.directory.join("target"))
+            // As a program of tests it may have that; see `tests/timed.sh`.
+            .env_remove("RUSTC_BOOTSTRAP")
             .output()
             .unwrap();
         let words = String::from_utf8_lossy(&built.stderr);
