@@ -51,10 +51,10 @@ impl Cookies for NoCookies {
 /// `Domain` says: that is all that sticky sessions need. At most 32 cookies of 4 KiB; `Debug` shows how many there are.
 #[derive(Default)]
 pub struct CookieJar {
-    cookies: Mutex<Vec<Kept>>,
+    cookies: Mutex<Vec<StoredCookie>>,
 }
 
-struct Kept {
+struct StoredCookie {
     name: Box<str>,
     value: Box<str>,
     host: Box<str>,
@@ -63,7 +63,7 @@ struct Kept {
     expires: Option<SystemTime>,
 }
 
-impl Kept {
+impl StoredCookie {
     /// The cookie of a header, unless it is malformed or not this host's to set.
     fn read(url: &Uri, header: &HeaderValue, now: SystemTime) -> Option<Self> {
         let text = header.to_str().ok().filter(|text| text.len() <= MAX_SIZE)?;
@@ -141,11 +141,11 @@ fn expiry(cookie: &Cookie<'_>, now: SystemTime) -> Option<SystemTime> {
 }
 
 impl CookieJar {
-    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<StoredCookie>> {
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, cookie: Kept, now: SystemTime) {
+    fn keep(&self, cookie: StoredCookie, now: SystemTime) {
         let mut kept = self.kept();
         kept.retain(|other| !cookie.replaces(other) && other.is_alive(now));
         if cookie.is_alive(now) {
@@ -161,7 +161,7 @@ impl Cookies for CookieJar {
     fn store(&self, url: &Uri, set_cookie: &mut dyn Iterator<Item = &HeaderValue>) {
         let now = SystemTime::now();
         for header in set_cookie {
-            if let Some(cookie) = Kept::read(url, header, now) {
+            if let Some(cookie) = StoredCookie::read(url, header, now) {
                 self.keep(cookie, now);
             }
         }
@@ -170,7 +170,7 @@ impl Cookies for CookieJar {
     fn header(&self, url: &Uri) -> Option<HeaderValue> {
         let (host, now) = (host(url)?, SystemTime::now());
         let kept = self.kept();
-        let mut chosen: Vec<&Kept> = kept
+        let mut chosen: Vec<&StoredCookie> = kept
             .iter()
             .filter(|cookie| cookie.is_alive(now) && cookie.is_for(&host, url))
             .collect();

@@ -99,7 +99,7 @@ impl Body for Pieces {
 }
 
 /// A request as it stands on the wire.
-pub(crate) type Wire = http::Request<Pieces>;
+pub(crate) type WireRequest = http::Request<Pieces>;
 
 /// The largest head of an answer, and about as much is gathered before it is written.
 const MAX_HEAD: usize = 64 << 10;
@@ -192,14 +192,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> core::fmt::Debug for NetBody<S> {
 pub(crate) struct Unanswered {
     pub(crate) error: NetError,
     /// The request, if nothing of it was written: it may be sent again elsewhere.
-    pub(crate) request: Option<Box<Wire>>,
+    pub(crate) request: Option<Box<WireRequest>>,
 }
 
 /// Sends the request and waits for the head of the answer.
 pub(crate) async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     mut live: Box<Live<S>>,
     who: &str,
-    request: Wire,
+    request: WireRequest,
     home: Home<S>,
 ) -> Result<http::Response<NetBody<S>>, Unanswered> {
     let mut answer = pin!(live.sender.try_send_request(request));
@@ -241,7 +241,7 @@ type Upgraded<S> = Option<(NetStream<S>, Bytes)>;
 pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: NetStream<S>,
     who: &str,
-    request: Wire,
+    request: WireRequest,
 ) -> Result<(http::response::Parts, Upgraded<S>), NetError> {
     let failed = |error| http_error(who, &error);
     let is_connect = request.method() == http::Method::CONNECT;
@@ -273,7 +273,7 @@ pub(crate) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 pub(crate) fn in_origin_form(
     address: &Address,
     request: http::Request<Bytes>,
-) -> Result<Wire, NetError> {
+) -> Result<WireRequest, NetError> {
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = path
@@ -290,7 +290,7 @@ pub(crate) fn in_absolute_form(
     address: &Address,
     request: http::Request<Bytes>,
     credentials: Option<&HeaderValue>,
-) -> Result<Wire, NetError> {
+) -> Result<WireRequest, NetError> {
     let mut request = in_origin_form(address, request)?;
     let uri = Uri::builder()
         .scheme(Scheme::HTTP)

@@ -258,14 +258,14 @@ fn exceptions(list: &str) -> Option<Arc<Matcher>> {
 /// A proxy.
 #[derive(Clone)]
 pub(crate) struct Server {
-    kind: Kind,
+    kind: ProxyKind,
     /// Secure if TLS is spoken with the proxy itself.
     address: Address,
     found: Intercept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProxyKind {
     Http,
     Socks,
 }
@@ -281,9 +281,9 @@ impl Server {
         };
         let found = matcher.intercept(&anywhere)?;
         let (kind, secure, port) = match found.uri().scheme_str()? {
-            "http" => (Kind::Http, false, DEFAULT_PORT),
-            "https" => (Kind::Http, true, 443),
-            "socks5" | "socks5h" => (Kind::Socks, false, DEFAULT_PORT),
+            "http" => (ProxyKind::Http, false, DEFAULT_PORT),
+            "https" => (ProxyKind::Http, true, 443),
+            "socks5" | "socks5h" => (ProxyKind::Socks, false, DEFAULT_PORT),
             _ => return None,
         };
         let authority: Authority = found.uri().authority()?.clone();
@@ -307,9 +307,9 @@ impl Server {
     /// Its address without user name and password.
     fn uri(&self) -> Result<Uri, NetError> {
         let scheme = match (self.kind, self.address.is_secure()) {
-            (Kind::Socks, _) => "socks5",
-            (Kind::Http, true) => "https",
-            (Kind::Http, false) => "http",
+            (ProxyKind::Socks, _) => "socks5",
+            (ProxyKind::Http, true) => "https",
+            (ProxyKind::Http, false) => "http",
         };
         let uri = Uri::builder()
             .scheme(scheme)
@@ -319,7 +319,7 @@ impl Server {
             .map_err(|_| NetError::failed("the proxy's address is not valid"))
     }
 
-    pub(crate) const fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> ProxyKind {
         self.kind
     }
 

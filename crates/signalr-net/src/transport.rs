@@ -13,10 +13,10 @@ use signalr_proto::{Instant, Limits};
 use crate::address::Address;
 use crate::cookies::{self, CookieJar, Cookies};
 use crate::error::{NetError, SetupError};
-use crate::http1::{self, Home, Live, NetBody, Unanswered, Wire};
+use crate::http1::{self, Home, Live, NetBody, Unanswered, WireRequest};
 use crate::options::NetOptions;
 use crate::pool::Pool;
-use crate::proxy::{Kind, Rules, Server};
+use crate::proxy::{ProxyKind, Rules, Server};
 use crate::redirect;
 use crate::runtime::Runtime;
 use crate::stream::NetStream;
@@ -179,7 +179,8 @@ impl<R: Runtime> NetTransport<R> {
         let address = Address::of(&uri)?;
         self.attach_cookies(&uri, request.headers_mut());
         let proxy = self.inner.proxies.find(&address)?;
-        let forwarding = proxy.filter(|proxy| !address.is_secure() && proxy.kind() == Kind::Http);
+        let forwarding =
+            proxy.filter(|proxy| !address.is_secure() && proxy.kind() == ProxyKind::Http);
         let answer = match forwarding {
             Some(proxy) => self.ask_proxy(&address, proxy, request).await?,
             None => self.ask(&address, proxy, request).await?,
@@ -223,7 +224,7 @@ impl<R: Runtime> NetTransport<R> {
         &self,
         address: &Address,
         who: &str,
-        mut request: Wire,
+        mut request: WireRequest,
         fresh: impl FnOnce() -> F,
     ) -> Result<http::Response<NetBody<R::Stream>>, NetError>
     where

@@ -6,8 +6,8 @@ use http::{Request, StatusCode, header};
 
 use crate::address::Address;
 use crate::error::NetError;
-use crate::http1::{self, Pieces, Wire};
-use crate::proxy::{Kind, Server};
+use crate::http1::{self, Pieces, WireRequest};
+use crate::proxy::{ProxyKind, Server};
 use crate::stream::NetStream;
 
 /// Has the proxy at the other end of this stream connect to a server.
@@ -17,8 +17,8 @@ pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     target: &Address,
 ) -> Result<NetStream<S>, NetError> {
     match server.kind() {
-        Kind::Http => connect(stream, server, target).await,
-        Kind::Socks => socks(stream, server, target).await,
+        ProxyKind::Http => connect(stream, server, target).await,
+        ProxyKind::Socks => socks(stream, server, target).await,
     }
 }
 
@@ -37,7 +37,7 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn connect_request(server: &Server, target: &Address) -> http::Result<Wire> {
+fn connect_request(server: &Server, target: &Address) -> http::Result<WireRequest> {
     let target = target.target();
     let mut request = Request::connect(&target).header(header::HOST, &target);
     if let Some(credentials) = server.basic() {
