@@ -440,7 +440,7 @@ though a client would only fail the one call."#;
 pub(crate) struct DecodeArgs {
     /// What the bytes are
     #[arg(long, value_enum)]
-    pub(crate) protocol: Wire,
+    pub(crate) protocol: DecodeFormat,
     /// The input is text: hexadecimal digits, white space ignored
     #[arg(long)]
     pub(crate) hex: bool,
@@ -453,7 +453,7 @@ pub(crate) struct DecodeArgs {
 
 /// What `decode` can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Wire {
+pub(crate) enum DecodeFormat {
     /// Hub messages, each followed by the byte 1e
     Json,
     /// Hub messages, each after its length

@@ -12,7 +12,7 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake;
 use signalr_proto::{DecodeError, Protocol};
 
-use crate::cli::{DecodeArgs, Wire};
+use crate::cli::{DecodeArgs, DecodeFormat};
 use crate::failure::Failure;
 use crate::input;
 use crate::value::Fault;
@@ -33,11 +33,12 @@ pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
     }
     let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let result = match options.protocol {
-        Wire::Negotiate => negotiate::run(&mut input, &mut out),
-        Wire::Sse => events::run(&mut input, &mut out),
-        Wire::Json | Wire::Messagepack | Wire::HandshakeRequest | Wire::HandshakeResponse => {
-            Stream::new(options).run(&mut input, &mut out)
-        }
+        DecodeFormat::Negotiate => negotiate::run(&mut input, &mut out),
+        DecodeFormat::Sse => events::run(&mut input, &mut out),
+        DecodeFormat::Json
+        | DecodeFormat::Messagepack
+        | DecodeFormat::HandshakeRequest
+        | DecodeFormat::HandshakeResponse => Stream::new(options).run(&mut input, &mut out),
     };
     // Whatever came before an error is there to be seen before the error is.
     out.flush()?;
@@ -56,7 +57,7 @@ fn from_decode_error(error: DecodeError, frame_start: u64) -> Failure {
 
 /// A stream of frames.
 struct Stream {
-    wire: Wire,
+    wire: DecodeFormat,
     role: Role,
     protocol: Protocol,
     frames: FrameDecoder,
@@ -70,12 +71,12 @@ struct Stream {
 impl Stream {
     fn new(options: &DecodeArgs) -> Self {
         let protocol = match options.protocol {
-            Wire::Messagepack => Protocol::MessagePack,
-            Wire::Json
-            | Wire::HandshakeRequest
-            | Wire::HandshakeResponse
-            | Wire::Negotiate
-            | Wire::Sse => Protocol::Json,
+            DecodeFormat::Messagepack => Protocol::MessagePack,
+            DecodeFormat::Json
+            | DecodeFormat::HandshakeRequest
+            | DecodeFormat::HandshakeResponse
+            | DecodeFormat::Negotiate
+            | DecodeFormat::Sse => Protocol::Json,
         };
         let frames = FrameDecoder::new(protocol, MAX_MESSAGE);
         Self {
@@ -128,23 +129,24 @@ impl Stream {
         let start = self.frames.frame_start();
         let line = &mut self.line;
         let described = match self.wire {
-            Wire::HandshakeRequest => handshake::decode_request(frame)
+            DecodeFormat::HandshakeRequest => handshake::decode_request(frame)
                 .map(|request| describe::put_request(line, &request)),
-            Wire::HandshakeResponse => handshake::decode_response(frame)
+            DecodeFormat::HandshakeResponse => handshake::decode_response(frame)
                 .map(|response| describe::put_response(line, &response)),
-            Wire::Json | Wire::Messagepack | Wire::Negotiate | Wire::Sse => {
-                match self.protocol.decode(self.role, frame) {
-                    Err(error) => Err(error),
-                    Ok(None) => return Ok(()),
-                    Ok(Some(message)) => {
-                        let put = describe::put_message(line, frame, &message);
-                        put.map_err(|Fault { offset, what }| {
-                            protocol_error(&what, start.saturating_add(offset as u64))
-                        })?;
-                        Ok(())
-                    }
+            DecodeFormat::Json
+            | DecodeFormat::Messagepack
+            | DecodeFormat::Negotiate
+            | DecodeFormat::Sse => match self.protocol.decode(self.role, frame) {
+                Err(error) => Err(error),
+                Ok(None) => return Ok(()),
+                Ok(Some(message)) => {
+                    let put = describe::put_message(line, frame, &message);
+                    put.map_err(|Fault { offset, what }| {
+                        protocol_error(&what, start.saturating_add(offset as u64))
+                    })?;
+                    Ok(())
                 }
-            }
+            },
         };
         described.map_err(|error| from_decode_error(error, start))?;
         self.line.push(b'\n');

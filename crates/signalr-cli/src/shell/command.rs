@@ -12,7 +12,7 @@ pub(crate) const NAMES: [&str; 11] = [
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Call(Kind, Call),
+    Call(CallKind, MethodCall),
     /// Print calls of these methods only, or of all.
     On(Vec<String>),
     /// Do not print calls of these methods, or of any.
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 
 /// How a method is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     Invoke,
     Send,
     Stream,
@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 
 /// A method with its arguments as they were typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct MethodCall {
     pub(crate) method: String,
     pub(crate) arguments: Vec<String>,
 }
@@ -56,9 +56,9 @@ impl Command {
 
     fn named(name: &str, words: Vec<Word>) -> Result<Self, String> {
         match name {
-            "invoke" => call(Kind::Invoke, name, words),
-            "send" => call(Kind::Send, name, words),
-            "stream" => call(Kind::Stream, name, words),
+            "invoke" => call(CallKind::Invoke, name, words),
+            "send" => call(CallKind::Send, name, words),
+            "stream" => call(CallKind::Stream, name, words),
             "on" => Ok(Self::On(names(words))),
             "off" => Ok(Self::Off(names(words))),
             "wait" => wait(&words),
@@ -74,7 +74,7 @@ impl Command {
     }
 }
 
-fn call(kind: Kind, name: &str, words: Vec<Word>) -> Result<Command, String> {
+fn call(kind: CallKind, name: &str, words: Vec<Word>) -> Result<Command, String> {
     let mut words = words.into_iter();
     let method = words
         .next()
@@ -82,7 +82,7 @@ fn call(kind: Kind, name: &str, words: Vec<Word>) -> Result<Command, String> {
         .filter(|method| !method.is_empty())
         .ok_or_else(|| format!("{name} needs the name of a method"))?;
     let arguments = words.map(argument).collect::<Result<_, _>>()?;
-    Ok(Command::Call(kind, Call { method, arguments }))
+    Ok(Command::Call(kind, MethodCall { method, arguments }))
 }
 
 fn argument(word: Word) -> Result<String, String> {
@@ -134,20 +134,24 @@ mod tests {
 
     #[test]
     fn calls_have_a_method_and_arguments() {
-        let called = |method: &str, arguments: &[&str]| Call {
+        let called = |method: &str, arguments: &[&str]| MethodCall {
             method: method.to_owned(),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
         };
         for (line, kind, call) in [
-            ("invoke Add 1 -2", Kind::Invoke, called("Add", &["1", "-2"])),
+            (
+                "invoke Add 1 -2",
+                CallKind::Invoke,
+                called("Add", &["1", "-2"]),
+            ),
             (
                 " send 'My Method' {}",
-                Kind::Send,
+                CallKind::Send,
                 called("My Method", &["{}"]),
             ),
             (
                 "stream \"A\" [1, 2]",
-                Kind::Stream,
+                CallKind::Stream,
                 called("A", &["[1, 2]"]),
             ),
         ] {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use signalr::{Arguments, CallError, CallErrorKind, ConnectionState, Protocol};
 
-use self::command::{Call, Command, Kind};
+use self::command::{CallKind, Command, MethodCall};
 use self::input::{Commands, Input};
 use self::methods::{Seen, Watch};
 use crate::cli::{CONNECT_HELP, ConnectArgs, paragraphs};
@@ -209,17 +209,17 @@ impl Shell<'_> {
         }
     }
 
-    async fn call(&self, kind: Kind, call: Call) -> Result<(), Failure> {
+    async fn call(&self, kind: CallKind, call: MethodCall) -> Result<(), Failure> {
         let arguments = arguments::read(&call.arguments, self.protocol)?;
         let method = call.method.as_str();
         self.learn(|seen| seen.called.add(method));
         match kind {
-            Kind::Invoke => self.invoke(method, arguments).await,
-            Kind::Send => {
+            CallKind::Invoke => self.invoke(method, arguments).await,
+            CallKind::Send => {
                 let sent = self.session.hub.send(method, arguments).await;
                 sent.map_err(|error| self.explained(&error))
             }
-            Kind::Stream => self.stream(method, arguments).await,
+            CallKind::Stream => self.stream(method, arguments).await,
         }
     }
 
