@@ -132,9 +132,9 @@ pub trait CallArguments {
 }
 
 /// Call arguments as the protocol's machine takes them.
-pub(crate) struct Wire<'a, A>(pub(crate) &'a A);
+pub(crate) struct MachineArguments<'a, A>(pub(crate) &'a A);
 
-impl<A: CallArguments> HubArguments for Wire<'_, A> {
+impl<A: CallArguments> HubArguments for MachineArguments<'_, A> {
     fn stream_count(&self) -> usize {
         self.0.stream_count()
     }
@@ -164,12 +164,12 @@ fn guarded(write: impl FnOnce() -> Result<(), EncodeError>) -> Result<(), Encode
 }
 
 /// Arguments that were encoded before, when there was no room: the values, and the number of streams.
-pub(crate) struct Kept {
+pub(crate) struct EncodedArguments {
     pub(crate) values: Arguments,
     pub(crate) streams: usize,
 }
 
-impl HubArguments for Kept {
+impl HubArguments for EncodedArguments {
     fn stream_count(&self) -> usize {
         self.streams
     }

@@ -10,7 +10,7 @@ use signalr_proto::{Arguments, CloseReason, TransportKind};
 
 use crate::arguments::CallArguments;
 use crate::builder::HubConnectionBuilder;
-use crate::call::{Invoke, OpenStream, Sending, Way};
+use crate::call::{Caller, Invoke, OpenStream, Sending};
 use crate::error::{RefreshError, RefreshErrorKind, StartError, StartErrorKind};
 use crate::handler::{Handler, Subscription, WithState};
 use crate::lifecycle::LifecycleEvent;
@@ -223,8 +223,8 @@ impl HubConnection {
 /// may be borrowed. Awaiting what the method returns waits for the outcome. Arguments are serialized while the connection is
 /// locked: a `Serialize` implementation must not use the same connection.
 impl HubConnection {
-    fn way(&self) -> Way {
-        Way {
+    fn caller(&self) -> Caller {
+        Caller {
             handle: self.handle.clone(),
             options: self.options,
         }
@@ -280,7 +280,7 @@ impl HubConnection {
     ///
     /// [`call`](Self::call) needs no type, where the result does not matter.
     pub fn invoke<T>(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Invoke<T> {
-        Invoke::new(self.way(), target.as_ref(), arguments)
+        Invoke::new(self.caller(), target.as_ref(), arguments)
     }
 
     /// Calls a method and waits until it is done. Its result does not matter, if there is one; its failure does.
@@ -305,7 +305,7 @@ impl HubConnection {
     /// # }
     /// ```
     pub fn send(&self, target: impl AsRef<str>, arguments: impl CallArguments) -> Sending {
-        Sending::new(self.way(), target.as_ref(), arguments)
+        Sending::new(self.caller(), target.as_ref(), arguments)
     }
 
     /// Calls a method whose results are a stream.
@@ -324,7 +324,7 @@ impl HubConnection {
         target: impl AsRef<str>,
         arguments: impl CallArguments,
     ) -> OpenStream<T> {
-        OpenStream::new(self.way(), target.as_ref(), arguments)
+        OpenStream::new(self.caller(), target.as_ref(), arguments)
     }
 }
 

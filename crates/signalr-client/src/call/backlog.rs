@@ -8,15 +8,15 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::{InvocationHead, Role};
 use signalr_proto::{Arguments, EncodeError, HubMessage, Protocol, SendError};
 
-use super::{Kind, open, take_uploads, write};
-use crate::arguments::{CallArguments, Kept, Wire};
+use super::{CallKind, open, take_uploads, write};
+use crate::arguments::{CallArguments, EncodedArguments, MachineArguments};
 use crate::error::CallErrorKind;
 use crate::shared::{Handle, wake};
 use crate::upload::Upload;
 
 /// A whole call that waits for room.
 pub(super) struct Backlog {
-    arguments: Kept,
+    arguments: EncodedArguments,
     uploads: Vec<Upload>,
     /// The connections that had ended when it began to wait.
     losses: u64,
@@ -32,7 +32,7 @@ impl Backlog {
         let streams = arguments.stream_count();
         let values = encode(protocol, &arguments).map_err(CallErrorKind::Encode)?;
         Ok(Self {
-            arguments: Kept { values, streams },
+            arguments: EncodedArguments { values, streams },
             uploads: take_uploads(arguments),
             losses,
         })
@@ -41,7 +41,7 @@ impl Backlog {
     pub(super) fn poll_write(
         &mut self,
         handle: &Handle,
-        kind: Kind,
+        kind: CallKind,
         options: CallOptions,
         target: &str,
         cx: &Context<'_>,
@@ -79,7 +79,7 @@ fn encode(protocol: Protocol, arguments: &impl CallArguments) -> Result<Argument
         target: "-",
         stream_ids: &[],
     };
-    protocol.encode_invocation(&mut message, head, &Wire(arguments))?;
+    protocol.encode_invocation(&mut message, head, &MachineArguments(arguments))?;
     let frame = FrameDecoder::new(protocol, usize::MAX)
         .decode(&mut message.freeze())
         .ok()

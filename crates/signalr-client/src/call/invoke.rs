@@ -12,7 +12,7 @@ use serde::de::value::UnitDeserializer;
 use signalr_proto::client::InvocationId;
 use signalr_proto::{Payload, PayloadError};
 
-use super::{Kind, Request, State, Way};
+use super::{CallKind, Caller, Request, State};
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::{Handle, Inner, Slot, remember, wake};
@@ -66,9 +66,9 @@ pub struct Invoke<T> {
 }
 
 impl<T> Invoke<T> {
-    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(caller: Caller, target: &str, arguments: A) -> Self {
         Self {
-            request: Request::new(way, Kind::Invoke, target, arguments),
+            request: Request::new(caller, CallKind::Invoke, target, arguments),
             alarm: None,
             result: PhantomData,
         }

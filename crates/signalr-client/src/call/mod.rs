@@ -15,7 +15,7 @@ use core::task::{Context, Poll, Waker, ready};
 use signalr_proto::client::{Call, CallOptions};
 use signalr_proto::{HubArguments, SendError};
 
-use crate::arguments::{CallArguments, Wire};
+use crate::arguments::{CallArguments, MachineArguments};
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::{Handle, Inner, NewUpload, Slot, wake};
 use crate::upload::Upload;
@@ -23,14 +23,14 @@ use backlog::Backlog;
 use name::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     Invoke,
     Stream,
     Send,
 }
 
 /// The connection a call goes into, and what becomes of it when that is lost.
-pub(crate) struct Way {
+pub(crate) struct Caller {
     pub(crate) handle: Handle,
     pub(crate) options: CallOptions,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Way {
 struct Request {
     handle: Handle,
     method: Name,
-    kind: Kind,
+    kind: CallKind,
     options: CallOptions,
     state: State,
 }
@@ -53,10 +53,16 @@ enum State {
 
 impl Request {
     /// Writes the call at once if there is room.
-    fn new<A: CallArguments>(way: Way, kind: Kind, target: &str, arguments: A) -> Self {
-        let Way { handle, options } = way;
+    fn new<A: CallArguments>(caller: Caller, kind: CallKind, target: &str, arguments: A) -> Self {
+        let Caller { handle, options } = caller;
         let mut inner = handle.shared.lock();
-        let state = match write(&mut inner, kind, options, target, &Wire(&arguments)) {
+        let state = match write(
+            &mut inner,
+            kind,
+            options,
+            target,
+            &MachineArguments(&arguments),
+        ) {
             Ok(call) => {
                 let waker = open(&mut inner, kind, &call, || take_uploads(arguments));
                 drop(inner);
@@ -117,7 +123,7 @@ impl Request {
 
 fn write(
     inner: &mut Inner,
-    kind: Kind,
+    kind: CallKind,
     options: CallOptions,
     target: &str,
     arguments: &impl HubArguments,
@@ -127,9 +133,9 @@ fn write(
     }
     let now = inner.now;
     let call = match kind {
-        Kind::Invoke => inner.machine.invoke_with(now, target, arguments, options),
-        Kind::Stream => inner.machine.stream_with(now, target, arguments, options),
-        Kind::Send => inner.machine.send_with(now, target, arguments, options),
+        CallKind::Invoke => inner.machine.invoke_with(now, target, arguments, options),
+        CallKind::Stream => inner.machine.stream_with(now, target, arguments, options),
+        CallKind::Send => inner.machine.send_with(now, target, arguments, options),
     }?;
     tracing::trace!(target, id = call.id().number(), ?kind, "calling");
     Ok(call)
@@ -138,21 +144,21 @@ fn write(
 /// Enters a written call where its answer will be looked for. Gives the driver's waker.
 fn open(
     inner: &mut Inner,
-    kind: Kind,
+    kind: CallKind,
     call: &Call,
     uploads: impl FnOnce() -> Vec<Upload>,
 ) -> Option<Waker> {
     let id = call.id().number();
     let owner = match kind {
-        Kind::Invoke => {
+        CallKind::Invoke => {
             inner.slots.insert(id, Slot::CALL);
             id
         }
-        Kind::Stream => {
+        CallKind::Stream => {
             inner.slots.insert(id, Slot::STREAM);
             id
         }
-        Kind::Send => {
+        CallKind::Send => {
             inner.sends.add(call.position());
             0
         }

@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use super::{Kind, Request, State, Way};
+use super::{CallKind, Caller, Request, State};
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::remember;
@@ -17,9 +17,9 @@ pub struct Sending {
 }
 
 impl Sending {
-    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(caller: Caller, target: &str, arguments: A) -> Self {
         Self {
-            request: Request::new(way, Kind::Send, target, arguments),
+            request: Request::new(caller, CallKind::Send, target, arguments),
         }
     }
 

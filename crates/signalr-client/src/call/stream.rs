@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use signalr_proto::Payload;
 use signalr_proto::client::InvocationId;
 
-use super::{Kind, Name, Request, State, Way};
+use super::{CallKind, Caller, Name, Request, State};
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::{Handle, Slot, remember, wake};
@@ -26,9 +26,9 @@ pub struct OpenStream<T> {
 }
 
 impl<T> OpenStream<T> {
-    pub(crate) fn new<A: CallArguments>(way: Way, target: &str, arguments: A) -> Self {
+    pub(crate) fn new<A: CallArguments>(caller: Caller, target: &str, arguments: A) -> Self {
         Self {
-            request: Request::new(way, Kind::Stream, target, arguments),
+            request: Request::new(caller, CallKind::Stream, target, arguments),
             max_waiting: usize::MAX,
             item: PhantomData,
         }

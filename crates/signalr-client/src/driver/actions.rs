@@ -6,7 +6,7 @@ use signalr_proto::client::{Action, Input, Output};
 use signalr_proto::{OpId, WsMessage};
 
 use super::Engine;
-use super::perform::{Futures, Job};
+use super::perform::{Futures, TransportOperation};
 use super::settle::{settle, wake_up};
 use super::socket::Closing;
 use crate::shared::Inner;
@@ -62,13 +62,13 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         match action {
             Action::Request { op, request, body } => self.operate(
                 op,
-                Job::Request {
+                TransportOperation::Request {
                     request: *request,
                     body,
                 },
             ),
             Action::OpenWebSocket { op, request } => {
-                self.operate(op, Job::OpenWebSocket { request: *request })
+                self.operate(op, TransportOperation::OpenWebSocket { request: *request })
             }
             Action::Send { op, bytes, format } => {
                 if let Some(socket) = self.socket.as_mut().filter(|socket| socket.op == op) {
@@ -102,19 +102,19 @@ impl<T: Transport, F: Futures<T>> Engine<T, F> {
         }
     }
 
-    fn operate(&mut self, op: OpId, job: Job) {
-        match &job {
-            Job::Request { request, .. } => {
+    fn operate(&mut self, op: OpId, operation: TransportOperation) {
+        match &operation {
+            TransportOperation::Request { request, .. } => {
                 tracing::debug!(%op, method = %request.method(), path = request.uri().path(), "request")
             }
-            Job::OpenWebSocket { request } => {
+            TransportOperation::OpenWebSocket { request } => {
                 tracing::debug!(%op, path = request.uri().path(), "opening a WebSocket")
             }
         }
         self.turn.look_again();
         self.operations.push((
             op,
-            Box::pin(self.futures.perform(self.transport.clone(), op, job)),
+            Box::pin(self.futures.perform(self.transport.clone(), op, operation)),
         ));
     }
 

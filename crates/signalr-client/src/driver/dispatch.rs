@@ -15,7 +15,7 @@ use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::{Arguments, Instant, SendError};
 
 use crate::arguments::Guarded;
-use crate::handler::{Answer, AnswerFuture, Called, Entries, Found, Observers};
+use crate::handler::{Called, Entries, Found, Observers, Reply, ReplyFuture};
 use crate::shared::Shared;
 use crate::transport::Transport;
 
@@ -29,7 +29,7 @@ const PANIC: &str = "The client's handler failed.";
 const NOT_SERIALIZED: &str = "The client's result could not be serialized.";
 
 /// Calls handled in one turn of the driver before it looks at the socket again.
-const JOBS_PER_TURN: usize = 256;
+const RUNS_PER_TURN: usize = 256;
 
 /// All calls of the server that are not done.
 pub(super) struct Dispatcher<T> {
@@ -39,17 +39,17 @@ pub(super) struct Dispatcher<T> {
     /// each handler has to be enough.
     begun: Instant,
     /// Those without an answer, in order. The first one may be running.
-    queue: VecDeque<Job>,
-    running: FuturesUnordered<Question<T>>,
+    queue: VecDeque<HandlerRun>,
+    running: FuturesUnordered<AwaitedRun<T>>,
     /// The size of all of these.
     queued_bytes: usize,
     max_bytes: usize,
     /// Answers that found no room.
-    unsent: VecDeque<(ReplyTo, Answer)>,
+    unsent: VecDeque<(ReplyTo, Reply)>,
 }
 
 /// One call with its handlers.
-struct Job {
+struct HandlerRun {
     target: ByteString,
     arguments: Arguments,
     handlers: Option<Entries>,
@@ -57,14 +57,14 @@ struct Job {
     asked: bool,
     next: usize,
     /// The handler that runs, and whether its answer counts.
-    current: Option<(AnswerFuture, bool)>,
-    answer: Option<Answer>,
+    current: Option<(ReplyFuture, bool)>,
+    answer: Option<Reply>,
     /// More than one handler gave a value.
     several: bool,
     misfit: bool,
 }
 
-impl Job {
+impl HandlerRun {
     fn entry(&self) -> Option<Arc<crate::handler::Entry>> {
         self.handlers
             .as_ref()
@@ -101,23 +101,23 @@ impl Job {
                     );
                     self.misfit = true;
                 }
-                Err(_) => self.settle(Answer::Failed(PANIC.into()), counts),
+                Err(_) => self.settle(Reply::Failed(PANIC.into()), counts),
             }
         }
     }
 
-    fn settle(&mut self, answer: Answer, counts: bool) {
-        if let Answer::Failed(text) = &answer {
+    fn settle(&mut self, answer: Reply, counts: bool) {
+        if let Reply::Failed(text) = &answer {
             tracing::error!(target = &*self.target, "a handler failed: {text}");
         }
-        if counts && !self.asked && matches!(answer, Answer::Value(_)) {
+        if counts && !self.asked && matches!(answer, Reply::Value(_)) {
             self.warn_of_unwanted_value();
         }
         if counts {
             let values = [self.answer.as_ref(), Some(&answer)];
             self.several |= values
                 .iter()
-                .all(|value| matches!(value, Some(Answer::Value(_))));
+                .all(|value| matches!(value, Some(Reply::Value(_))));
             self.answer = Some(answer);
         }
     }
@@ -135,26 +135,26 @@ impl Job {
     }
 
     /// What the server is told.
-    fn into_answer(self) -> Answer {
+    fn into_answer(self) -> Reply {
         if self.several {
             tracing::warn!(
                 target = &*self.target,
                 "several handlers gave a result, and the server can take one only: it is told an error"
             );
-            return Answer::Failed(SEVERAL_RESULTS.into());
+            return Reply::Failed(SEVERAL_RESULTS.into());
         }
         match self.answer {
-            Some(Answer::Void) => Answer::Failed(NO_RESULT.into()),
+            Some(Reply::Void) => Reply::Failed(NO_RESULT.into()),
             Some(answer) => answer,
-            None if self.misfit => Answer::Failed(MISFIT.into()),
-            None => Answer::Failed(NO_RESULT.into()),
+            None if self.misfit => Reply::Failed(MISFIT.into()),
+            None => Reply::Failed(NO_RESULT.into()),
         }
     }
 }
 
-fn poll_guarded(future: &mut AnswerFuture, cx: &mut Context<'_>) -> Poll<Answer> {
+fn poll_guarded(future: &mut ReplyFuture, cx: &mut Context<'_>) -> Poll<Reply> {
     catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(Answer::Failed(PANIC.into())))
+        .unwrap_or_else(|_| Poll::Ready(Reply::Failed(PANIC.into())))
 }
 
 /// One that panics keeps neither the others nor the handlers from the call.
@@ -167,29 +167,29 @@ fn tell(observers: &Observers, target: &str, arguments: &Arguments) {
 }
 
 /// A call that waits for its answer.
-struct Question<T> {
-    job: Option<Job>,
+struct AwaitedRun<T> {
+    run: Option<HandlerRun>,
     reply_to: Option<ReplyTo>,
     transport: T,
 }
 
 /// Nothing in it is polled in place: the future of a handler has a box of its own.
-impl<T> Unpin for Question<T> {}
+impl<T> Unpin for AwaitedRun<T> {}
 
-impl<T: Transport> Future for Question<T> {
-    type Output = Option<(ReplyTo, Job)>;
+impl<T: Transport> Future for AwaitedRun<T> {
+    type Output = Option<(ReplyTo, HandlerRun)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { job, transport, .. } = &mut *self;
-        let Some(asked) = job else {
+        let Self { run, transport, .. } = &mut *self;
+        let Some(asked) = run else {
             return Poll::Ready(None);
         };
         let begun = transport.now();
         let polled = asked.poll(cx);
         warn_if_blocking(&asked.target, transport.now().since(begun));
         ready!(polled);
-        let job = self.job.take();
-        Poll::Ready(self.reply_to.take().zip(job))
+        let run = self.run.take();
+        Poll::Ready(self.reply_to.take().zip(run))
     }
 }
 
@@ -267,7 +267,7 @@ impl<T: Transport> Dispatcher<T> {
         if handlers.is_none() {
             self.warn_of_missing_handler(&target, observed);
         }
-        let mut job = Job {
+        let mut run = HandlerRun {
             target,
             arguments,
             handlers,
@@ -280,17 +280,17 @@ impl<T: Transport> Dispatcher<T> {
         };
         let done = match reply_to {
             None if !self.queue.is_empty() => Poll::Pending,
-            _ => job.poll(cx),
+            _ => run.poll(cx),
         };
         let took = self.lap();
-        warn_if_blocking(&job.target, took);
+        warn_if_blocking(&run.target, took);
         match reply_to {
             Some(reply_to) => match done {
-                Poll::Ready(()) => self.answer(reply_to, job.into_answer()),
+                Poll::Ready(()) => self.answer(reply_to, run.into_answer()),
                 Poll::Pending => {
-                    self.queued_bytes = self.queued_bytes.saturating_add(job.size());
-                    self.running.push(Question {
-                        job: Some(job),
+                    self.queued_bytes = self.queued_bytes.saturating_add(run.size());
+                    self.running.push(AwaitedRun {
+                        run: Some(run),
                         reply_to: Some(reply_to),
                         transport: self.transport.clone(),
                     });
@@ -298,8 +298,8 @@ impl<T: Transport> Dispatcher<T> {
             },
             None if done.is_ready() => {}
             None => {
-                self.queued_bytes = self.queued_bytes.saturating_add(job.size());
-                self.queue.push_back(job);
+                self.queued_bytes = self.queued_bytes.saturating_add(run.size());
+                self.queue.push_back(run);
             }
         }
     }
@@ -324,9 +324,9 @@ impl<T: Transport> Dispatcher<T> {
             let Poll::Ready(Some(finished)) = Pin::new(&mut self.running).poll_next(cx) else {
                 break;
             };
-            if let Some((reply_to, job)) = finished {
-                self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
-                self.answer(reply_to, job.into_answer());
+            if let Some((reply_to, run)) = finished {
+                self.queued_bytes = self.queued_bytes.saturating_sub(run.size());
+                self.answer(reply_to, run.into_answer());
             }
         }
         if self.queue.is_empty() {
@@ -334,18 +334,18 @@ impl<T: Transport> Dispatcher<T> {
         }
         // Whatever ran since was told of by itself.
         self.lap();
-        for _ in 0..JOBS_PER_TURN {
-            let Some(job) = self.queue.front_mut() else {
+        for _ in 0..RUNS_PER_TURN {
+            let Some(run) = self.queue.front_mut() else {
                 return false;
             };
-            let done = job.poll(cx);
+            let done = run.poll(cx);
             let now = self.transport.now();
-            warn_if_blocking(&job.target, now.since(self.begun));
+            warn_if_blocking(&run.target, now.since(self.begun));
             self.begun = now;
             if done.is_pending() {
                 return false;
             }
-            self.queued_bytes = self.queued_bytes.saturating_sub(job.size());
+            self.queued_bytes = self.queued_bytes.saturating_sub(run.size());
             self.queue.pop_front();
         }
         !self.queue.is_empty()
@@ -375,7 +375,7 @@ impl<T: Transport> Dispatcher<T> {
         }
     }
 
-    fn answer(&mut self, reply_to: ReplyTo, answer: Answer) {
+    fn answer(&mut self, reply_to: ReplyTo, answer: Reply) {
         match self.send(reply_to, &answer) {
             Ok(()) => {}
             Err((SendError::Full { .. }, reply_to)) => self.unsent.push_back((reply_to, answer)),
@@ -384,7 +384,7 @@ impl<T: Transport> Dispatcher<T> {
                     id = reply_to.id(),
                     "a handler's result cannot be sent: {error}"
                 );
-                self.answer(reply_to, Answer::Failed(NOT_SERIALIZED.into()));
+                self.answer(reply_to, Reply::Failed(NOT_SERIALIZED.into()));
             }
             Err((error, reply_to)) => {
                 tracing::debug!(id = reply_to.id(), "an answer came too late: {error}")
@@ -392,18 +392,18 @@ impl<T: Transport> Dispatcher<T> {
         }
     }
 
-    fn send(&self, reply_to: ReplyTo, answer: &Answer) -> Result<(), (SendError, ReplyTo)> {
+    fn send(&self, reply_to: ReplyTo, answer: &Reply) -> Result<(), (SendError, ReplyTo)> {
         let mut inner = self.shared.lock();
         let now = inner.now;
         inner.dirty = true;
         let value;
         let outcome = match answer {
-            Answer::Void => CompletionOutcome::Void,
-            Answer::Value(result) => {
+            Reply::Void => CompletionOutcome::Void,
+            Reply::Value(result) => {
                 value = Guarded(&**result);
                 CompletionOutcome::Result(&value)
             }
-            Answer::Failed(text) => CompletionOutcome::Error(text),
+            Reply::Failed(text) => CompletionOutcome::Error(text),
         };
         inner.machine.complete(now, reply_to, outcome)
     }

@@ -11,7 +11,7 @@ use signalr_proto::{BodyMode, EndCause, Instant, OpId};
 use crate::transport::Transport;
 
 /// An operation of the transport.
-pub(super) enum Job {
+pub(super) enum TransportOperation {
     Request {
         request: http::Request<Bytes>,
         body: BodyMode,
@@ -40,7 +40,7 @@ pub(super) trait Futures<T: Transport> {
     /// A wait.
     type Sleep: Future<Output = ()>;
 
-    fn perform(&self, transport: T, op: OpId, job: Job) -> Self::Operation;
+    fn perform(&self, transport: T, op: OpId, operation: TransportOperation) -> Self::Operation;
 
     fn sleep(&self, transport: T, deadline: Instant) -> Self::Sleep;
 }
@@ -49,7 +49,7 @@ pub(super) trait Futures<T: Transport> {
 impl<T, P, O, Z, S> Futures<T> for (P, Z)
 where
     T: Transport,
-    P: Fn(T, OpId, Job) -> O,
+    P: Fn(T, OpId, TransportOperation) -> O,
     O: Future<Output = Done<T>>,
     Z: Fn(T, Instant) -> S,
     S: Future<Output = ()>,
@@ -57,8 +57,8 @@ where
     type Operation = O;
     type Sleep = S;
 
-    fn perform(&self, transport: T, op: OpId, job: Job) -> O {
-        (self.0)(transport, op, job)
+    fn perform(&self, transport: T, op: OpId, operation: TransportOperation) -> O {
+        (self.0)(transport, op, operation)
     }
 
     fn sleep(&self, transport: T, deadline: Instant) -> S {
@@ -66,16 +66,24 @@ where
     }
 }
 
-pub(super) async fn perform<T: Transport>(transport: T, op: OpId, job: Job) -> Done<T> {
-    match job {
-        Job::Request { request, body } => exchange(transport, op, request, body).await,
-        Job::OpenWebSocket { request } => match transport.open_web_socket(request).await {
-            Ok(socket) => Done::Opened(socket),
-            Err(error) => Done::Told(Input::Ended {
-                op,
-                cause: T::end_cause(&error),
-            }),
-        },
+pub(super) async fn perform<T: Transport>(
+    transport: T,
+    op: OpId,
+    operation: TransportOperation,
+) -> Done<T> {
+    match operation {
+        TransportOperation::Request { request, body } => {
+            exchange(transport, op, request, body).await
+        }
+        TransportOperation::OpenWebSocket { request } => {
+            match transport.open_web_socket(request).await {
+                Ok(socket) => Done::Opened(socket),
+                Err(error) => Done::Told(Input::Ended {
+                    op,
+                    cause: T::end_cause(&error),
+                }),
+            }
+        }
     }
 }
 

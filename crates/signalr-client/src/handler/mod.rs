@@ -8,7 +8,7 @@ mod reply;
 pub use parameter::{Incoming, Parameter};
 pub use registry::Subscription;
 pub(crate) use registry::{Entries, Entry, Found, Observers, Registry};
-pub(crate) use reply::Answer;
+pub(crate) use reply::Reply;
 pub use reply::{AnyReply, HandlerError, IntoReply};
 
 use core::future::Future;
@@ -69,11 +69,11 @@ impl<S, F> WithState<S, F> {
     }
 }
 
-type Call = dyn Fn(&Arguments, &Weak<Shared>) -> Called + Send + Sync;
+type HandlerFn = dyn Fn(&Arguments, &Weak<Shared>) -> Called + Send + Sync;
 
 /// A [`Handler`] without its types.
 pub struct ErasedHandler {
-    call: Box<Call>,
+    call: Box<HandlerFn>,
     has_value: bool,
 }
 
@@ -85,13 +85,13 @@ impl core::fmt::Debug for ErasedHandler {
     }
 }
 
-pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// A handler that was called.
 pub(crate) enum Called {
     Misfit(PayloadError),
-    Done(Answer),
-    Running(AnswerFuture),
+    Done(Reply),
+    Running(ReplyFuture),
 }
 
 fn done<R: IntoReply<M>, M>(reply: R) -> Called {
@@ -214,11 +214,11 @@ mod tests {
         Arguments::new(Protocol::Json, text.into())
     }
 
-    fn text(answer: Answer) -> String {
+    fn text(answer: Reply) -> String {
         match answer {
-            Answer::Void => "void".into(),
-            Answer::Failed(text) => format!("failed: {text}"),
-            Answer::Value(value) => {
+            Reply::Void => "void".into(),
+            Reply::Failed(text) => format!("failed: {text}"),
+            Reply::Value(value) => {
                 let mut out = bytes::BytesMut::new();
                 value.encode(Protocol::Json, &mut out).unwrap();
                 String::from_utf8(out.to_vec()).unwrap()

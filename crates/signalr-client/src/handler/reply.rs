@@ -10,7 +10,7 @@ use signalr_proto::codec::Returned;
 use super::form;
 
 /// What a handler gave.
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     Void,
     Value(Box<dyn Encode + Send>),
     Failed(Box<str>),
@@ -40,7 +40,7 @@ pub trait IntoReply<M> {
 }
 
 /// The answer of a [`Handler`](crate::Handler) without its type.
-pub struct AnyReply(pub(super) Answer);
+pub struct AnyReply(pub(super) Reply);
 
 impl core::fmt::Debug for AnyReply {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -50,14 +50,14 @@ impl core::fmt::Debug for AnyReply {
 
 fn answer<R: Encode + Send + 'static>(value: R) -> AnyReply {
     AnyReply(match Returned::new(value) {
-        Err(error) => Answer::Failed(error.text().into()),
-        Ok(_) if !has_value::<R>() => Answer::Void,
-        Ok(value) => Answer::Value(Box::new(value)),
+        Err(error) => Reply::Failed(error.text().into()),
+        Ok(_) if !has_value::<R>() => Reply::Void,
+        Ok(value) => Reply::Value(Box::new(value)),
     })
 }
 
 fn failure(error: HandlerError) -> AnyReply {
-    AnyReply(Answer::Failed(error.text))
+    AnyReply(Reply::Failed(error.text))
 }
 
 /// `Result<(), E>` is void too. Its success cannot be got at where only serde knows that it is a `Result`, but by its name.
