@@ -27,15 +27,15 @@ use crate::transport::{
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) step: Step,
-    pub(super) course: Course,
+    pub(super) context: AttemptContext,
 }
 
 /// What an attempt carries from step to step.
 #[derive(Debug)]
-pub(super) struct Course {
+pub(super) struct AttemptContext {
     /// Set when this is a repetition: of the first start, or of a connection that was lost.
     pub(super) outage: Option<Outage>,
-    pub(super) route: Route,
+    pub(super) location: HubLocation,
     /// What the server offered last.
     pub(super) offered: Vec<TransportOffer>,
     /// Transports that did not start.
@@ -44,7 +44,7 @@ pub(super) struct Course {
 
 /// Which hub the attempt is at, after redirects.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(super) struct HubLocation {
     pub(super) url: HubUrl,
     /// The token a redirect gave: it replaces the user's for this attempt and connection ([TR-11](crate::spec::transports#tr-11)).
     pub(super) token: Option<AccessToken>,
@@ -66,15 +66,15 @@ pub(super) enum Step {
     /// The negotiate request is under way.
     Negotiate(OpId),
     /// The token for the WebSocket was asked for.
-    SocketToken(OpId, Grant),
+    SocketToken(OpId, Negotiated),
     /// The transport is being opened.
-    Opening(Link, Grant),
+    Opening(Link, Negotiated),
     /// The handshake response is awaited.
-    Handshaking(Link, Grant, HandshakeDecoder),
+    Handshaking(Link, Negotiated, HandshakeDecoder),
 }
 
 /// What negotiation gave; nothing when it was skipped.
-pub(super) type Grant = Option<Box<Offer>>;
+pub(super) type Negotiated = Option<Box<Offer>>;
 
 impl Step {
     /// The question or request before there is a transport.
@@ -102,7 +102,7 @@ impl Step {
 impl ClientConnection {
     /// Starts over at the address the user gave ([CB-77](crate::spec::client_behaviour#cb-77)).
     pub(super) fn begin_attempt(&mut self, outage: Option<Outage>) {
-        let route = Route {
+        let location = HubLocation {
             url: self.config.url.clone(),
             token: None,
             cached: None,
@@ -110,33 +110,33 @@ impl ClientConnection {
             requests: 0,
             offered: self.now,
         };
-        let course = Course {
+        let context = AttemptContext {
             outage,
-            route,
+            location,
             offered: Vec::new(),
             failures: Vec::new(),
         };
         self.outbox.clear();
         self.incoming.clear();
         if self.config.skip_negotiation {
-            self.prepare_socket(course, None)
+            self.prepare_socket(context, None)
         } else {
-            self.prepare_negotiate(course)
+            self.prepare_negotiate(context)
         }
     }
 
-    fn prepare_negotiate(&mut self, course: Course) {
-        if self.asks_for_token(&course.route) {
+    fn prepare_negotiate(&mut self, context: AttemptContext) {
+        if self.asks_for_token(&context.location) {
             let op = self.ask_for_token();
-            self.enter(Step::NegotiateToken(op), course);
+            self.enter(Step::NegotiateToken(op), context);
         } else {
-            self.negotiate(course, None);
+            self.negotiate(context, None);
         }
     }
 
     /// Whether the user's provider has a say here: a redirect's token replaces it, and another origin must not see its tokens.
-    pub(super) fn asks_for_token(&self, route: &Route) -> bool {
-        self.config.has_access_token && route.token.is_none() && !route.foreign
+    pub(super) fn asks_for_token(&self, location: &HubLocation) -> bool {
+        self.config.has_access_token && location.token.is_none() && !location.foreign
     }
 
     pub(super) fn ask_for_token(&mut self) -> OpId {
@@ -145,7 +145,7 @@ impl ClientConnection {
         op
     }
 
-    pub(super) fn enter(&mut self, step: Step, course: Course) {
+    pub(super) fn enter(&mut self, step: Step, context: AttemptContext) {
         let (timer, timeout) = if matches!(step, Step::Handshaking(..)) {
             (Timer::Handshake, self.config.handshake_timeout)
         } else {
@@ -153,48 +153,48 @@ impl ClientConnection {
         };
         self.timers.clear();
         self.timers.set(timer, Some(self.now.after(timeout)));
-        self.state = State::Connecting(Box::new(Attempt { step, course }));
+        self.state = State::Connecting(Box::new(Attempt { step, context }));
     }
 
-    fn negotiate(&mut self, mut course: Course, token: Option<AccessToken>) {
-        let route = &mut course.route;
-        route.requests += 1;
-        route.cached = token;
-        let token = route.cached.as_ref().or(route.token.as_ref());
+    fn negotiate(&mut self, mut context: AttemptContext, token: Option<AccessToken>) {
+        let location = &mut context.location;
+        location.requests += 1;
+        location.cached = token;
+        let token = location.cached.as_ref().or(location.token.as_ref());
         let stateful = self.config.asks_for_stateful_reconnect();
-        let headers = headers_for(&self.config.headers, route);
-        let Ok(request) = negotiate::request(&route.url, headers, token, stateful) else {
-            return self.attempt_failed(course.outage, NegotiateError::RedirectUrl.into());
+        let headers = headers_for(&self.config.headers, location);
+        let Ok(request) = negotiate::request(&location.url, headers, token, stateful) else {
+            return self.attempt_failed(context.outage, NegotiateError::RedirectUrl.into());
         };
         let op = self.ops.next();
         let body = BodyMode::Whole {
             limit: self.config.limits.max_response_size,
         };
         self.act(Action::request(op, request, body));
-        self.enter(Step::Negotiate(op), course);
+        self.enter(Step::Negotiate(op), context);
     }
 
     /// The user's answer to the question of an attempt.
     pub(super) fn attempt_token(&mut self, token: Result<Option<AccessToken>, Box<str>>) {
         let asks = |step: &Step| matches!(step, Step::NegotiateToken(_) | Step::SocketToken(..));
-        let Some(Attempt { step, course }) = self.take_step(asks) else {
+        let Some(Attempt { step, context }) = self.take_step(asks) else {
             return;
         };
         match (token, step) {
             (Err(detail), _) => {
-                self.attempt_failed(course.outage, CloseReason::AccessToken { detail })
+                self.attempt_failed(context.outage, CloseReason::AccessToken { detail })
             }
-            (Ok(token), Step::SocketToken(_, grant)) => {
-                self.open_socket(course, grant, token.as_ref())
+            (Ok(token), Step::SocketToken(_, negotiated)) => {
+                self.open_socket(context, negotiated, token.as_ref())
             }
-            (Ok(token), _) => self.negotiate(course, token),
+            (Ok(token), _) => self.negotiate(context, token),
         }
     }
 
     /// What comes before a transport is over without an answer.
     pub(super) fn attempt_ended(&mut self, cause: EndCause) {
-        if let Some(Attempt { course, .. }) = self.take_step(|step| step.link().is_none()) {
-            self.course_failed(course, cause.into());
+        if let Some(Attempt { context, .. }) = self.take_step(|step| step.link().is_none()) {
+            self.fall_back(context, cause.into());
         }
     }
 
@@ -208,74 +208,74 @@ impl ClientConnection {
     /// The answer to negotiate.
     pub(super) fn negotiated(&mut self, response: &Response<Bytes>) {
         let waits = |step: &Step| matches!(step, Step::Negotiate(_));
-        let Some(Attempt { course, .. }) = self.take_step(waits) else {
+        let Some(Attempt { context, .. }) = self.take_step(waits) else {
             return;
         };
         match NegotiateResponse::read(response) {
-            Ok(NegotiateResponse::Connect(offer)) => self.take_offer(course, offer),
+            Ok(NegotiateResponse::Connect(offer)) => self.take_offer(context, offer),
             Ok(NegotiateResponse::Redirect { url, access_token }) => {
-                self.redirect(course, &url, access_token)
+                self.redirect(context, &url, access_token)
             }
             Ok(NegotiateResponse::Refused { error }) => {
-                self.negotiate_failed(course, NegotiateError::Refused { error })
+                self.negotiate_failed(context, NegotiateError::Refused { error })
             }
-            Err(error) => self.negotiate_failed(course, error),
+            Err(error) => self.negotiate_failed(context, error),
         }
     }
 
-    fn negotiate_failed(&mut self, course: Course, error: NegotiateError) {
-        self.course_failed(course, error.into());
+    fn negotiate_failed(&mut self, context: AttemptContext, error: NegotiateError) {
+        self.fall_back(context, error.into());
     }
 
     /// After transports have failed, the failure of the negotiation that was to follow is one more reason.
-    pub(super) fn course_failed(&mut self, course: Course, reason: CloseReason) {
-        self.attempt_failed(course.outage, with_failures(course.failures, reason));
+    pub(super) fn fall_back(&mut self, context: AttemptContext, reason: CloseReason) {
+        self.attempt_failed(context.outage, with_failures(context.failures, reason));
     }
 
-    fn redirect(&mut self, mut course: Course, url: &str, token: Option<AccessToken>) {
-        if course.route.requests >= MAX_REDIRECTS {
+    fn redirect(&mut self, mut context: AttemptContext, url: &str, token: Option<AccessToken>) {
+        if context.location.requests >= MAX_REDIRECTS {
             let limit = MAX_REDIRECTS;
-            return self.negotiate_failed(course, NegotiateError::RedirectLimit { limit });
+            return self.negotiate_failed(context, NegotiateError::RedirectLimit { limit });
         }
         let ascii = self.config.ascii_address.map(|ascii| ascii(url));
         let Ok(url) = HubUrl::parse(ascii.as_deref().unwrap_or(url)) else {
-            return self.negotiate_failed(course, NegotiateError::RedirectUrl);
+            return self.negotiate_failed(context, NegotiateError::RedirectUrl);
         };
-        let route = &mut course.route;
-        route.foreign =
+        let location = &mut context.location;
+        location.foreign =
             !self.config.credentials_across_origins && !url.same_origin(&self.config.url);
         // A token of an earlier redirect was meant for that place alone.
-        let stays = self.config.credentials_across_origins || url.same_origin(&route.url);
-        route.token = token.or_else(|| route.token.take().filter(|_| stays));
-        route.url = url;
-        self.prepare_negotiate(course);
+        let stays = self.config.credentials_across_origins || url.same_origin(&location.url);
+        location.token = token.or_else(|| location.token.take().filter(|_| stays));
+        location.url = url;
+        self.prepare_negotiate(context);
     }
 
-    fn take_offer(&mut self, mut course: Course, mut offer: Offer) {
+    fn take_offer(&mut self, mut context: AttemptContext, mut offer: Offer) {
         if offer.stateful_reconnect && !self.config.asks_for_stateful_reconnect() {
-            return self.negotiate_failed(course, NegotiateError::UnsolicitedStatefulReconnect);
+            return self.negotiate_failed(context, NegotiateError::UnsolicitedStatefulReconnect);
         }
-        course.route.offered = self.now;
+        context.location.offered = self.now;
         if let Some(token) = offer.access_token.take() {
-            course.route.token = Some(token);
-            course.route.cached = None;
+            context.location.token = Some(token);
+            context.location.cached = None;
         }
-        course.offered = core::mem::take(&mut offer.transports);
-        let grant = Some(Box::new(offer));
-        let choice = self.next_transport(&course);
-        if let (Ok(to), Some(failure)) = (&choice, course.failures.last()) {
+        context.offered = core::mem::take(&mut offer.transports);
+        let negotiated = Some(Box::new(offer));
+        let choice = self.next_transport(&context);
+        if let (Ok(to), Some(failure)) = (&choice, context.failures.last()) {
             self.tell_of_fallback(failure.clone(), *to);
         }
         match choice {
-            Ok(TransportKind::WebSockets) => self.prepare_socket(course, grant),
+            Ok(TransportKind::WebSockets) => self.prepare_socket(context, negotiated),
             Ok(TransportKind::ServerSentEvents) => {
                 let events = EventStream::new(self.config.limits.max_batch_size());
-                self.open_http(course, grant, Down::Events(events))
+                self.open_http(context, negotiated, Down::Events(events))
             }
-            Ok(TransportKind::LongPolling) => self.open_http(course, grant, Down::Polls),
+            Ok(TransportKind::LongPolling) => self.open_http(context, negotiated, Down::Polls),
             Err(failures) => {
                 let error = NegotiateError::NoTransport { failures };
-                self.attempt_failed(course.outage, error.into())
+                self.attempt_failed(context.outage, error.into())
             }
         }
     }
@@ -289,10 +289,13 @@ impl ClientConnection {
         }
     }
 
-    fn next_transport(&self, course: &Course) -> Result<TransportKind, Vec<TransportFailure>> {
+    fn next_transport(
+        &self,
+        context: &AttemptContext,
+    ) -> Result<TransportKind, Vec<TransportFailure>> {
         let format = self.config.protocol.transfer_format();
         let wanted = &self.config.transports;
-        choice::choose(&course.offered, wanted, format, &course.failures)
+        choice::choose(&context.offered, wanted, format, &context.failures)
     }
 
     /// A transport did not start: the next one gets its chance, with a connection of its own
@@ -300,53 +303,60 @@ impl ClientConnection {
     /// unused on the server ([TR-31](crate::spec::transports#tr-31)).
     pub(super) fn transport_failed(
         &mut self,
-        mut course: Course,
+        mut context: AttemptContext,
         kind: TransportKind,
         reason: CloseReason,
     ) {
         if self.config.skip_negotiation {
-            return self.attempt_failed(course.outage, reason);
+            return self.attempt_failed(context.outage, reason);
         }
-        course.failures.push(TransportFailure::failed(kind, reason));
-        if let Err(failures) = self.next_transport(&course) {
+        context
+            .failures
+            .push(TransportFailure::failed(kind, reason));
+        if let Err(failures) = self.next_transport(&context) {
             let error = NegotiateError::NoTransport { failures };
-            return self.attempt_failed(course.outage, error.into());
+            return self.attempt_failed(context.outage, error.into());
         }
-        course.route.requests = 0;
-        self.prepare_negotiate(course);
+        context.location.requests = 0;
+        self.prepare_negotiate(context);
     }
 
     /// Every WebSocket gets a fresh token ([TR-40](crate::spec::transports#tr-40)).
-    fn prepare_socket(&mut self, course: Course, grant: Grant) {
-        if self.asks_for_token(&course.route) {
+    fn prepare_socket(&mut self, context: AttemptContext, negotiated: Negotiated) {
+        if self.asks_for_token(&context.location) {
             let op = self.ask_for_token();
-            self.enter(Step::SocketToken(op, grant), course);
+            self.enter(Step::SocketToken(op, negotiated), context);
         } else {
-            self.open_socket(course, grant, None);
+            self.open_socket(context, negotiated, None);
         }
     }
 
-    fn open_socket(&mut self, course: Course, grant: Grant, token: Option<&AccessToken>) {
-        let id = grant.as_deref().map(Offer::token);
-        let Some(op) = self.request_socket(&course.route, id, token) else {
-            return self.attempt_failed(course.outage, NegotiateError::RedirectUrl.into());
+    fn open_socket(
+        &mut self,
+        context: AttemptContext,
+        negotiated: Negotiated,
+        token: Option<&AccessToken>,
+    ) {
+        let id = negotiated.as_deref().map(Offer::token);
+        let Some(op) = self.request_socket(&context.location, id, token) else {
+            return self.attempt_failed(context.outage, NegotiateError::RedirectUrl.into());
         };
         let link = Link::WebSocket(WebSocket::new(op));
-        self.enter(Step::Opening(link, grant), course);
+        self.enter(Step::Opening(link, negotiated), context);
     }
 
     /// Asks for a WebSocket; `None` when the addresses do not make one.
     pub(super) fn request_socket(
         &mut self,
-        route: &Route,
+        location: &HubLocation,
         id: Option<&str>,
         token: Option<&AccessToken>,
     ) -> Option<OpId> {
         let opening = Opening {
-            url: &route.url,
+            url: &location.url,
             id,
-            headers: headers_for(&self.config.headers, route),
-            access_token: token.or(route.token.as_ref()),
+            headers: headers_for(&self.config.headers, location),
+            access_token: token.or(location.token.as_ref()),
             token_in_query: self.config.token_in_query,
         };
         let request = Box::new(opening.request().ok()?);
@@ -355,18 +365,21 @@ impl ClientConnection {
         Some(op)
     }
 
-    fn open_http(&mut self, course: Course, grant: Grant, down: Down) {
-        let route = &course.route;
-        let token = route.cached.clone().or_else(|| route.token.clone());
+    fn open_http(&mut self, context: AttemptContext, negotiated: Negotiated, down: Down) {
+        let location = &context.location;
+        let token = location.cached.clone().or_else(|| location.token.clone());
         let requests = Requests::new(
-            &route.url,
-            grant.as_deref().map(Offer::token).unwrap_or_default(),
-            headers_for(&self.config.headers, route),
+            &location.url,
+            negotiated.as_deref().map(Offer::token).unwrap_or_default(),
+            headers_for(&self.config.headers, location),
             token,
             self.config.protocol.transfer_format(),
         );
-        let link = HttpLink::new(requests, down, self.asks_for_token(route));
-        self.enter(Step::Opening(Link::Http(Box::new(link)), grant), course);
+        let link = HttpLink::new(requests, down, self.asks_for_token(location));
+        self.enter(
+            Step::Opening(Link::Http(Box::new(link)), negotiated),
+            context,
+        );
         self.receive();
     }
 }
@@ -384,8 +397,11 @@ pub(super) fn usable(
 }
 
 /// Another origin must not see the user's headers.
-pub(super) fn headers_for<'a>(headers: &'a HeaderMap, route: &Route) -> Option<&'a HeaderMap> {
-    (!route.foreign).then_some(headers)
+pub(super) fn headers_for<'a>(
+    headers: &'a HeaderMap,
+    location: &HubLocation,
+) -> Option<&'a HeaderMap> {
+    (!location.foreign).then_some(headers)
 }
 
 /// The reason, with the transports that failed before it.

@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use super::ClientConnection;
 use super::api::{Call, CallOptions, InvocationId, ReplyTo};
-use super::invocations::{IdText, Kind};
+use super::invocations::{CallKind, IdText};
 use super::state::State;
 use crate::codec::{
     CompletionOutcome, Encode, EncodeError, HubArguments, InvocationHead, Protocol,
@@ -30,7 +30,13 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Invocation, target, arguments, CallOptions::new())
+        self.call(
+            now,
+            CallKind::Invocation,
+            target,
+            arguments,
+            CallOptions::new(),
+        )
     }
 
     /// [`invoke`](Self::invoke) with options.
@@ -44,7 +50,7 @@ impl ClientConnection {
         arguments: &A,
         options: CallOptions,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Invocation, target, arguments, options)
+        self.call(now, CallKind::Invocation, target, arguments, options)
     }
 
     /// Calls a method and expects a stream: [`Event::StreamItem`](super::Event::StreamItem)s, then [`Event::Completion`](super::Event::Completion).
@@ -59,7 +65,7 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Stream, target, arguments, CallOptions::new())
+        self.call(now, CallKind::Stream, target, arguments, CallOptions::new())
     }
 
     /// [`stream`](Self::stream) with options.
@@ -73,7 +79,7 @@ impl ClientConnection {
         arguments: &A,
         options: CallOptions,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Stream, target, arguments, options)
+        self.call(now, CallKind::Stream, target, arguments, options)
     }
 
     /// Calls a method without expecting an answer.
@@ -88,7 +94,7 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Send, target, arguments, CallOptions::new())
+        self.call(now, CallKind::Send, target, arguments, CallOptions::new())
     }
 
     /// [`send`](Self::send) with options.
@@ -102,21 +108,21 @@ impl ClientConnection {
         arguments: &A,
         options: CallOptions,
     ) -> Result<Call, SendError> {
-        self.call(now, Kind::Send, target, arguments, options)
+        self.call(now, CallKind::Send, target, arguments, options)
     }
 
     /// A call of any kind: written to the connection that there is, or kept for the next one.
     fn call<A: HubArguments + ?Sized>(
         &mut self,
         now: Instant,
-        kind: Kind,
+        kind: CallKind,
         target: &str,
         arguments: &A,
         options: CallOptions,
     ) -> Result<Call, SendError> {
         self.advance(now);
         let streams = arguments.stream_count();
-        if options.repeat && (kind != Kind::Invocation || streams > 0) {
+        if options.repeat && (kind != CallKind::Invocation || streams > 0) {
             return Err(SendError::NotRepeatable);
         }
         let connected = matches!(self.state, State::Connected(_));
@@ -152,7 +158,7 @@ impl ClientConnection {
 fn encode<A: HubArguments + ?Sized>(
     out: &mut BytesMut,
     protocol: Protocol,
-    kind: Kind,
+    kind: CallKind,
     call: &Call,
     target: &str,
     arguments: &A,
@@ -160,7 +166,7 @@ fn encode<A: HubArguments + ?Sized>(
     let id = IdText::new(call.id());
     let stream_ids: Vec<ByteString> = call.streams().map(|id| id.to_string().into()).collect();
     let head = InvocationHead {
-        streaming: kind == Kind::Stream,
+        streaming: kind == CallKind::Stream,
         headers: &[],
         invocation_id: kind.is_answered().then(|| id.as_str()),
         target,

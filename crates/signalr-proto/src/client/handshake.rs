@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::Event;
-use super::attempt::{Attempt, Course, Grant, Step};
+use super::attempt::{Attempt, AttemptContext, Negotiated, Step};
 use super::link::Link;
 use super::refresh::Refresh;
 use super::state::{Session, State};
@@ -20,21 +20,21 @@ const PLAIN_VERSION: i32 = 1;
 impl ClientConnection {
     /// The transport stands: the handshake begins.
     pub(super) fn link_opened(&mut self) {
-        let Some(Attempt { step, course }) =
+        let Some(Attempt { step, context }) =
             self.take_step(|step| matches!(step, Step::Opening(..)))
         else {
             return;
         };
-        let Step::Opening(link, grant) = step else {
+        let Step::Opening(link, negotiated) = step else {
             return;
         };
-        let version = if is_stateful(&link, &grant) {
+        let version = if is_stateful(&link, &negotiated) {
             STATEFUL_VERSION
         } else {
             PLAIN_VERSION
         };
         let decoder = HandshakeDecoder::new(self.config.limits.max_handshake_size);
-        self.enter(Step::Handshaking(link, grant, decoder), course);
+        self.enter(Step::Handshaking(link, negotiated, decoder), context);
         let protocol = self.config.protocol;
         self.stats.shaking_hands(self.now);
         self.outbox
@@ -54,13 +54,13 @@ impl ClientConnection {
             }
             Err(error) => Err(error),
         };
-        let Attempt { step, course } = *attempt;
-        let Step::Handshaking(link, grant, _) = step else {
+        let Attempt { step, context } = *attempt;
+        let Step::Handshaking(link, negotiated, _) = step else {
             return;
         };
         let reason = match response {
             Ok(response) => match response.error {
-                None => return self.establish(link, grant, course, bytes),
+                None => return self.establish(link, negotiated, context, bytes),
                 Some(error) => CloseReason::HandshakeRefused {
                     error: (&*error).into(),
                 },
@@ -68,23 +68,29 @@ impl ClientConnection {
             Err(error) => CloseReason::Protocol(error),
         };
         self.leave(link);
-        self.attempt_failed(course.outage, reason);
+        self.attempt_failed(context.outage, reason);
     }
 
     /// The handshake succeeded: ping at once, so that the server knows that this client pings, and take the rest of the chunk.
-    fn establish(&mut self, link: Link, grant: Grant, course: Course, rest: Bytes) {
-        let connection_id = grant.as_ref().map(|offer| offer.id());
+    fn establish(
+        &mut self,
+        link: Link,
+        negotiated: Negotiated,
+        context: AttemptContext,
+        rest: Bytes,
+    ) {
+        let connection_id = negotiated.as_ref().map(|offer| offer.id());
         let transport = link.kind();
-        let is_new = course.outage.is_none_or(|outage| outage.first);
-        let lifetime = grant.as_ref().and_then(|offer| offer.token_lifetime);
-        let offered = course.route.offered;
-        let stateful = is_stateful(&link, &grant).then(|| self.begin_stateful());
+        let is_new = context.outage.is_none_or(|outage| outage.first);
+        let lifetime = negotiated.as_ref().and_then(|offer| offer.token_lifetime);
+        let offered = context.location.offered;
+        let stateful = is_stateful(&link, &negotiated).then(|| self.begin_stateful());
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::Connected(Box::new(Session {
             link,
-            grant,
+            negotiated,
             frames: FrameDecoder::new(self.config.protocol, self.config.limits.max_message_size),
-            route: course.route,
+            location: context.location,
             refresh: Refresh::Idle,
             refresh_at: None,
             stateful: stateful.flatten(),
@@ -113,7 +119,9 @@ impl ClientConnection {
 }
 
 /// Stateful reconnect is for WebSockets alone, whatever was granted ([CB-80](crate::spec::client_behaviour#cb-80)).
-fn is_stateful(link: &Link, grant: &Grant) -> bool {
+fn is_stateful(link: &Link, negotiated: &Negotiated) -> bool {
     matches!(link, Link::WebSocket(_))
-        && grant.as_ref().is_some_and(|offer| offer.stateful_reconnect)
+        && negotiated
+            .as_ref()
+            .is_some_and(|offer| offer.stateful_reconnect)
 }

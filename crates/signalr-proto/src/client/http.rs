@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ClientConnection;
 use super::api::{Action, Misuse};
 use super::attempt::Step;
-use super::link::{Down, Exchange, HttpLink, Remedy, Side, Stage};
+use super::link::{AfterUnauthorized, Down, Exchange, HttpLink, Side, Stage};
 use super::owner::Owner;
 use super::state::State;
 use super::timeouts::Timer;
@@ -304,12 +304,12 @@ impl ClientConnection {
             self.arm_question();
         }
         match remedy {
-            Remedy::Wait => {}
-            Remedy::Repeat => self.repeat(side),
-            Remedy::Ask => {
+            AfterUnauthorized::Wait => {}
+            AfterUnauthorized::Repeat => self.repeat(side),
+            AfterUnauthorized::Ask => {
                 let op = self.ask_for_token();
                 if let Some(link) = self.state.http_mut() {
-                    link.question = Some(op);
+                    link.token_request = Some(op);
                 }
             }
         }
@@ -329,7 +329,7 @@ impl ClientConnection {
         let Some(link) = self.state.http_mut() else {
             return;
         };
-        link.question = None;
+        link.token_request = None;
         match token {
             Ok(token) => self.adopt_token(token),
             Err(detail) => self.link_failed(CloseReason::AccessToken { detail }),
@@ -344,7 +344,7 @@ impl ClientConnection {
         link.requests.set_token(token);
         link.generation += 1;
         // A refresh may have been quicker than the answer to a refusal, which nobody needs any more.
-        if let Some(op) = link.question.take() {
+        if let Some(op) = link.token_request.take() {
             self.abort(op);
         }
         for side in [Side::Receiving, Side::Sending] {

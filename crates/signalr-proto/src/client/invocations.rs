@@ -14,7 +14,7 @@ const MAX_CANCELLED: usize = 1024;
 
 /// What a call expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CallKind {
     /// One answer.
     Invocation,
     /// Items, and the end.
@@ -58,7 +58,12 @@ pub(super) struct Invocations {
 impl Invocations {
     /// The ids of the next call: its streams first, then its own, if it wants an answer
     /// ([CB-22](crate::spec::client_behaviour#cb-22), [CB-27](crate::spec::client_behaviour#cb-27)).
-    pub(super) fn next(&self, kind: Kind, streams: usize, limit: usize) -> Result<Call, SendError> {
+    pub(super) fn next(
+        &self,
+        kind: CallKind,
+        streams: usize,
+        limit: usize,
+    ) -> Result<Call, SendError> {
         if kind.is_answered() && self.pending >= limit {
             return Err(SendError::TooManyInvocations { limit });
         }
@@ -71,7 +76,7 @@ impl Invocations {
     }
 
     /// The call was written: its ids are taken.
-    pub(super) fn begin(&mut self, call: &Call, kind: Kind) {
+    pub(super) fn begin(&mut self, call: &Call, kind: CallKind) {
         self.entries
             .extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
         self.last = call.end - 1;
@@ -81,7 +86,7 @@ impl Invocations {
             self.entries.insert(
                 call.end,
                 Entry::Pending {
-                    streaming: kind == Kind::Stream,
+                    streaming: kind == CallKind::Stream,
                     first_stream: call.first_stream,
                 },
             );
@@ -223,7 +228,7 @@ impl Invocations {
     }
 }
 
-impl Kind {
+impl CallKind {
     /// Whether a Completion ends it.
     pub(super) const fn is_answered(self) -> bool {
         match self {
@@ -320,8 +325,8 @@ mod tests {
     #[test]
     fn streams_take_the_ids_before_their_call_and_sends_take_no_id() {
         let mut table = Invocations::default();
-        let call = table.next(Kind::Invocation, 2, 10).unwrap();
-        table.begin(&call, Kind::Invocation);
+        let call = table.next(CallKind::Invocation, 2, 10).unwrap();
+        table.begin(&call, CallKind::Invocation);
         assert_eq!(
             (
                 call.streams().map(|id| id.0).collect::<Vec<_>>(),
@@ -329,18 +334,18 @@ mod tests {
             ),
             (vec![1, 2], 3)
         );
-        let send = table.next(Kind::Send, 1, 10).unwrap();
-        table.begin(&send, Kind::Send);
+        let send = table.next(CallKind::Send, 1, 10).unwrap();
+        table.begin(&send, CallKind::Send);
         assert_eq!(send.streams().map(|id| id.0).collect::<Vec<_>>(), [4]);
-        assert_eq!(table.next(Kind::Invocation, 0, 10).unwrap().id().0, 5);
+        assert_eq!(table.next(CallKind::Invocation, 0, 10).unwrap().id().0, 5);
     }
 
     #[test]
     fn tombstones_are_bounded() {
         let mut table = Invocations::default();
         for _ in 0..3000 {
-            let call = table.next(Kind::Stream, 0, 10).unwrap();
-            table.begin(&call, Kind::Stream);
+            let call = table.next(CallKind::Stream, 0, 10).unwrap();
+            table.begin(&call, CallKind::Stream);
             assert_eq!(table.cancel(call.id()), Some(vec![]));
         }
         assert_eq!(

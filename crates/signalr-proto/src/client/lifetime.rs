@@ -27,7 +27,7 @@ impl ClientConnection {
             State::Disconnected => {}
             State::Stopping(session) => self.state = State::Stopping(session),
             State::Connecting(attempt) => {
-                let Attempt { step, course } = *attempt;
+                let Attempt { step, context } = *attempt;
                 match step {
                     Step::Handshaking(link, ..) => self.leave(link),
                     step @ (Step::NegotiateToken(_)
@@ -35,7 +35,7 @@ impl ClientConnection {
                     | Step::SocketToken(..)
                     | Step::Opening(..)) => step.ops().for_each(|op| self.abort(op)),
                 }
-                self.end(was_established(course.outage), CloseReason::Stopped);
+                self.end(was_established(context.outage), CloseReason::Stopped);
             }
             State::Connected(mut session) if matches!(session.link, Link::Lost(_)) => {
                 self.abort_refresh(&mut session);

@@ -23,7 +23,7 @@ pub(super) enum Link {
 /// The attempt to have another WebSocket.
 #[derive(Debug)]
 pub(super) struct Lost {
-    /// The question for a token, or the opening.
+    /// The request for a token, or the opening.
     pub(super) op: OpId,
     pub(super) opening: bool,
     /// Why the WebSocket before was lost.
@@ -38,8 +38,8 @@ pub(super) struct HttpLink {
     /// The stream or poll under way; none between polls while reading is paused, and after the last one.
     pub(super) receiving: Option<Exchange>,
     pub(super) post: Option<Post>,
-    /// The question for a new token after a 401.
-    pub(super) question: Option<OpId>,
+    /// The request for a new token after a 401.
+    pub(super) token_request: Option<OpId>,
     /// Counts the tokens: what was refused with an older one is repeated with the present one.
     pub(super) generation: u32,
     /// Whether a 401 may be answered with a new token of the user's ([TR-76](crate::spec::transports#tr-76),
@@ -128,10 +128,10 @@ impl Exchange {
 
 /// What to do about a request that was answered with 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(super) enum AfterUnauthorized {
     /// Ask the user for a token, then repeat.
     Ask,
-    /// The question is under way.
+    /// The request is under way.
     Wait,
     /// There is a newer token already.
     Repeat,
@@ -170,7 +170,7 @@ impl HttpLink {
             down,
             receiving: None,
             post: None,
-            question: None,
+            token_request: None,
             generation: 0,
             renewable,
             delete: None,
@@ -185,7 +185,7 @@ impl HttpLink {
         let exchanges = [self.receiving, post].map(|exchange| exchange?.under_way());
         exchanges
             .into_iter()
-            .chain([self.question, self.delete])
+            .chain([self.token_request, self.delete])
             .flatten()
     }
 
@@ -250,17 +250,17 @@ impl HttpLink {
     }
 
     /// A request was answered with 401 ([TR-76](crate::spec::transports#tr-76)). Nothing when the status stands.
-    pub(super) fn refused(&mut self, side: Side) -> Option<Remedy> {
+    pub(super) fn refused(&mut self, side: Side) -> Option<AfterUnauthorized> {
         let (generation, renewable) = (self.generation, self.renewable);
-        let asked = self.question.is_some();
+        let asked = self.token_request.is_some();
         let exchange = self
             .exchange_mut(side)
             .filter(|exchange| renewable && !exchange.retried)?;
         exchange.stage = Stage::Refused;
         Some(match (exchange.generation == generation, asked) {
-            (false, _) => Remedy::Repeat,
-            (true, true) => Remedy::Wait,
-            (true, false) => Remedy::Ask,
+            (false, _) => AfterUnauthorized::Repeat,
+            (true, true) => AfterUnauthorized::Wait,
+            (true, false) => AfterUnauthorized::Ask,
         })
     }
 

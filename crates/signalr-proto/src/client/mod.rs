@@ -123,7 +123,7 @@ impl ClientConnection {
     pub fn connection_id(&self) -> Option<&str> {
         self.state
             .session()
-            .and_then(|session| session.grant.as_deref())
+            .and_then(|session| session.negotiated.as_deref())
             .map(|offer| &*offer.connection_id)
     }
 

@@ -10,7 +10,7 @@ use crate::transport::OpId;
 /// What the name of an operation stands for. Names that nothing is expected of any more are nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// The question for the token of an attempt to connect.
+    /// The request for the token of an attempt to connect.
     AttemptToken,
     /// The negotiation.
     Negotiation,
@@ -18,7 +18,7 @@ pub(super) enum Owner {
     Opening,
     /// The WebSocket.
     Socket,
-    /// The question for the token with which a WebSocket is opened in the place of a lost one.
+    /// The request for the token with which a WebSocket is opened in the place of a lost one.
     ResumeToken,
     /// The WebSocket in the place of a lost one, which is being opened.
     Reopening,
@@ -30,13 +30,13 @@ pub(super) enum Owner {
     Post,
     /// The end of long polling.
     Delete,
-    /// The question for another token after a 401.
+    /// The request for another token after a 401.
     RenewalToken,
-    /// The question for the token of a refresh.
+    /// The request for the token of a refresh.
     RefreshToken,
     /// The refresh.
     Refresh,
-    /// The question to the application's reconnect policy.
+    /// The request to the application's reconnect policy.
     Policy,
     Nobody,
 }
@@ -99,7 +99,7 @@ impl HttpLink {
             Some(Stage::Reading) => Owner::Body,
             Some(Stage::Asked | Stage::Refused) => Owner::Head,
             None if is_it(post.and_then(|exchange| exchange.under_way())) => Owner::Post,
-            None if is_it(self.question) => Owner::RenewalToken,
+            None if is_it(self.token_request) => Owner::RenewalToken,
             None if is_it(self.delete) => Owner::Delete,
             None => Owner::Nobody,
         }

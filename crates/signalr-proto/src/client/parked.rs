@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ClientConnection;
 use super::api::{Call, CallError, CallOptions, Event, InvocationId};
 use super::config::WhileReconnecting;
-use super::invocations::Kind;
+use super::invocations::CallKind;
 use super::state::State;
 use crate::error::{CloseReason, SendError};
 use crate::time::Instant;
@@ -115,7 +115,7 @@ impl ClientConnection {
     /// Whether a message may wait for the next connection, and how.
     pub(super) fn may_wait(
         &self,
-        kind: Kind,
+        kind: CallKind,
         options: CallOptions,
         streams: usize,
     ) -> Result<Waiting, SendError> {
@@ -157,7 +157,7 @@ impl ClientConnection {
     pub(super) fn keep(
         &mut self,
         call: &Call,
-        kind: Kind,
+        kind: CallKind,
         bytes: Bytes,
         waiting: Option<Waiting>,
         repeat: bool,

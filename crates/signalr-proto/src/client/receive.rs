@@ -230,14 +230,14 @@ impl ClientConnection {
 
     /// The transport did not start.
     pub(super) fn opening_failed(&mut self, reason: CloseReason, abort: bool) {
-        if let Some(Attempt { step, course }) =
+        if let Some(Attempt { step, context }) =
             self.take_step(|step| matches!(step, Step::Opening(..)))
         {
             if abort {
                 step.ops().for_each(|op| self.abort(op));
             }
             if let Some(kind) = step.link().map(Link::kind) {
-                self.transport_failed(course, kind, reason);
+                self.transport_failed(context, kind, reason);
             }
         }
     }
@@ -245,11 +245,11 @@ impl ClientConnection {
     pub(super) fn handshake_failed(&mut self, reason: CloseReason, abort: bool) {
         if let Some(Attempt {
             step: Step::Handshaking(link, ..),
-            course,
+            context,
         }) = self.take_step(|step| matches!(step, Step::Handshaking(..)))
         {
             self.drop_link(link, abort);
-            self.attempt_failed(course.outage, reason);
+            self.attempt_failed(context.outage, reason);
         }
     }
 

@@ -56,10 +56,10 @@ impl ClientConnection {
             return Err(UsageError::NotConnected);
         };
         let has_token = session
-            .grant
+            .negotiated
             .as_ref()
             .is_some_and(|offer| offer.connection_token.is_some());
-        if !has_token || !self.asks_for_token(&session.route) {
+        if !has_token || !self.asks_for_token(&session.location) {
             return Err(UsageError::NoRefresh);
         }
         if session.refresh.op().is_none() {
@@ -137,9 +137,12 @@ impl ClientConnection {
             Ok(None) => return self.refresh_failed(RefreshError::NoToken),
             Err(detail) => return self.refresh_failed(RefreshError::Provider { detail }),
         };
-        let id = session.grant.as_ref().map_or("", |offer| offer.token());
-        let headers = headers_for(headers, &session.route);
-        let Ok(request) = http::refresh(&session.route.url, id, headers, Some(&token)) else {
+        let id = session
+            .negotiated
+            .as_ref()
+            .map_or("", |offer| offer.token());
+        let headers = headers_for(headers, &session.location);
+        let Ok(request) = http::refresh(&session.location.url, id, headers, Some(&token)) else {
             return self.refresh_failed(RefreshError::NoToken);
         };
         let op = self.ops.next();
@@ -161,7 +164,7 @@ impl ClientConnection {
         match RefreshResponse::decode(response.body()) {
             Some(answer) if status.is_success() => {
                 let token = answer.access_token.unwrap_or(token);
-                session.route.cached = Some(token.clone());
+                session.location.cached = Some(token.clone());
                 self.adopt_token(Some(token));
                 self.schedule_refresh(answer.lifetime, self.now);
                 self.tell(Event::AuthenticationRefreshed {

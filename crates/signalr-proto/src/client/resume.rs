@@ -55,8 +55,7 @@ impl ClientConnection {
     }
 
     fn prepare_resume(&mut self, reason: &CloseReason) {
-        let asks =
-            matches!(&self.state, State::Connected(session) if self.asks_for_token(&session.route));
+        let asks = matches!(&self.state, State::Connected(session) if self.asks_for_token(&session.location));
         if asks {
             let op = self.ask_for_token();
             self.lose_link(op, false, reason);
@@ -81,8 +80,8 @@ impl ClientConnection {
         else {
             return;
         };
-        let id = session.grant.as_deref().map(Offer::token);
-        let op = self.request_socket(&session.route, id, token);
+        let id = session.negotiated.as_deref().map(Offer::token);
+        let op = self.request_socket(&session.location, id, token);
         self.state = State::Connected(session);
         match op {
             Some(op) => self.lose_link(op, true, reason),

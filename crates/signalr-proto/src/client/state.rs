@@ -16,7 +16,7 @@
 //! A test walks all of these and finds no other.
 
 use super::api::ConnectionState;
-use super::attempt::{Attempt, Grant, Route, Step};
+use super::attempt::{Attempt, HubLocation, Negotiated, Step};
 use super::link::{HttpLink, Link};
 use super::reconnect::{Decision, Outage};
 use super::refresh::Refresh;
@@ -46,9 +46,9 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) link: Link,
-    pub(super) grant: Grant,
+    pub(super) negotiated: Negotiated,
     pub(super) frames: FrameDecoder,
-    pub(super) route: Route,
+    pub(super) location: HubLocation,
     pub(super) refresh: Refresh,
     /// When the access token is to be refreshed next.
     pub(super) refresh_at: Option<Instant>,
@@ -68,7 +68,7 @@ impl State {
         match self {
             Self::Disconnected => ConnectionState::Disconnected,
             Self::Connecting(attempt) => {
-                trying(attempt.course.outage.is_none_or(|outage| outage.first))
+                trying(attempt.context.outage.is_none_or(|outage| outage.first))
             }
             Self::Deciding(decision) => trying(decision.outage.first),
             Self::Waiting { outage } => trying(outage.first),

@@ -124,9 +124,9 @@ impl ClientConnection {
         if matches!(&self.state, State::Connecting(attempt) if opening(&attempt.step)) {
             return self.link_failed(reason);
         }
-        if let Some(Attempt { step, course }) = self.take_step(|_| true) {
+        if let Some(Attempt { step, context }) = self.take_step(|_| true) {
             step.ops().for_each(|op| self.abort(op));
-            self.course_failed(course, reason);
+            self.fall_back(context, reason);
         }
     }
 

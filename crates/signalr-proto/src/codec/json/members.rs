@@ -172,9 +172,9 @@ impl<'a> Members<'a> {
             let member = member(&mut scanner)?;
             let span = match scanner.value(1) {
                 Ok(span) => span,
-                Err(error) => match self.forgive(role, member, &mut scanner, error)? {
-                    Forgiven::Value(span) => span,
-                    Forgiven::Rest => return Ok(()),
+                Err(error) => match self.tolerate(role, member, &mut scanner, error)? {
+                    Tolerated::Value(span) => span,
+                    Tolerated::Rest => return Ok(()),
                 },
             };
             if let Some(member) = member {
@@ -189,7 +189,7 @@ impl<'a> Members<'a> {
 }
 
 /// A malformed value that does not disturb what is around it.
-enum Forgiven {
+enum Tolerated {
     Value(Span),
     /// There is nothing around it: it takes the rest of the frame.
     Rest,
@@ -199,27 +199,27 @@ impl<'a> Members<'a> {
     /// Passes what a server holds against a call or an upload only. By then its name has to be known, or else the message is
     /// as broken to the official server as to us.
     #[cold]
-    fn forgive(
+    fn tolerate(
         &mut self,
         role: Role,
         member: Option<Member>,
         scanner: &mut Scanner<'a>,
         error: DecodeError,
-    ) -> Result<Forgiven, DecodeError> {
-        let forgiven = match (role, member) {
+    ) -> Result<Tolerated, DecodeError> {
+        let tolerated = match (role, member) {
             (Role::Server, Some(Member::Arguments)) if self.names(Member::Target) => {
-                scanner.array_with_gap(1).ok().map(Forgiven::Value)
+                scanner.array_with_gap(1).ok().map(Tolerated::Value)
             }
             (Role::Server, Some(Member::Item)) if self.names(Member::InvocationId) => {
                 scanner.rest_from_container().map(|item| {
                     self.set(Member::Item, item);
                     self.escapes = true;
-                    Forgiven::Rest
+                    Tolerated::Rest
                 })
             }
             _ => None,
         };
-        forgiven.ok_or(error)
+        tolerated.ok_or(error)
     }
 
     /// Whether the member is there already, and no empty string.

@@ -9,7 +9,7 @@ use crate::codec::{DecodeError, DecodeErrorKind};
 pub(crate) const MAX_DEPTH: u32 = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum HeadKind {
     Nil,
     Bool(bool),
     Integer(i128),
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 /// What a value begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) kind: Kind,
+    pub(crate) kind: HeadKind,
     /// Bytes of a string, binary or extension; values in an array or map; 0 for others.
     pub(crate) length: u64,
 }
@@ -88,44 +88,47 @@ impl<'a> Cursor<'a> {
         let [marker] = self.array::<1>()?;
         let low = |mask: u8| u64::from(marker & mask);
         let (kind, length) = match marker {
-            0x00..=0x7f => (Kind::Integer(i128::from(marker)), 0),
-            0x80..=0x8f => (Kind::Map, low(15) * 2),
-            0x90..=0x9f => (Kind::Array, low(15)),
-            0xa0..=0xbf => (Kind::String, low(31)),
-            0xc0 => (Kind::Nil, 0),
+            0x00..=0x7f => (HeadKind::Integer(i128::from(marker)), 0),
+            0x80..=0x8f => (HeadKind::Map, low(15) * 2),
+            0x90..=0x9f => (HeadKind::Array, low(15)),
+            0xa0..=0xbf => (HeadKind::String, low(31)),
+            0xc0 => (HeadKind::Nil, 0),
             0xc1 => return Err(self.syntax("a marker that is in use")),
-            0xc2 | 0xc3 => (Kind::Bool(marker == 0xc3), 0),
+            0xc2 | 0xc3 => (HeadKind::Bool(marker == 0xc3), 0),
             0xc4..=0xc9 | 0xd4..=0xdf => self.long_head(marker)?,
             0xca..=0xd3 => (self.number(marker)?, 0),
-            0xe0..=0xff => (Kind::Integer(i128::from(i8::from_be_bytes([marker]))), 0),
+            0xe0..=0xff => (
+                HeadKind::Integer(i128::from(i8::from_be_bytes([marker]))),
+                0,
+            ),
         };
         Ok(Head { kind, length })
     }
 
-    fn long_head(&mut self, marker: u8) -> Result<(Kind, u64), DecodeError> {
+    fn long_head(&mut self, marker: u8) -> Result<(HeadKind, u64), DecodeError> {
         Ok(match marker {
-            0xc4 => (Kind::Binary, self.unsigned::<1>()?),
-            0xc5 => (Kind::Binary, self.unsigned::<2>()?),
-            0xc6 => (Kind::Binary, self.unsigned::<4>()?),
+            0xc4 => (HeadKind::Binary, self.unsigned::<1>()?),
+            0xc5 => (HeadKind::Binary, self.unsigned::<2>()?),
+            0xc6 => (HeadKind::Binary, self.unsigned::<4>()?),
             // The type of an extension counts as its first byte.
-            0xc7 => (Kind::Extension, self.unsigned::<1>()? + 1),
-            0xc8 => (Kind::Extension, self.unsigned::<2>()? + 1),
-            0xc9 => (Kind::Extension, self.unsigned::<4>()? + 1),
-            0xd4..=0xd8 => (Kind::Extension, (1 << (marker - 0xd4)) + 1),
-            0xd9 => (Kind::String, self.unsigned::<1>()?),
-            0xda => (Kind::String, self.unsigned::<2>()?),
-            0xdb => (Kind::String, self.unsigned::<4>()?),
-            0xdc => (Kind::Array, self.unsigned::<2>()?),
-            0xdd => (Kind::Array, self.unsigned::<4>()?),
-            0xde => (Kind::Map, self.unsigned::<2>()? * 2),
-            _ => (Kind::Map, self.unsigned::<4>()? * 2),
+            0xc7 => (HeadKind::Extension, self.unsigned::<1>()? + 1),
+            0xc8 => (HeadKind::Extension, self.unsigned::<2>()? + 1),
+            0xc9 => (HeadKind::Extension, self.unsigned::<4>()? + 1),
+            0xd4..=0xd8 => (HeadKind::Extension, (1 << (marker - 0xd4)) + 1),
+            0xd9 => (HeadKind::String, self.unsigned::<1>()?),
+            0xda => (HeadKind::String, self.unsigned::<2>()?),
+            0xdb => (HeadKind::String, self.unsigned::<4>()?),
+            0xdc => (HeadKind::Array, self.unsigned::<2>()?),
+            0xdd => (HeadKind::Array, self.unsigned::<4>()?),
+            0xde => (HeadKind::Map, self.unsigned::<2>()? * 2),
+            _ => (HeadKind::Map, self.unsigned::<4>()? * 2),
         })
     }
 
-    fn number(&mut self, marker: u8) -> Result<Kind, DecodeError> {
-        Ok(Kind::Integer(match marker {
-            0xca => return self.array::<4>().map(|_| Kind::Float),
-            0xcb => return self.array::<8>().map(|_| Kind::Float),
+    fn number(&mut self, marker: u8) -> Result<HeadKind, DecodeError> {
+        Ok(HeadKind::Integer(match marker {
+            0xca => return self.array::<4>().map(|_| HeadKind::Float),
+            0xcb => return self.array::<8>().map(|_| HeadKind::Float),
             0xcc => self.unsigned::<1>()?.into(),
             0xcd => self.unsigned::<2>()?.into(),
             0xce => self.unsigned::<4>()?.into(),
@@ -140,7 +143,7 @@ impl<'a> Cursor<'a> {
     /// The head of a container whose elements can all be there: each takes a byte at least.
     pub(crate) fn container(
         &mut self,
-        kind: Kind,
+        kind: HeadKind,
         expected: &'static str,
     ) -> Result<u64, DecodeError> {
         let start = self.at;
@@ -164,7 +167,7 @@ impl<'a> Cursor<'a> {
         while missing > 0 {
             let head = self.head()?;
             missing -= 1;
-            if matches!(head.kind, Kind::Array | Kind::Map) {
+            if matches!(head.kind, HeadKind::Array | HeadKind::Map) {
                 missing = missing.saturating_add(head.length);
                 containers += 1;
             } else {
@@ -183,7 +186,7 @@ impl<'a> Cursor<'a> {
         let mut depth = 0_usize;
         loop {
             let head = self.head()?;
-            if matches!(head.kind, Kind::Array | Kind::Map) {
+            if matches!(head.kind, HeadKind::Array | HeadKind::Map) {
                 let Some(level) = levels.get_mut(depth) else {
                     return Err(DecodeError::new(
                         DecodeErrorKind::TooDeep { limit: MAX_DEPTH },

@@ -11,7 +11,7 @@ pub(super) use writer::{
     encode_ping, encode_sequence, encode_stream_item,
 };
 
-pub(crate) use cursor::{Cursor, Kind};
+pub(crate) use cursor::{Cursor, HeadKind};
 pub(crate) use writer::{put_array, put_bin, put_map, put_nil, put_signed, put_str};
 
 use crate::codec::PayloadError;
@@ -23,7 +23,7 @@ pub(super) fn for_each_element<'a>(
 ) -> Result<(), PayloadError> {
     let mut cursor = Cursor::new(bytes);
     let count = cursor
-        .container(Kind::Array, "an array")
+        .container(HeadKind::Array, "an array")
         .map_err(PayloadError::from_malformed)?;
     // Fits, because each element takes a byte at least.
     for index in 0..usize::try_from(count).unwrap_or(usize::MAX) {

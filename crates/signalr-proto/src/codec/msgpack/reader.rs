@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::cursor::{Cursor, Head, Kind};
+use super::cursor::{Cursor, Head, HeadKind};
 use crate::codec::{
     Arguments, DecodeError, DecodeErrorKind, Headers, HubMessage, Invocation, Outcome, Payload,
     Protocol, Role,
@@ -19,7 +19,7 @@ pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, De
         return Err(DecodeError::new(DecodeErrorKind::Empty, 0));
     }
     let mut cursor = Cursor::new(frame);
-    let left = cursor.container(Kind::Array, "an array")?;
+    let left = cursor.container(HeadKind::Array, "an array")?;
     let mut elements = Elements {
         role,
         frame,
@@ -140,15 +140,15 @@ impl Elements<'_> {
     /// `None` for anything but an integer.
     fn integer(&mut self, member: &'static str) -> Result<Option<i128>, DecodeError> {
         match self.head(member)?.0.kind {
-            Kind::Integer(value) => Ok(Some(value)),
-            Kind::Nil
-            | Kind::Bool(_)
-            | Kind::Float
-            | Kind::String
-            | Kind::Binary
-            | Kind::Extension
-            | Kind::Array
-            | Kind::Map => Ok(None),
+            HeadKind::Integer(value) => Ok(Some(value)),
+            HeadKind::Nil
+            | HeadKind::Bool(_)
+            | HeadKind::Float
+            | HeadKind::String
+            | HeadKind::Binary
+            | HeadKind::Extension
+            | HeadKind::Array
+            | HeadKind::Map => Ok(None),
         }
     }
 
@@ -167,7 +167,7 @@ impl Elements<'_> {
         match self.head(member)? {
             (
                 Head {
-                    kind: Kind::Bool(value),
+                    kind: HeadKind::Bool(value),
                     ..
                 },
                 _,
@@ -187,7 +187,7 @@ impl Elements<'_> {
         member: &'static str,
         position: usize,
     ) -> Result<ByteString, DecodeError> {
-        if head.kind != Kind::String {
+        if head.kind != HeadKind::String {
             return Err(invalid(member, "a string", position));
         }
         let text = self.cursor.take(head.length)?;
@@ -201,7 +201,8 @@ impl Elements<'_> {
         match self.head(member)? {
             (
                 Head {
-                    kind: Kind::Nil, ..
+                    kind: HeadKind::Nil,
+                    ..
                 },
                 _,
             ) => Ok(None),
@@ -225,7 +226,7 @@ impl Elements<'_> {
 
     fn headers(&mut self) -> Result<Headers, DecodeError> {
         let (head, position) = self.head("headers")?;
-        if head.kind != Kind::Map {
+        if head.kind != HeadKind::Map {
             return Err(invalid("headers", "a map", position));
         }
         if head.length > self.cursor.left() as u64 {
@@ -277,7 +278,7 @@ impl Elements<'_> {
         let position = self.begin("streamIds")?;
         let count = self
             .cursor
-            .container(Kind::Array, "an array of stream ids")?;
+            .container(HeadKind::Array, "an array of stream ids")?;
         for _ in 0..count {
             let head = self.cursor.head()?;
             let id = self.string_after(head, "streamIds", position)?;

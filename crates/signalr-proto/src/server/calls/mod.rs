@@ -85,11 +85,11 @@ enum Place {
 struct Running {
     serial: u64,
     info: CallInfo,
-    kind: Kind,
+    counts_as: CountsAs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum CountsAs {
     Plain,
     /// Plain, and its permit was given back.
     Released,
@@ -137,7 +137,7 @@ impl Calls {
             return Begun::Refused(Refusal::TooManyCalls);
         }
         self.streams = self.streams.saturating_add(streams);
-        let call = self.place(streaming, invocation, Kind::Streams(streams));
+        let call = self.place(streaming, invocation, CountsAs::Streams(streams));
         let (capacity, max_bytes) = (self.capacity, self.max_waiting_item_bytes);
         let streaming = self.streaming.get_or_insert_with(|| {
             Box::new(Streaming {
@@ -169,7 +169,7 @@ impl Calls {
 
     fn run_plain(&mut self, invocation: &Invocation) -> CallId {
         self.plain = self.plain.saturating_add(1);
-        self.place(false, invocation, Kind::Plain)
+        self.place(false, invocation, CountsAs::Plain)
     }
 
     /// Keeps a call that has to wait. There is one at most, as nothing behind it is to be read.
@@ -178,7 +178,7 @@ impl Calls {
         self.held.push(invocation);
     }
 
-    fn place(&mut self, streaming: bool, invocation: &Invocation, kind: Kind) -> CallId {
+    fn place(&mut self, streaming: bool, invocation: &Invocation, counts_as: CountsAs) -> CallId {
         self.last_serial = self.last_serial.wrapping_add(1);
         let serial = self.last_serial;
         let running = Running {
@@ -188,7 +188,7 @@ impl Calls {
                 target: invocation.target.clone(),
                 streaming,
             },
-            kind,
+            counts_as,
         };
         let free = self.free.and_then(|index| {
             let place = self.places.get_mut(index)?;
@@ -241,13 +241,16 @@ impl Calls {
         let free = Place::Free { next: self.free };
         let place = core::mem::replace(self.places.get_mut(call.index)?, free);
         self.free = Some(call.index);
-        let Place::Taken(Running { info, kind, .. }) = place else {
+        let Place::Taken(Running {
+            info, counts_as, ..
+        }) = place
+        else {
             return None;
         };
-        match kind {
-            Kind::Plain => self.plain = self.plain.saturating_sub(1),
-            Kind::Released => self.released = self.released.saturating_sub(1),
-            Kind::Streams(streams) => {
+        match counts_as {
+            CountsAs::Plain => self.plain = self.plain.saturating_sub(1),
+            CountsAs::Released => self.released = self.released.saturating_sub(1),
+            CountsAs::Streams(streams) => {
                 self.streams = self.streams.saturating_sub(streams);
                 self.end_streams(call, &info);
             }
@@ -276,8 +279,8 @@ impl Calls {
         let Some(Place::Taken(running)) = self.places.get_mut(call.index) else {
             return;
         };
-        if running.serial == call.serial && running.kind == Kind::Plain {
-            running.kind = Kind::Released;
+        if running.serial == call.serial && running.counts_as == CountsAs::Plain {
+            running.counts_as = CountsAs::Released;
             self.plain = self.plain.saturating_sub(1);
             self.released = self.released.saturating_add(1);
         }
@@ -350,7 +353,7 @@ impl Calls {
 
 impl Running {
     const fn is_plain(&self) -> bool {
-        matches!(self.kind, Kind::Plain | Kind::Released)
+        matches!(self.counts_as, CountsAs::Plain | CountsAs::Released)
     }
 }
 
