@@ -12,16 +12,16 @@ use crate::connection::lock;
 use crate::error::BodyError;
 
 /// The body of a hub's answer.
-pub struct HubBody(Kind);
+pub struct HubBody(BodyKind);
 
-enum Kind {
+enum BodyKind {
     Whole(Bytes),
     Fed { eater: Eater, length: Option<u64> },
 }
 
 impl HubBody {
     pub(crate) const fn whole(bytes: Bytes) -> Self {
-        Self(Kind::Whole(bytes))
+        Self(BodyKind::Whole(bytes))
     }
 
     /// A body whose pieces come one at a time, and the connection's end of it.
@@ -43,7 +43,7 @@ impl HubBody {
         };
         let table = Arc::new(Mutex::new(plate));
         let eater = Eater(Arc::clone(&table));
-        (Feeder(table), Self(Kind::Fed { eater, length }))
+        (Feeder(table), Self(BodyKind::Fed { eater, length }))
     }
 }
 
@@ -151,16 +151,16 @@ impl Body for HubBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
-            Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Kind::Fed { eater, .. } => eater.poll(cx),
+            BodyKind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            BodyKind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            BodyKind::Fed { eater, .. } => eater.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Whole(bytes) => bytes.is_empty(),
-            Kind::Fed { eater, .. } => {
+            BodyKind::Whole(bytes) => bytes.is_empty(),
+            BodyKind::Fed { eater, .. } => {
                 let plate = lock(&eater.0);
                 plate.last && plate.bytes.is_none()
             }
@@ -169,12 +169,12 @@ impl Body for HubBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Fed {
+            BodyKind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            BodyKind::Fed {
                 length: Some(length),
                 eater,
             } if lock(&eater.0).bytes.is_some() => SizeHint::with_exact(*length),
-            Kind::Fed { .. } => SizeHint::default(),
+            BodyKind::Fed { .. } => SizeHint::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::user::User;
 
 /// One running call, or one welcome or farewell.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct CallHandle {
     /// None while a client is welcomed or has left: nothing that it sends is read then.
     id: Option<CallId>,
     cancelled: AtomicBool,
@@ -31,7 +31,7 @@ pub(crate) struct Call {
     job: AtomicWaker,
 }
 
-impl Call {
+impl CallHandle {
     pub(crate) fn new(id: Option<CallId>) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -95,7 +95,7 @@ impl Call {
 pub struct CallContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Arc<Connection>,
-    pub(crate) call: Arc<Call>,
+    pub(crate) call: Arc<CallHandle>,
 }
 
 impl CallContext {

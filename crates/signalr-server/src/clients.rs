@@ -16,7 +16,7 @@ use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{EncodeError, HubArguments, Protocol};
 
 use crate::backplane::Farm;
-use crate::call::Call;
+use crate::call::CallHandle;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
 use crate::error::{InvokeError, SendError};
@@ -37,7 +37,7 @@ const MOMENTS: usize = 5;
 #[derive(Clone)]
 pub struct Clients {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) caller: Option<(Arc<Connection>, Arc<Call>)>,
+    pub(crate) caller: Option<(Arc<Connection>, Arc<CallHandle>)>,
 }
 
 impl Clients {
@@ -388,7 +388,7 @@ pub(crate) fn invocation<A: HubArguments>(
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection_id: Box<str>,
-    pub(crate) caller: Option<(Arc<Connection>, Arc<Call>)>,
+    pub(crate) caller: Option<(Arc<Connection>, Arc<CallHandle>)>,
 }
 
 impl Client {
@@ -518,17 +518,17 @@ async fn ask<A: HubArguments>(
     if let Some((caller, call)) = &client.caller {
         call.let_others_run(caller)?;
     }
-    let question = Question {
+    let awaited = AwaitedResult {
         shared,
-        id: shared.questions.begin(&connection.id),
+        id: shared.result_owners.begin(&connection.id),
         connection,
     };
     let frame =
-        invocation(protocol, Some(&question.id), target, &arguments).map_err(SendError::from)?;
+        invocation(protocol, Some(&awaited.id), target, &arguments).map_err(SendError::from)?;
     drop(arguments);
     let (answer, answered) = oneshot::channel();
-    question.connection.mailbox.order(Order::Ask {
-        id: question.id.clone(),
+    awaited.connection.mailbox.order(Order::Ask {
+        id: awaited.id.clone(),
         frame,
         answer,
     });
@@ -555,11 +555,11 @@ async fn ask_far<A: HubArguments>(
     let connection_id = || client.connection_id.clone();
     let id = fresh_id();
     let payload = farm
-        .encode(target, &arguments, &[], Some(farm.question(&id)))
+        .encode(target, &arguments, &[], Some(farm.result_request(&id)))
         .map_err(SendError::from)?;
     drop(arguments);
     // A client of this server that answers for the other one is found out.
-    let _asked = Expected::new(&client.shared, &id, &client.connection_id);
+    let _asked = AwaitedFromFarm::new(&client.shared, &id, &client.connection_id);
     let answer = farm.ask(&client.connection_id, &id, payload, timeout);
     answer.await.map_err(|error| match error {
         BackplaneError::NoReceiver => InvokeError::UnknownConnection {
@@ -580,22 +580,22 @@ async fn ask_far<A: HubArguments>(
 }
 
 /// A question of which the hub's table knows while it is waited for.
-struct Expected<'a> {
+struct AwaitedFromFarm<'a> {
     shared: &'a Shared,
     id: ByteString,
 }
 
-impl<'a> Expected<'a> {
+impl<'a> AwaitedFromFarm<'a> {
     fn new(shared: &'a Shared, id: &str, connection_id: &str) -> Self {
         let id = ByteString::from(id);
-        shared.questions.expect(&id, &Arc::from(connection_id));
+        shared.result_owners.expect(&id, &Arc::from(connection_id));
         Self { shared, id }
     }
 }
 
-impl Drop for Expected<'_> {
+impl Drop for AwaitedFromFarm<'_> {
     fn drop(&mut self) {
-        self.shared.questions.end(&self.id);
+        self.shared.result_owners.end(&self.id);
     }
 }
 
@@ -610,15 +610,15 @@ fn result<T: DeserializeOwned>(outcome: Outcome) -> Result<T, InvokeError> {
 }
 
 /// Forgets the question however the wait for its answer ends, so that late answers are ignored.
-struct Question<'a> {
+struct AwaitedResult<'a> {
     shared: &'a Shared,
     id: ByteString,
     connection: Arc<Connection>,
 }
 
-impl Drop for Question<'_> {
+impl Drop for AwaitedResult<'_> {
     fn drop(&mut self) {
-        self.shared.questions.end(&self.id);
+        self.shared.result_owners.end(&self.id);
         self.connection
             .mailbox
             .order(Order::Forget(self.id.clone()));

@@ -9,7 +9,7 @@ use signalr_proto::codec::Invocation;
 use signalr_proto::server::{CallId, Refusal};
 use signalr_proto::{Payload, PayloadError};
 
-use crate::call::Call;
+use crate::call::CallHandle;
 use crate::connection::Connection;
 use crate::connection::running::Method;
 use crate::error::HubError;
@@ -31,7 +31,7 @@ pub(crate) struct Prepared {
     pub(crate) method: usize,
     pub(crate) bound: Bound,
     /// There is one when the method wants to know about its call.
-    pub(crate) handle: Option<Arc<Call>>,
+    pub(crate) handle: Option<Arc<CallHandle>>,
 }
 
 /// Why a call is not run.

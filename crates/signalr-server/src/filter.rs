@@ -166,9 +166,9 @@ impl fmt::Debug for HubCall {
 }
 
 /// What a call came to.
-pub struct HubReply(Kind);
+pub struct HubReply(ReplyKind);
 
-enum Kind {
+enum ReplyKind {
     /// The method's own result, which stays in it.
     Method(Pin<Box<dyn Method>>),
     Value(Box<dyn Encode + Send>),
@@ -183,13 +183,13 @@ impl HubReply {
     /// its words.
     pub fn value<T: Encode + Send + 'static>(value: T) -> Result<Self, HubError> {
         let value = Returned::new(value).map_err(|error| HubError::returned(&error))?;
-        Ok(Self(Kind::Value(Box::new(value))))
+        Ok(Self(ReplyKind::Value(Box::new(value))))
     }
 
     /// Whether it is a stream.
     #[must_use]
     pub const fn is_stream(&self) -> bool {
-        matches!(self.0, Kind::Stream(_))
+        matches!(self.0, ReplyKind::Stream(_))
     }
 
     /// The result as the client will see it. `None` for a stream.
@@ -200,29 +200,29 @@ impl HubReply {
         let mut out = BytesMut::new();
         let mut encoded = Ok(());
         match &mut self.0 {
-            Kind::Method(method) => method.as_mut().tell(&mut |outcome| {
+            ReplyKind::Method(method) => method.as_mut().tell(&mut |outcome| {
                 if let Ok(value) = outcome {
                     encoded = value.encode(protocol, &mut out);
                 }
             }),
-            Kind::Value(value) => encoded = value.encode(protocol, &mut out),
-            Kind::Stream(_) => return Ok(None),
+            ReplyKind::Value(value) => encoded = value.encode(protocol, &mut out),
+            ReplyKind::Stream(_) => return Ok(None),
         }
         encoded.map(|()| Some(Payload::new(protocol, out.freeze())))
     }
 
     fn tell(&mut self, tell: Tell<'_>) {
         match &mut self.0 {
-            Kind::Method(method) => method.as_mut().tell(tell),
-            Kind::Value(value) => tell(Ok(&**value)),
-            Kind::Stream(_) => tell(Err(&HubError::new("The method gave a stream."))),
+            ReplyKind::Method(method) => method.as_mut().tell(tell),
+            ReplyKind::Value(value) => tell(Ok(&**value)),
+            ReplyKind::Stream(_) => tell(Err(&HubError::new("The method gave a stream."))),
         }
     }
 
     pub(crate) fn into_items(self) -> Result<Items, HubError> {
         match self.0 {
-            Kind::Stream(items) => Ok(items),
-            Kind::Method(_) | Kind::Value(_) => {
+            ReplyKind::Stream(items) => Ok(items),
+            ReplyKind::Method(_) | ReplyKind::Value(_) => {
                 Err(HubError::new("A filter gave a value in place of a stream."))
             }
         }
@@ -321,7 +321,7 @@ impl<'a> Next<'a> {
             bound.map_err(|_| HubError::binding())?
         };
         match bound {
-            Bound::Stream(start) => Ok(HubReply(Kind::Stream(start.await?))),
+            Bound::Stream(start) => Ok(HubReply(ReplyKind::Stream(start.await?))),
             Bound::Method(mut method) => {
                 poll_fn(|cx| method.as_mut().poll(cx)).await;
                 let mut failure = None;
@@ -330,7 +330,7 @@ impl<'a> Next<'a> {
                     .tell(&mut |outcome| failure = outcome.err().map(HubError::copy));
                 match failure {
                     Some(error) => Err(error),
-                    None => Ok(HubReply(Kind::Method(method))),
+                    None => Ok(HubReply(ReplyKind::Method(method))),
                 }
             }
         }

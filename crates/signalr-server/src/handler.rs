@@ -13,14 +13,14 @@ use signalr_proto::server::CallId;
 use signalr_proto::{Encode, Payload, PayloadError};
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, CallContext};
+use crate::call::{CallContext, CallHandle};
 use crate::connection::Connection;
 use crate::error::HubError;
 use crate::server::Shared;
 use crate::upload::{UploadSender, UploadStream};
 
 /// A value on its way to the client.
-pub type Reply = Box<dyn Encode + Send>;
+pub type BoxedReply = Box<dyn Encode + Send>;
 
 /// What a method's parameters are made from.
 pub struct CallParts<'a> {
@@ -29,7 +29,7 @@ pub struct CallParts<'a> {
     /// None while there is no such call.
     pub(crate) id: Option<CallId>,
     /// Made when the first parameter wants it.
-    pub(crate) call: Option<Arc<Call>>,
+    pub(crate) call: Option<Arc<CallHandle>>,
     pub(crate) arguments: std::vec::Drain<'a, Payload>,
     pub(crate) uploads: &'a [UploadSender],
     pub(crate) uploads_taken: usize,
@@ -37,9 +37,9 @@ pub struct CallParts<'a> {
 
 impl CallParts<'_> {
     /// The call, as those see it who may have to wait for its end.
-    pub(crate) fn call(&mut self) -> Arc<Call> {
+    pub(crate) fn call(&mut self) -> Arc<CallHandle> {
         let id = self.id;
-        Arc::clone(self.call.get_or_insert_with(|| Call::new(id)))
+        Arc::clone(self.call.get_or_insert_with(|| CallHandle::new(id)))
     }
 
     pub(crate) fn context(&mut self) -> CallContext {
@@ -293,12 +293,12 @@ where
     }
 }
 
-fn boxed<T: IntoReply<M>, M>(item: T) -> Result<Reply, HubError> {
-    item.into_reply().map(|value| Box::new(value) as Reply)
+fn boxed<T: IntoReply<M>, M>(item: T) -> Result<BoxedReply, HubError> {
+    item.into_reply().map(|value| Box::new(value) as BoxedReply)
 }
 
 /// The items of a streaming method.
-pub type Items = BoxStream<'static, Result<Reply, HubError>>;
+pub type Items = BoxStream<'static, Result<BoxedReply, HubError>>;
 
 /// What a streaming method may return: a stream of [`IntoReply`] items, or a `Result` of one.
 #[diagnostic::on_unimplemented(

@@ -26,8 +26,12 @@ impl ConnectionLimit {
         }
     }
 
-    /// A seat for a new connection; none when all are taken. Connections without a key need none.
-    fn seat(&self, request: &HubRequest, user: Option<&User>) -> Result<Option<Seat>, Crowded> {
+    /// A permit for a new connection; none when all are taken. Connections without a key need none.
+    fn permit(
+        &self,
+        request: &HubRequest,
+        user: Option<&User>,
+    ) -> Result<Option<ConnectionPermit>, Crowded> {
         let Some(key) = (self.key)(request, user) else {
             return Ok(None);
         };
@@ -37,7 +41,7 @@ impl ConnectionLimit {
             return Err(Crowded);
         }
         counts.insert(key.clone(), taken.saturating_add(1));
-        Ok(Some(Seat {
+        Ok(Some(ConnectionPermit {
             key,
             counts: Arc::clone(&self.counts),
         }))
@@ -49,12 +53,12 @@ impl ConnectionLimit {
 pub(crate) struct Crowded;
 
 /// A connection's place under a limit, given up when it is dropped.
-pub(crate) struct Seat {
+pub(crate) struct ConnectionPermit {
     key: String,
     counts: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counts = lock(&self.counts);
         let left = counts
@@ -69,16 +73,16 @@ impl Drop for Seat {
 }
 
 /// Seats under all limits, or none.
-pub(crate) fn seats(
+pub(crate) fn permits(
     limits: &[ConnectionLimit],
     request: &HubRequest,
     user: Option<&User>,
-) -> Result<Vec<Seat>, Crowded> {
-    let mut seats = Vec::new();
+) -> Result<Vec<ConnectionPermit>, Crowded> {
+    let mut permits = Vec::new();
     for limit in limits {
-        seats.extend(limit.seat(request, user)?);
+        permits.extend(limit.permit(request, user)?);
     }
-    Ok(seats)
+    Ok(permits)
 }
 
 /// Shows no keys: they may be addresses of clients.
@@ -106,13 +110,13 @@ mod tests {
         let limits = by_user(2);
         let request = HubRequest::new("/hub", "", HeaderMap::new());
         let (ann, bob) = (User::new("ann"), User::new("bob"));
-        let first = seats(&limits, &request, Some(&ann)).unwrap();
-        let second = seats(&limits, &request, Some(&ann)).unwrap();
-        assert!(seats(&limits, &request, Some(&ann)).is_err());
-        assert!(seats(&limits, &request, Some(&bob)).is_ok());
-        assert!(seats(&limits, &request, None).unwrap().is_empty());
+        let first = permits(&limits, &request, Some(&ann)).unwrap();
+        let second = permits(&limits, &request, Some(&ann)).unwrap();
+        assert!(permits(&limits, &request, Some(&ann)).is_err());
+        assert!(permits(&limits, &request, Some(&bob)).is_ok());
+        assert!(permits(&limits, &request, None).unwrap().is_empty());
         drop(first);
-        let third = seats(&limits, &request, Some(&ann)).unwrap();
+        let third = permits(&limits, &request, Some(&ann)).unwrap();
         drop((second, third));
         assert!(lock(&limits[0].counts).is_empty());
     }

@@ -192,14 +192,14 @@ fn drop_member<K: std::borrow::Borrow<str> + Eq + std::hash::Hash>(
     }
 }
 
-/// The questions that wait for an answer, over all connections of the hub: `s1`, `s2`, …
+/// Which connection each awaited client result has to come from, over all connections of the hub. Their ids are `s1`, `s2`, …
 #[derive(Debug, Default)]
-pub(crate) struct Questions {
+pub(crate) struct ResultOwners {
     asked: AtomicU64,
     waiting: Mutex<HashMap<ByteString, Arc<str>>>,
 }
 
-impl Questions {
+impl ResultOwners {
     pub(crate) fn begin(&self, connection_id: &Arc<str>) -> ByteString {
         let number = self.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let id = ByteString::from(format!("s{number}"));

@@ -13,7 +13,7 @@ use signalr_proto::backplane::BackplaneConfig;
 use signalr_proto::server::{ConnectionKey, Endpoint, Identity};
 
 use crate::authorize::Denial;
-use crate::backplane::{Backplane, BackplaneHandle, Driver, Farm};
+use crate::backplane::{Backplane, BackplaneDriver, BackplaneHandle, Farm};
 use crate::call::CallContext;
 use crate::clients::Clients;
 use crate::connection::{Connection, Order, lock};
@@ -23,7 +23,7 @@ use crate::groups::Groups;
 use crate::hub::{AnyHub, Hub, HubMethods, Served};
 use crate::limit::ConnectionLimit;
 use crate::options::HubOptions;
-use crate::registry::{Questions, Registry};
+use crate::registry::{Registry, ResultOwners};
 use crate::request::HubRequest;
 use crate::runtime::{Clock, Runtime};
 use crate::service::random;
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) options: HubOptions,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
-    pub(crate) questions: Questions,
+    pub(crate) result_owners: ResultOwners,
     /// The other servers, if there may be any.
     pub(crate) farm: Option<Arc<Farm>>,
     pub(crate) routes: Mutex<Routes>,
@@ -327,7 +327,7 @@ impl<H: Hub> HubServerBuilder<H> {
             clock,
             farm: joined.as_ref().map(|(farm, _)| Arc::clone(farm)),
             registry: Registry::default(),
-            questions: Questions::default(),
+            result_owners: ResultOwners::default(),
             routes: Mutex::new(Routes {
                 endpoint,
                 connections: HashMap::new(),
@@ -343,7 +343,7 @@ impl<H: Hub> HubServerBuilder<H> {
         };
         let shared = Arc::new(shared);
         if let Some((farm, backplane)) = joined {
-            let driver = Driver::new(farm, Arc::downgrade(&shared), backplane);
+            let driver = BackplaneDriver::new(farm, Arc::downgrade(&shared), backplane);
             shared.clock.spawn(driver.run());
         }
         Ok(HubServer { shared })

@@ -20,7 +20,7 @@ use tower_service::Service;
 use crate::body::HubBody;
 use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task, lock};
 use crate::error::BodyError;
-use crate::limit::{self, Seat};
+use crate::limit::{self, ConnectionPermit};
 use crate::request::HubRequest;
 use crate::server::{HubServer, Routes, Shared};
 use crate::user::User;
@@ -245,11 +245,11 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
             connection,
             arrival,
         } => {
-            let Ok(seats) = limit::seats(&shared.limits, &asked.request, user) else {
+            let Ok(permits) = limit::permits(&shared.limits, &asked.request, user) else {
                 routes.endpoint.closed(key);
                 return Routed::Respond(status(StatusCode::TOO_MANY_REQUESTS));
             };
-            let opened = open(shared, asked, user, key, &ids, connection, seats);
+            let opened = open(shared, asked, user, key, &ids, connection, permits);
             routes.connections.insert(key, Arc::clone(&opened));
             Routed::To(opened, Box::new(arrival))
         }
@@ -267,7 +267,7 @@ fn open(
     key: ConnectionKey,
     ids: &FreshIds,
     machine: Box<ServerConnection>,
-    seats: Vec<Seat>,
+    permits: Vec<ConnectionPermit>,
 ) -> Arc<Connection> {
     let options = &shared.options;
     let mailbox = Mailbox::new(
@@ -282,7 +282,12 @@ fn open(
         user.cloned(),
         mailbox,
     ));
-    let task = Task::new(Arc::clone(shared), Arc::clone(&connection), machine, seats);
+    let task = Task::new(
+        Arc::clone(shared),
+        Arc::clone(&connection),
+        machine,
+        permits,
+    );
     shared.clock.spawn(task.run());
     connection
 }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use signalr_proto::backplane::{
     Ack, BackplaneAction, BackplaneConfig, BackplaneEvent, BackplaneInput, BackplaneNode,
     BackplaneOutput, BackplaneState, Census, Channel, Channels, Completion, Count, Counted,
-    GroupAction, GroupCommand, Invocation, Message, OperationId, Question, WhenAway,
+    GroupAction, GroupCommand, Invocation, Message, OperationId, ResultRequest, WhenAway,
 };
 use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::{DecodeError, Instant, OpId, Protocol};
@@ -175,7 +175,7 @@ impl Play<'_> {
                 self.begin(operation);
             }
             6 => {
-                let question = Question {
+                let question = ResultRequest {
                     id: "q".into(),
                     return_address: "H:internal:return:other".into(),
                 };
@@ -310,12 +310,12 @@ impl Play<'_> {
         let channel = self.channels.name(channel);
         let payload = match kind >> 6 {
             0 if kind & 8 > 0 => encoded(|out| {
-                let question = Question {
+                let question = ResultRequest {
                     id: "q".into(),
                     return_address: "H:internal:return:other".into(),
                 };
                 let invocation = Invocation {
-                    question: Some(question),
+                    result_request: Some(question),
                     ..Invocation::default()
                 };
                 invocation.encode(out);

@@ -18,7 +18,7 @@ use signalr_proto::{
     AccessToken, CompletionOutcome, Instant, Limits, Protocol, TransportKind, WithUploads,
 };
 
-use world::{Kind, World};
+use world::{OperationKind, World};
 
 use crate::bits::Bits;
 use crate::trace::Trace;
@@ -301,7 +301,7 @@ impl Run {
 
     fn answer_question(&mut self, how: u8) {
         self.poll_all();
-        let is_question = |kind| matches!(kind, Kind::Token | Kind::Delay);
+        let is_question = |kind| matches!(kind, OperationKind::Token | OperationKind::Delay);
         let Some(one) = self.world.find(is_question) else {
             return;
         };
@@ -312,7 +312,7 @@ impl Run {
             _ => Ok(AccessToken::new("token")),
         };
         let delay = (how & 1 == 0).then_some(Duration::from_millis(u64::from(how)));
-        self.input(if one.kind == Kind::Token {
+        self.input(if one.kind == OperationKind::Token {
             Input::AccessToken { op, token }
         } else {
             Input::RetryDelay { op, delay }
@@ -375,7 +375,12 @@ impl Run {
     /// What brings bytes breaks.
     fn cut(&mut self, how: u8) {
         self.poll_all();
-        let is_way = |kind| matches!(kind, Kind::Socket | Kind::Opening | Kind::Reading(_));
+        let is_way = |kind| {
+            matches!(
+                kind,
+                OperationKind::Socket | OperationKind::Opening | OperationKind::Reading(_)
+            )
+        };
         if let Some(one) = self.world.find(is_way) {
             self.input(world::any_news(one.op, how | 7, Bytes::new()));
         }
@@ -494,7 +499,10 @@ impl Run {
             self.world.check_nothing_left();
         } else if self.deadline.is_none() {
             // Only the application is waited for: its policy, or its slowness.
-            let thinks = self.world.find(|kind| kind == Kind::Delay).is_some();
+            let thinks = self
+                .world
+                .find(|kind| kind == OperationKind::Delay)
+                .is_some();
             assert!(
                 thinks || self.is_polling() && self.paused,
                 "{state:?} waits for ever: {:?}",

@@ -15,7 +15,7 @@ fn payload(
             .map(|(name, frame)| ((*name).into(), frame.map(bytes::Bytes::from_static)))
             .collect(),
         excluded: excluded.iter().map(|id| (*id).into()).collect(),
-        question: None,
+        result_request: None,
     };
     let mut out = bytes::BytesMut::new();
     invocation.encode(&mut out);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, join, stream};
 use signalr::{ConnectionState, HubConnection};
-use signalr_harness::fault_proxy::{FaultProxy, Kind};
+use signalr_harness::fault_proxy::{FaultProxy, RequestKind};
 use signalr_tests::{own, reference};
 use table::{Case, Harm, Planned, Way, bytes, table};
 
@@ -278,7 +278,7 @@ fn met(plan: &Planned, proxy: &FaultProxy) -> Result<(), String> {
             .any(|exchange| exchange.kind == *kind && exchange.nth == *nth),
         Planned::Always(kind, _) => exchanges.iter().any(|exchange| exchange.kind == *kind),
         // Where WebSockets work, nobody asks for anything else.
-        Planned::Blocks(kinds, _) if !kinds.contains(&Kind::WebSocket) => return Ok(()),
+        Planned::Blocks(kinds, _) if !kinds.contains(&RequestKind::WebSocket) => return Ok(()),
         Planned::Blocks(kinds, _) => kinds
             .iter()
             .all(|kind| exchanges.iter().any(|exchange| exchange.kind == *kind)),

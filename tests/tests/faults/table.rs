@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use signalr::{Protocol, TransportKind};
 use signalr_harness::fault_proxy::{
-    At, End, Exchange, Fault, Framing, Greeting, Kind, Pace, Plan, Side,
+    At, End, Exchange, Fault, Framing, Greeting, Pace, Plan, RequestKind, Side,
 };
 
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -29,11 +29,11 @@ pub(crate) enum Harm {
 #[derive(Clone, Debug)]
 pub(crate) enum Planned {
     /// One request, by its kind and how many of the same kind came before.
-    Once(Kind, usize, Fault),
+    Once(RequestKind, usize, Fault),
     /// All requests of a kind.
-    Always(Kind, Fault),
+    Always(RequestKind, Fault),
     /// All requests of some kinds.
-    Blocks(&'static [Kind], Fault),
+    Blocks(&'static [RequestKind], Fault),
     /// The connection of this number.
     Greets(usize, Greeting),
 }
@@ -41,7 +41,7 @@ pub(crate) enum Planned {
 impl Planned {
     /// Whether it concerns the end of a connection.
     pub(crate) const fn is_late(&self) -> bool {
-        matches!(self, Self::Once(Kind::Delete, ..))
+        matches!(self, Self::Once(RequestKind::Delete, ..))
     }
 
     /// Whether a connection is cut at a place.
@@ -135,50 +135,50 @@ impl Way {
 
     /// The requests of a connection that can go wrong: what, and after how many of the same kind. The first send is the
     /// handshake, the second a ping; the first poll is answered at once and with nothing.
-    const fn targets(self) -> &'static [(Kind, usize)] {
+    const fn targets(self) -> &'static [(RequestKind, usize)] {
         match self {
-            Self::WebSockets => &[(Kind::Negotiate, 0), (Kind::WebSocket, 0)],
+            Self::WebSockets => &[(RequestKind::Negotiate, 0), (RequestKind::WebSocket, 0)],
             Self::ServerSentEvents => &[
-                (Kind::Negotiate, 0),
-                (Kind::EventStream, 0),
-                (Kind::Send, 0),
-                (Kind::Send, 2),
+                (RequestKind::Negotiate, 0),
+                (RequestKind::EventStream, 0),
+                (RequestKind::Send, 0),
+                (RequestKind::Send, 2),
             ],
             Self::LongPolling => &[
-                (Kind::Negotiate, 0),
-                (Kind::Poll, 0),
-                (Kind::Poll, 1),
-                (Kind::Poll, 2),
-                (Kind::Send, 0),
-                (Kind::Send, 2),
-                (Kind::Delete, 0),
+                (RequestKind::Negotiate, 0),
+                (RequestKind::Poll, 0),
+                (RequestKind::Poll, 1),
+                (RequestKind::Poll, 2),
+                (RequestKind::Send, 0),
+                (RequestKind::Send, 2),
+                (RequestKind::Delete, 0),
             ],
             Self::Any | Self::Stateful => &[],
         }
     }
 
     /// What has how many bytes in which direction, at least: all of them are cut at.
-    const fn bytes(self) -> &'static [(Kind, usize, Side, usize)] {
+    const fn bytes(self) -> &'static [(RequestKind, usize, Side, usize)] {
         match self {
             Self::WebSockets => &[
-                (Kind::Negotiate, 0, Side::Request, 230),
-                (Kind::Negotiate, 0, Side::Answer, 290),
-                (Kind::WebSocket, 0, Side::Request, 540),
-                (Kind::WebSocket, 0, Side::Answer, 440),
+                (RequestKind::Negotiate, 0, Side::Request, 230),
+                (RequestKind::Negotiate, 0, Side::Answer, 290),
+                (RequestKind::WebSocket, 0, Side::Request, 540),
+                (RequestKind::WebSocket, 0, Side::Answer, 440),
             ],
             Self::ServerSentEvents => &[
-                (Kind::EventStream, 0, Side::Request, 230),
-                (Kind::EventStream, 0, Side::Answer, 700),
-                (Kind::Send, 2, Side::Request, 550),
-                (Kind::Send, 2, Side::Answer, 90),
+                (RequestKind::EventStream, 0, Side::Request, 230),
+                (RequestKind::EventStream, 0, Side::Answer, 700),
+                (RequestKind::Send, 2, Side::Request, 550),
+                (RequestKind::Send, 2, Side::Answer, 90),
             ],
             Self::LongPolling => &[
-                (Kind::Poll, 2, Side::Request, 210),
-                (Kind::Poll, 1, Side::Answer, 120),
-                (Kind::Poll, 2, Side::Answer, 200),
-                (Kind::Send, 2, Side::Request, 340),
-                (Kind::Send, 2, Side::Answer, 90),
-                (Kind::Delete, 0, Side::Answer, 90),
+                (RequestKind::Poll, 2, Side::Request, 210),
+                (RequestKind::Poll, 1, Side::Answer, 120),
+                (RequestKind::Poll, 2, Side::Answer, 200),
+                (RequestKind::Send, 2, Side::Request, 340),
+                (RequestKind::Send, 2, Side::Answer, 90),
+                (RequestKind::Delete, 0, Side::Answer, 90),
             ],
             Self::Any | Self::Stateful => &[],
         }
@@ -209,10 +209,10 @@ pub(crate) fn table(way: Way) -> Vec<Case> {
         table.ends(kind, nth);
         table.answers(kind, nth);
         table.lengths(kind, nth);
-        if kind != Kind::EventStream {
+        if kind != RequestKind::EventStream {
             table.extras(kind, nth);
         }
-        if kind != Kind::Delete {
+        if kind != RequestKind::Delete {
             table.stays(kind);
         }
     }
@@ -271,7 +271,7 @@ impl Table {
         });
     }
 
-    fn once(&mut self, what: &str, harm: Harm, kind: Kind, nth: usize, fault: Fault) {
+    fn once(&mut self, what: &str, harm: Harm, kind: RequestKind, nth: usize, fault: Fault) {
         self.add(
             format!("{kind:?} {nth}: {what}"),
             harm,
@@ -279,7 +279,7 @@ impl Table {
         );
     }
 
-    fn harmless(&mut self, kind: Kind, nth: usize) {
+    fn harmless(&mut self, kind: RequestKind, nth: usize) {
         let slow = |bytes, pause, body| Pace {
             bytes,
             pause: Duration::from_millis(pause),
@@ -320,7 +320,7 @@ impl Table {
         }
     }
 
-    fn ends(&mut self, kind: Kind, nth: usize) {
+    fn ends(&mut self, kind: RequestKind, nth: usize) {
         for end in [End::Close, End::Reset, End::Stall] {
             for at in [
                 At::Byte(0),
@@ -343,11 +343,11 @@ impl Table {
         }
     }
 
-    fn cut(&mut self, kind: Kind, nth: usize, side: Side, at: At, end: End) {
+    fn cut(&mut self, kind: RequestKind, nth: usize, side: Side, at: At, end: End) {
         let what = format!("{side:?} ends with {end:?} at {at:?}");
         // A poll without an answer is repeated after a while, and what the server had answered is lost.
         let unheard = side == Side::Request || matches!(at, At::Byte(_));
-        let harm = if kind == Kind::Poll && nth > 0 && end == End::Stall && unheard {
+        let harm = if kind == RequestKind::Poll && nth > 0 && end == End::Stall && unheard {
             Harm::Lost
         } else {
             Harm::Some
@@ -366,12 +366,12 @@ impl Table {
                 };
                 let what = format!("{side:?} ends with {end:?} at {place} of the body");
                 let fault = Fault::cut(side, At::Body(place), end);
-                self.once(&what, Harm::None, Kind::WebSocket, 0, fault);
+                self.once(&what, Harm::None, RequestKind::WebSocket, 0, fault);
             }
         }
     }
 
-    fn answers(&mut self, kind: Kind, nth: usize) {
+    fn answers(&mut self, kind: RequestKind, nth: usize) {
         for status in [
             "200 OK",
             "201 Created",
@@ -426,7 +426,7 @@ impl Table {
     }
 
     /// An answer that may be a lie.
-    fn answer(&mut self, what: &str, kind: Kind, nth: usize, fault: Fault) {
+    fn answer(&mut self, what: &str, kind: RequestKind, nth: usize, fault: Fault) {
         let harm = if self.way == Way::LongPolling && nth > 0 {
             Harm::Lost
         } else {
@@ -435,7 +435,7 @@ impl Table {
         self.once(what, harm, kind, nth, fault);
     }
 
-    fn lengths(&mut self, kind: Kind, nth: usize) {
+    fn lengths(&mut self, kind: RequestKind, nth: usize) {
         if is_whole(kind) {
             for by in [-1, 1, 5] {
                 let fault = framed(Framing::LengthOff(by));
@@ -452,7 +452,7 @@ impl Table {
                 }
             }
         }
-        if kind != Kind::WebSocket && has_body(kind, nth) {
+        if kind != RequestKind::WebSocket && has_body(kind, nth) {
             for end in [End::Close, End::Reset, End::Stall] {
                 for at in [0, 1, 2, 4, 5, 7] {
                     let fault =
@@ -464,7 +464,7 @@ impl Table {
         }
     }
 
-    fn extras(&mut self, kind: Kind, nth: usize) {
+    fn extras(&mut self, kind: RequestKind, nth: usize) {
         for (what, fault) in [
             ("twice", Fault::none().repeated()),
             (
@@ -478,9 +478,9 @@ impl Table {
     }
 
     /// What does not pass.
-    fn stays(&mut self, kind: Kind) {
+    fn stays(&mut self, kind: RequestKind) {
         // What comes of a send is told elsewhere, so its answer may as well be missing.
-        let side = if kind == Kind::Send {
+        let side = if kind == RequestKind::Send {
             Side::Request
         } else {
             Side::Answer
@@ -505,10 +505,10 @@ impl Table {
     /// A network in which some transports never work: another one must.
     fn blocked(&mut self) {
         for kinds in [
-            &[Kind::WebSocket][..],
-            &[Kind::EventStream],
-            &[Kind::WebSocket, Kind::EventStream],
-            &[Kind::EventStream, Kind::Poll],
+            &[RequestKind::WebSocket][..],
+            &[RequestKind::EventStream],
+            &[RequestKind::WebSocket, RequestKind::EventStream],
+            &[RequestKind::EventStream, RequestKind::Poll],
         ] {
             for (what, harm, fault) in [
                 (
@@ -562,16 +562,16 @@ fn framed(framing: Framing) -> Fault {
 }
 
 /// Whether the answer comes to an end by itself.
-const fn is_whole(kind: Kind) -> bool {
-    !matches!(kind, Kind::WebSocket | Kind::EventStream)
+const fn is_whole(kind: RequestKind) -> bool {
+    !matches!(kind, RequestKind::WebSocket | RequestKind::EventStream)
 }
 
 /// Whether something follows the answer's head.
-const fn has_body(kind: Kind, nth: usize) -> bool {
+const fn has_body(kind: RequestKind, nth: usize) -> bool {
     match kind {
-        Kind::Send | Kind::Delete => false,
+        RequestKind::Send | RequestKind::Delete => false,
         // The first poll is answered at once, with nothing.
-        Kind::Poll => nth > 0,
+        RequestKind::Poll => nth > 0,
         _ => true,
     }
 }

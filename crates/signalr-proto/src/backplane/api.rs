@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{Invocation, Question};
+use super::{Invocation, ResultRequest};
 use crate::codec::{DecodeError, Outcome};
 use crate::time::Instant;
 use crate::transport::OpId;
@@ -147,7 +147,7 @@ pub enum BackplaneEvent {
         /// The client.
         connection_id: ByteString,
         /// The question's id and where its answer goes.
-        question: Question,
+        result_request: ResultRequest,
         /// What to send.
         invocation: Invocation,
     },

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::codec::msgpack::{
-    Cursor, Kind, put_array, put_bin, put_map, put_nil, put_signed, put_str,
+    Cursor, HeadKind, put_array, put_bin, put_map, put_nil, put_signed, put_str,
 };
 use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::codec::{Outcome, Role, frame::FrameDecoder};
@@ -31,13 +31,13 @@ pub struct Invocation {
     /// Names of protocols, and whole frames in them. `None` for a protocol whose clients get nothing.
     pub payloads: Vec<(ByteString, Option<Bytes>)>,
     /// The client is asked for a result.
-    pub question: Option<Question>,
+    pub result_request: Option<ResultRequest>,
 }
 
 /// What makes a message a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "complete by definition")]
-pub struct Question {
+pub struct ResultRequest {
     /// The id that the answer carries. Unique in the farm: 22 random letters.
     pub id: ByteString,
     /// The channel for the answer, without global prefix.
@@ -55,7 +55,7 @@ impl Invocation {
 
     /// Appends the array.
     pub fn encode(&self, out: &mut BytesMut) {
-        put_array(out, if self.question.is_some() { 4 } else { 2 });
+        put_array(out, if self.result_request.is_some() { 4 } else { 2 });
         put_array(out, self.excluded.len());
         self.excluded.iter().for_each(|id| put_str(out, id));
         put_map(out, self.payloads.len());
@@ -66,9 +66,9 @@ impl Invocation {
                 None => put_nil(out),
             }
         }
-        if let Some(question) = &self.question {
-            put_str(out, &question.id);
-            put_str(out, &question.return_address);
+        if let Some(result_request) = &self.result_request {
+            put_str(out, &result_request.id);
+            put_str(out, &result_request.return_address);
         }
     }
 
@@ -84,8 +84,8 @@ impl Invocation {
         let excluded = (0..excluded).map(|_| reader.string());
         let excluded = excluded.collect::<Result<_, _>>()?;
         let payloads = reader.payloads()?;
-        let question = if elements > 3 {
-            Some(Question {
+        let result_request = if elements > 3 {
+            Some(ResultRequest {
                 id: reader.string()?,
                 return_address: reader.string()?,
             })
@@ -95,7 +95,7 @@ impl Invocation {
         Ok(Self {
             excluded,
             payloads,
-            question,
+            result_request,
         })
     }
 }
@@ -110,7 +110,7 @@ impl core::fmt::Debug for Invocation {
         f.debug_struct("Invocation")
             .field("excluded", &self.excluded)
             .field("payloads", &sizes.collect::<Vec<_>>())
-            .field("question", &self.question)
+            .field("result_request", &self.result_request)
             .finish()
     }
 }
@@ -402,7 +402,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, least: u64, expected: &'static str) -> Result<u64, DecodeError> {
         let start = self.cursor.clone();
-        let elements = self.cursor.container(Kind::Array, expected)?;
+        let elements = self.cursor.container(HeadKind::Array, expected)?;
         if elements < least {
             return Err(start.syntax(expected));
         }
@@ -412,22 +412,22 @@ impl<'a> Reader<'a> {
     fn integer<T: TryFrom<i128>>(&mut self, expected: &'static str) -> Result<T, DecodeError> {
         let start = self.cursor.clone();
         match self.cursor.head()?.kind {
-            Kind::Integer(number) => T::try_from(number).map_err(|_| start.syntax(expected)),
-            Kind::Nil
-            | Kind::Bool(_)
-            | Kind::Float
-            | Kind::String
-            | Kind::Binary
-            | Kind::Extension
-            | Kind::Array
-            | Kind::Map => Err(start.syntax(expected)),
+            HeadKind::Integer(number) => T::try_from(number).map_err(|_| start.syntax(expected)),
+            HeadKind::Nil
+            | HeadKind::Bool(_)
+            | HeadKind::Float
+            | HeadKind::String
+            | HeadKind::Binary
+            | HeadKind::Extension
+            | HeadKind::Array
+            | HeadKind::Map => Err(start.syntax(expected)),
         }
     }
 
     fn string(&mut self) -> Result<ByteString, DecodeError> {
         let start = self.cursor.clone();
         let head = self.cursor.head()?;
-        if head.kind != Kind::String {
+        if head.kind != HeadKind::String {
             return Err(start.syntax("a string"));
         }
         let bytes = self.slice(head.length)?;
@@ -439,7 +439,7 @@ impl<'a> Reader<'a> {
     }
 
     fn payloads(&mut self) -> Result<Vec<(ByteString, Option<Bytes>)>, DecodeError> {
-        let values = self.cursor.container(Kind::Map, "a map of payloads")?;
+        let values = self.cursor.container(HeadKind::Map, "a map of payloads")?;
         self.bound(values / 2, MAX_PROTOCOLS, "protocols")?;
         (0..values / 2)
             .map(|_| Ok((self.string()?, self.frame()?)))
@@ -451,19 +451,19 @@ impl<'a> Reader<'a> {
         let start = self.cursor.clone();
         let head = self.cursor.head()?;
         match head.kind {
-            Kind::Nil => Ok(None),
-            Kind::Binary => self.slice(head.length).map(Some),
+            HeadKind::Nil => Ok(None),
+            HeadKind::Binary => self.slice(head.length).map(Some),
             // Its length lies in its marker, unlike that of a longer one.
-            Kind::String if self.cursor.position() == start.position() + 1 => {
+            HeadKind::String if self.cursor.position() == start.position() + 1 => {
                 self.slice(head.length).map(Some)
             }
-            Kind::Bool(_)
-            | Kind::Integer(_)
-            | Kind::Float
-            | Kind::String
-            | Kind::Extension
-            | Kind::Array
-            | Kind::Map => Err(start.syntax("a frame")),
+            HeadKind::Bool(_)
+            | HeadKind::Integer(_)
+            | HeadKind::Float
+            | HeadKind::String
+            | HeadKind::Extension
+            | HeadKind::Array
+            | HeadKind::Map => Err(start.syntax("a frame")),
         }
     }
 }

@@ -31,6 +31,6 @@ pub use api::{
 pub use channel::{Channel, Channels};
 pub use config::{BackplaneConfig, WhenAway};
 pub use message::{
-    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, Question,
+    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, ResultRequest,
 };
 pub use node::BackplaneNode;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytestring::ByteString;
 use futures_channel::oneshot;
 use signalr_proto::Protocol;
-use signalr_proto::backplane::{Audience, BackplaneEvent, Invocation, Question};
+use signalr_proto::backplane::{Audience, BackplaneEvent, Invocation, ResultRequest};
 use signalr_proto::codec::Outcome;
 
 use super::Farm;
@@ -35,9 +35,9 @@ pub(super) async fn tell(shared: &Arc<Shared>, farm: &Arc<Farm>, event: Backplan
         }
         BackplaneEvent::Ask {
             connection_id,
-            question,
+            result_request,
             invocation,
-        } => ask(shared, farm, &connection_id, question, &invocation),
+        } => ask(shared, farm, &connection_id, result_request, &invocation),
         BackplaneEvent::Joined {
             connection_id,
             group,
@@ -119,7 +119,7 @@ fn ask(
     shared: &Arc<Shared>,
     farm: &Arc<Farm>,
     connection_id: &str,
-    question: Question,
+    result_request: ResultRequest,
     invocation: &Invocation,
 ) {
     let connection = shared.registry.get(connection_id);
@@ -129,19 +129,19 @@ fn ask(
     });
     let Some((connection, protocol)) = known else {
         let error = Outcome::Error(ByteString::from_static(DISCONNECTED));
-        return farm.answer(&question, Protocol::Json, &error);
+        return farm.answer(&result_request, Protocol::Json, &error);
     };
     let Some(Some(frame)) = invocation.payload(protocol) else {
         missing(farm, protocol);
         let error = Outcome::Error("The question lacks the protocol of the client.".into());
-        return farm.answer(&question, protocol, &error);
+        return farm.answer(&result_request, protocol, &error);
     };
     let Some(counted) = Counted::new(farm) else {
         let error = Outcome::Error("Too many questions wait for answers.".into());
-        return farm.answer(&question, protocol, &error);
+        return farm.answer(&result_request, protocol, &error);
     };
-    let id = &question.id;
-    shared.questions.expect(id, &connection.id);
+    let id = &result_request.id;
+    shared.result_owners.expect(id, &connection.id);
     let (answer, answered) = oneshot::channel();
     connection.mailbox.order(Order::Ask {
         id: id.clone(),
@@ -155,9 +155,9 @@ fn ask(
             Outcome::Error(ByteString::from_static(DISCONNECTED))
         });
         if let Some(shared) = shared.upgrade() {
-            shared.questions.end(&question.id);
+            shared.result_owners.end(&result_request.id);
         }
-        counted.farm.answer(&question, protocol, &outcome);
+        counted.farm.answer(&result_request, protocol, &outcome);
     });
 }
 

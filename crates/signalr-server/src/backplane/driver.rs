@@ -12,7 +12,7 @@ use signalr_proto::backplane::{
 };
 use signalr_proto::{Instant, OpId};
 
-use super::farm::Answer;
+use super::farm::OperationValue;
 use super::{Backplane, BackplaneFault, BackplaneLink, Farm, Publisher, Subscriber, deliver};
 use crate::connection::lock;
 use crate::server::Shared;
@@ -51,7 +51,7 @@ impl<T> Lane<T> {
     }
 }
 
-pub(crate) struct Driver {
+pub(crate) struct BackplaneDriver {
     farm: Arc<Farm>,
     shared: Weak<Shared>,
     backplane: Arc<dyn Backplane>,
@@ -63,7 +63,7 @@ pub(crate) struct Driver {
     sleep: Option<(Instant, Work<()>)>,
 }
 
-impl Driver {
+impl BackplaneDriver {
     pub(crate) fn new(
         farm: Arc<Farm>,
         shared: Weak<Shared>,
@@ -249,13 +249,16 @@ impl Driver {
     async fn tell(&mut self, event: BackplaneEvent) -> bool {
         match event {
             BackplaneEvent::Done { operation, result } => {
-                self.farm.resolve(operation, result.map(|()| Answer::Done));
+                self.farm
+                    .resolve(operation, result.map(|()| OperationValue::Done));
             }
             BackplaneEvent::Answered { operation, outcome } => {
-                self.farm.resolve(operation, Ok(Answer::Outcome(outcome)));
+                self.farm
+                    .resolve(operation, Ok(OperationValue::Outcome(outcome)));
             }
             BackplaneEvent::Counted { operation, count } => {
-                self.farm.resolve(operation, Ok(Answer::Count(count)));
+                self.farm
+                    .resolve(operation, Ok(OperationValue::Count(count)));
             }
             BackplaneEvent::Up => {
                 tracing::info!("the backplane is there");

@@ -13,7 +13,7 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use signalr_proto::backplane::{
     BackplaneConfig, BackplaneError, BackplaneNode, BackplaneState, Channel, Counted, Invocation,
-    JoinRefusal, OperationId, Question,
+    JoinRefusal, OperationId, ResultRequest,
 };
 use signalr_proto::codec::{CompletionOutcome, Outcome};
 use signalr_proto::{EncodeError, HubArguments, Instant, Payload, Protocol};
@@ -26,19 +26,19 @@ use crate::error::GroupError;
 use crate::runtime::Clock;
 
 /// What comes of an operation.
-pub(super) enum Answer {
+pub(super) enum OperationValue {
     Done,
     Outcome(Outcome),
     Count(u64),
 }
 
-type Answered = Result<Answer, BackplaneError>;
+type OperationResult = Result<OperationValue, BackplaneError>;
 
 /// One served hub's part in its farm.
 pub(crate) struct Farm {
     node: Mutex<BackplaneNode>,
     /// Who waits for which operation.
-    waiting: Mutex<HashMap<OperationId, oneshot::Sender<Answered>>>,
+    waiting: Mutex<HashMap<OperationId, oneshot::Sender<OperationResult>>>,
     pub(super) clock: Clock,
     /// What messages are encoded in: the farm's clients may speak any of them.
     protocols: Vec<Protocol>,
@@ -111,7 +111,7 @@ impl Farm {
     }
 
     /// An operation has ended.
-    pub(super) fn resolve(&self, operation: OperationId, answer: Answered) {
+    pub(super) fn resolve(&self, operation: OperationId, answer: OperationResult) {
         let waiting = lock(&self.waiting).remove(&operation);
         if let Some(waiting) = waiting {
             // Whoever asked may have stopped waiting this very moment.
@@ -173,9 +173,11 @@ impl Farm {
         target: &str,
         arguments: &A,
         excluded: &[Box<str>],
-        question: Option<Question>,
+        result_request: Option<ResultRequest>,
     ) -> Result<Bytes, EncodeError> {
-        let id = question.as_ref().map(|question| &*question.id);
+        let id = result_request
+            .as_ref()
+            .map(|result_request| &*result_request.id);
         let payloads = self.protocols.iter().map(|protocol| {
             let frame = invocation(*protocol, id, target, arguments)?;
             Ok((ByteString::from_static(protocol.name()), Some(frame)))
@@ -183,15 +185,15 @@ impl Farm {
         let message = Invocation {
             payloads: payloads.collect::<Result<_, EncodeError>>()?,
             excluded: excluded.iter().map(|id| ByteString::from(&**id)).collect(),
-            question,
+            result_request,
         };
         let mut out = BytesMut::new();
         message.encode(&mut out);
         Ok(out.freeze())
     }
 
-    pub(crate) fn question(&self, id: &str) -> Question {
-        lock(&self.node).question(id)
+    pub(crate) fn result_request(&self, id: &str) -> ResultRequest {
+        lock(&self.node).result_request(id)
     }
 
     /// Asks a client of another server.
@@ -207,9 +209,9 @@ impl Farm {
         };
         let waiting: Result<_, BackplaneError> = self.perform(ask);
         Ok(match waiting?.answer().await? {
-            Answer::Outcome(outcome) => outcome,
+            OperationValue::Outcome(outcome) => outcome,
             // No question ends so without an error.
-            Answer::Done | Answer::Count(_) => Outcome::Void,
+            OperationValue::Done | OperationValue::Count(_) => Outcome::Void,
         })
     }
 
@@ -217,25 +219,30 @@ impl Farm {
         let count = |node: &mut BackplaneNode, now: Instant| Ok(node.count(now, counted));
         let waiting: Result<_, BackplaneError> = self.perform(count);
         Ok(match waiting?.answer().await? {
-            Answer::Count(count) => count,
+            OperationValue::Count(count) => count,
             // No count ends so without an error.
-            Answer::Done | Answer::Outcome(_) => 0,
+            OperationValue::Done | OperationValue::Outcome(_) => 0,
         })
     }
 
     /// A local client has answered another server's question.
-    pub(super) fn answer(&self, question: &Question, protocol: Protocol, outcome: &Outcome) {
+    pub(super) fn answer(
+        &self,
+        result_request: &ResultRequest,
+        protocol: Protocol,
+        outcome: &Outcome,
+    ) {
         let outcome = match outcome {
             Outcome::Void => CompletionOutcome::Void,
             Outcome::Result(payload) => CompletionOutcome::Result(payload),
             Outcome::Error(error) => CompletionOutcome::Error(error),
         };
         self.with(|node, now| {
-            if let Err(error) = node.answer(now, question, protocol, outcome) {
+            if let Err(error) = node.answer(now, result_request, protocol, outcome) {
                 let words = CompletionOutcome::<Payload>::Error("the answer cannot be encoded");
                 tracing::warn!(%error, "a client's answer cannot be passed on");
                 // A text can always be encoded.
-                let _ = node.answer(now, question, protocol, words);
+                let _ = node.answer(now, result_request, protocol, words);
             }
         });
     }
@@ -255,11 +262,11 @@ impl fmt::Debug for Farm {
 struct Waiting<'a> {
     farm: &'a Farm,
     operation: OperationId,
-    answered: oneshot::Receiver<Answered>,
+    answered: oneshot::Receiver<OperationResult>,
 }
 
 impl Waiting<'_> {
-    async fn answer(mut self) -> Answered {
+    async fn answer(mut self) -> OperationResult {
         (&mut self.answered)
             .await
             .unwrap_or(Err(BackplaneError::Stopped))

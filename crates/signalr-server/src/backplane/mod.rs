@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use signalr_proto::backplane::{BackplaneCounters, BackplaneState, Message};
 
-pub(crate) use driver::Driver;
+pub(crate) use driver::BackplaneDriver;
 pub use farm::BackplaneHandle;
 pub(crate) use farm::Farm;
 pub use memory::MemoryBackplane;

@@ -1,4 +1,4 @@
-//! What the client was asked and has not answered yet.
+//! Methods of the client that were called for their results, which it has not given yet.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,35 +7,35 @@ use bytestring::ByteString;
 use futures_channel::oneshot;
 use signalr_proto::codec::Outcome;
 
-/// The questions of one connection. Dropping one tells whoever asked that no answer comes.
+/// The client results that one connection waits for. Dropping one tells whoever asked that no answer comes.
 #[derive(Default)]
-pub(crate) struct Questions {
-    asked: HashMap<ByteString, oneshot::Sender<Outcome>>,
+pub(crate) struct ClientResults {
+    awaited: HashMap<ByteString, oneshot::Sender<Outcome>>,
     /// Those that wait until the client takes more.
-    waiting: VecDeque<Question>,
+    waiting: VecDeque<ClientInvocation>,
 }
 
-pub(crate) struct Question {
+pub(crate) struct ClientInvocation {
     pub(crate) id: ByteString,
     pub(crate) frame: Bytes,
     pub(crate) answer: oneshot::Sender<Outcome>,
 }
 
-impl Questions {
-    pub(crate) fn wait(&mut self, question: Question) {
-        self.waiting.push_back(question);
+impl ClientResults {
+    pub(crate) fn wait(&mut self, invocation: ClientInvocation) {
+        self.waiting.push_back(invocation);
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    pub(crate) fn next_waiting(&mut self) -> Option<Question> {
+    pub(crate) fn next_waiting(&mut self) -> Option<ClientInvocation> {
         self.waiting.pop_front()
     }
 
     pub(crate) fn add(&mut self, id: ByteString, answer: oneshot::Sender<Outcome>) {
-        self.asked.insert(id, answer);
+        self.awaited.insert(id, answer);
     }
 
     pub(crate) fn answer(&mut self, id: &ByteString, outcome: Outcome) {
@@ -46,15 +46,15 @@ impl Questions {
     }
 
     pub(crate) fn forget(&mut self, id: &ByteString) {
-        self.waiting.retain(|question| question.id != *id);
+        self.waiting.retain(|invocation| invocation.id != *id);
         drop(self.take(id));
     }
 
     fn take(&mut self, id: &ByteString) -> Option<oneshot::Sender<Outcome>> {
-        let answer = self.asked.remove(id);
-        if self.asked.is_empty() {
+        let answer = self.awaited.remove(id);
+        if self.awaited.is_empty() {
             // An idle connection holds no room.
-            self.asked = HashMap::new();
+            self.awaited = HashMap::new();
         }
         answer
     }

@@ -1,7 +1,7 @@
 //! One client, as everybody but its own task sees it.
 
+mod client_results;
 pub(crate) mod mailbox;
-mod questions;
 pub(crate) mod running;
 mod task;
 mod wires;

@@ -13,9 +13,9 @@ use signalr_proto::Encode;
 use signalr_proto::server::CallId;
 use tracing::Span;
 
-use crate::call::Call;
+use crate::call::CallHandle;
 use crate::error::HubError;
-use crate::handler::{Items, Reply};
+use crate::handler::{BoxedReply, Items};
 
 /// What is told of a method that is done.
 pub(crate) type Tell<'a> = &'a mut dyn FnMut(Result<&(dyn Encode + Send), &HubError>);
@@ -87,12 +87,12 @@ pub(crate) async fn contained_future<T>(
 }
 
 /// A call that did not end at once.
-pub(crate) struct Job {
+pub(crate) struct RunningCall {
     pub(crate) call: CallId,
     /// The number of its method.
     pub(crate) method: usize,
     /// For streams, which end when their client cancels them.
-    pub(crate) handle: Option<Arc<Call>>,
+    pub(crate) handle: Option<Arc<CallHandle>>,
     pub(crate) work: Work,
     /// What tracing knows of it.
     pub(crate) span: Span,
@@ -112,12 +112,12 @@ pub(crate) enum Step {
     /// The method failed by a panic.
     Failed(HubError),
     Started(Result<Items, HubError>),
-    Item(Reply),
+    Item(BoxedReply),
     ItemFailed(HubError),
     Ended,
 }
 
-impl Job {
+impl RunningCall {
     /// Goes on as far as it can.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self
@@ -148,16 +148,16 @@ impl Job {
 }
 
 /// A job among others, until it has made a step.
-pub(crate) struct Pending(Option<Job>);
+pub(crate) struct Pending(Option<RunningCall>);
 
 impl Pending {
-    pub(crate) const fn new(job: Job) -> Self {
+    pub(crate) const fn new(job: RunningCall) -> Self {
         Self(Some(job))
     }
 }
 
 impl Future for Pending {
-    type Output = Option<(Job, Step)>;
+    type Output = Option<(RunningCall, Step)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(job) = &mut self.0 else {

@@ -36,10 +36,10 @@ pub(crate) struct Exchange {
 
 struct Wire {
     op: OpId,
-    kind: Kind,
+    kind: WireKind,
 }
 
-enum Kind {
+enum WireKind {
     /// Waits for its answer.
     Waiting(Asked),
     /// An answer that the web server takes in pieces.
@@ -78,7 +78,7 @@ impl Wires {
     /// What was empty before may have filled.
     pub(crate) fn begin_turn(&mut self) {
         for wire in &mut self.wires {
-            if let Kind::Socket(socket) = &mut wire.kind {
+            if let WireKind::Socket(socket) = &mut wire.kind {
                 socket.begin_turn();
             }
         }
@@ -89,8 +89,8 @@ impl Wires {
         let reading = machine.reading();
         self.leaving.is_empty()
             && self.wires.iter().all(|wire| match &wire.kind {
-                Kind::Socket(socket) => socket.is_settled(reading == Some(wire.op)),
-                Kind::Waiting(_) | Kind::Fed(_) => false,
+                WireKind::Socket(socket) => socket.is_settled(reading == Some(wire.op)),
+                WireKind::Waiting(_) | WireKind::Fed(_) => false,
             })
     }
 
@@ -113,7 +113,7 @@ impl Wires {
         incoming: Incoming,
         answer: oneshot::Sender<Response<HubBody>>,
     ) {
-        let kind = Kind::Waiting(Asked { answer, incoming });
+        let kind = WireKind::Waiting(Asked { answer, incoming });
         self.wires.push(Wire { op, kind });
     }
 
@@ -121,12 +121,12 @@ impl Wires {
         self.wires.iter().position(|wire| wire.op == op)
     }
 
-    fn take(&mut self, op: OpId) -> Option<Kind> {
+    fn take(&mut self, op: OpId) -> Option<WireKind> {
         let position = self.position(op)?;
         Some(self.wires.swap_remove(position).kind)
     }
 
-    fn get(&mut self, op: OpId) -> Option<&mut Kind> {
+    fn get(&mut self, op: OpId) -> Option<&mut WireKind> {
         self.wires
             .iter_mut()
             .find(|wire| wire.op == op)
@@ -143,7 +143,7 @@ impl Wires {
     ) {
         match action {
             Action::Send { op, bytes, format } => {
-                if let Some(Kind::Socket(socket)) = self.get(op) {
+                if let Some(WireKind::Socket(socket)) = self.get(op) {
                     socket.send(bytes, format);
                     // Mostly it goes out at once. What goes wrong is seen in the next round.
                     if let Poll::Ready(Ok(Written::Message)) = socket.poll_write(cx) {
@@ -152,12 +152,12 @@ impl Wires {
                 }
             }
             Action::Chunk { op, bytes } => {
-                if let Some(Kind::Fed(feeder)) = self.get(op) {
+                if let Some(WireKind::Fed(feeder)) = self.get(op) {
                     feeder.feed(bytes);
                 }
             }
             Action::Respond { op, response } => {
-                if let Some(Kind::Waiting(asked)) = self.take(op) {
+                if let Some(WireKind::Waiting(asked)) = self.take(op) {
                     // Nobody hears it when the request was given up meanwhile.
                     let _ = asked.answer.send(response.map(HubBody::whole));
                 }
@@ -165,16 +165,16 @@ impl Wires {
             Action::Deliver { op, response } => self.deliver(op, *response),
             Action::Stream { op, head } => {
                 let (feeder, body) = HubBody::fed();
-                self.answer(op, head.map(|()| body), Kind::Fed(feeder));
+                self.answer(op, head.map(|()| body), WireKind::Fed(feeder));
             }
             Action::Finish { op } => {
-                if let Some(Kind::Fed(feeder)) = self.take(op) {
+                if let Some(WireKind::Fed(feeder)) = self.take(op) {
                     feeder.finish();
                 }
             }
             Action::Accept { op } => self.accept(op),
             Action::Close { op, code } => {
-                if let Some(Kind::Socket(mut socket)) = self.take(op) {
+                if let Some(WireKind::Socket(mut socket)) = self.take(op) {
                     socket.close(code);
                     self.leave(*socket);
                 }
@@ -188,11 +188,11 @@ impl Wires {
     fn deliver(&mut self, op: OpId, response: Response<Bytes>) {
         let (head, bytes) = response.into_parts();
         let (feeder, body) = HubBody::reported(bytes);
-        self.answer(op, Response::from_parts(head, body), Kind::Fed(feeder));
+        self.answer(op, Response::from_parts(head, body), WireKind::Fed(feeder));
     }
 
     fn accept(&mut self, op: OpId) {
-        let Some(Kind::Waiting(Asked {
+        let Some(WireKind::Waiting(Asked {
             answer,
             incoming: Incoming::Upgrade(upgrade),
         })) = self.take(op)
@@ -204,14 +204,14 @@ impl Wires {
         let socket = Box::new(Socket::new(upgrade));
         self.wires.push(Wire {
             op,
-            kind: Kind::Socket(socket),
+            kind: WireKind::Socket(socket),
         });
     }
 
     /// Answers a request whose body goes on.
-    fn answer(&mut self, op: OpId, response: Response<HubBody>, then: Kind) {
+    fn answer(&mut self, op: OpId, response: Response<HubBody>, then: WireKind) {
         if let Some(wire) = self.get(op) {
-            if let Kind::Waiting(asked) = std::mem::replace(wire, then) {
+            if let WireKind::Waiting(asked) = std::mem::replace(wire, then) {
                 // The body that is dropped here tells that nobody took it.
                 let _ = asked.answer.send(response);
             }
@@ -234,16 +234,20 @@ impl Wires {
         while let Some(wire) = self.wires.get_mut(index) {
             let op = wire.op;
             let ended = match &mut wire.kind {
-                Kind::Socket(socket) => poll_socket(socket, op, cx, machine, now, &mut happened),
-                Kind::Fed(feeder) => poll_fed(feeder, op, cx, machine, now, &mut happened),
-                Kind::Waiting(asked) => poll_waiting(asked, op, cx, machine, now, &mut happened),
+                WireKind::Socket(socket) => {
+                    poll_socket(socket, op, cx, machine, now, &mut happened)
+                }
+                WireKind::Fed(feeder) => poll_fed(feeder, op, cx, machine, now, &mut happened),
+                WireKind::Waiting(asked) => {
+                    poll_waiting(asked, op, cx, machine, now, &mut happened)
+                }
             };
             match ended {
                 None => index += 1,
                 Some(cause) => {
                     happened = true;
                     let wire = self.wires.swap_remove(index);
-                    if let Kind::Socket(socket) = wire.kind {
+                    if let WireKind::Socket(socket) = wire.kind {
                         if socket.is_leaving() {
                             self.leave(*socket);
                         }
@@ -279,7 +283,7 @@ impl Wires {
     /// Answers what still waits when the connection is over.
     pub(crate) fn dismiss(&mut self) {
         for wire in self.wires.drain(..) {
-            if let Kind::Waiting(asked) = wire.kind {
+            if let WireKind::Waiting(asked) = wire.kind {
                 let mut response = Response::new(HubBody::whole(Bytes::new()));
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 let _ = asked.answer.send(response);

@@ -75,7 +75,7 @@ pub(crate) struct FrameError {
 /// Where in the stream the next byte stands.
 enum Place {
     /// In a frame's head, after these bytes of it.
-    Head(Kept<MAX_HEAD>),
+    Head(Partial<MAX_HEAD>),
     /// In the payload of a data frame, which has so many more bytes.
     Data {
         left: u64,
@@ -87,7 +87,7 @@ enum Place {
         kind: Control,
         length: usize,
         mask: Mask,
-        payload: Kept<MAX_CONTROL>,
+        payload: Partial<MAX_CONTROL>,
     },
     Closed,
     Failed(FrameError),
@@ -103,7 +103,7 @@ enum Message {
 }
 
 /// The first bytes of something that has not come whole.
-struct Kept<const N: usize> {
+struct Partial<const N: usize> {
     bytes: [u8; N],
     length: u8,
 }
@@ -202,7 +202,7 @@ impl FrameReader {
                 kind,
                 length: control_length(head, length)?,
                 mask,
-                payload: Kept::default(),
+                payload: Partial::default(),
             },
             OpCode::Data(kind) => {
                 self.message = self.message.goes_on_with(kind)?;
@@ -283,7 +283,7 @@ const NO_TEXT: FrameError = FrameError {
 
 /// How many bytes were taken, and the head if it is complete.
 fn read_head(
-    kept: &mut Kept<MAX_HEAD>,
+    kept: &mut Partial<MAX_HEAD>,
     input: &[u8],
 ) -> Result<(usize, Option<(FrameHeader, u64)>), FrameError> {
     if kept.bytes().is_empty() {
@@ -384,11 +384,11 @@ impl Message {
 
 impl Default for Place {
     fn default() -> Self {
-        Self::Head(Kept::default())
+        Self::Head(Partial::default())
     }
 }
 
-impl<const N: usize> Default for Kept<N> {
+impl<const N: usize> Default for Partial<N> {
     fn default() -> Self {
         Self {
             bytes: [0; N],
@@ -397,7 +397,7 @@ impl<const N: usize> Default for Kept<N> {
     }
 }
 
-impl<const N: usize> Kept<N> {
+impl<const N: usize> Partial<N> {
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length.into()).unwrap_or_default()
     }

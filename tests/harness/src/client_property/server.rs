@@ -9,7 +9,7 @@ use signalr_proto::transport::negotiate::{AccessToken, TransportKind};
 use signalr_proto::{EndCause, OpId, Protocol};
 
 use super::Run;
-use super::world::{self, Kind, Pending};
+use super::world::{self, OperationKind, Pending};
 use crate::script::{Wish, Words, offer_with};
 
 impl Run {
@@ -45,32 +45,34 @@ impl Run {
     pub(super) fn help_with(&mut self, one: Pending, how: u8) {
         let op = one.op;
         match one.kind {
-            Kind::Token => {
+            OperationKind::Token => {
                 let token = Ok(AccessToken::new("token"));
                 self.input(Input::AccessToken { op, token });
             }
-            Kind::Delay => {
+            OperationKind::Delay => {
                 let delay = Some(Duration::ZERO);
                 self.input(Input::RetryDelay { op, delay });
             }
-            Kind::Opening => {
+            OperationKind::Opening => {
                 self.input(Input::Opened { op });
                 self.greet(how);
             }
-            Kind::Socket | Kind::Reading(Wish::Events) => self.greet(how),
-            Kind::Asked(Wish::Negotiate) => self.answer(one, &self.offer(how)),
-            Kind::Asked(Wish::Refresh) => self.answer(one, "{\"tokenLifetimeSeconds\":60}"),
-            Kind::Asked(Wish::Poll) => {
+            OperationKind::Socket | OperationKind::Reading(Wish::Events) => self.greet(how),
+            OperationKind::Asked(Wish::Negotiate) => self.answer(one, &self.offer(how)),
+            OperationKind::Asked(Wish::Refresh) => {
+                self.answer(one, "{\"tokenLifetimeSeconds\":60}")
+            }
+            OperationKind::Asked(Wish::Poll) => {
                 self.answer(one, "");
                 self.greet(how);
                 self.finish_body(op);
             }
-            Kind::Closing => {
+            OperationKind::Closing => {
                 let cause = EndCause::Clean;
                 self.input(Input::Ended { op, cause });
             }
-            Kind::Reading(_) => self.finish_body(op),
-            Kind::Asked(Wish::Events | Wish::Post | Wish::Delete) => self.answer(one, ""),
+            OperationKind::Reading(_) => self.finish_body(op),
+            OperationKind::Asked(Wish::Events | Wish::Post | Wish::Delete) => self.answer(one, ""),
         }
     }
 
@@ -178,15 +180,17 @@ impl Run {
         let is_way = |kind| {
             matches!(
                 kind,
-                Kind::Socket | Kind::Reading(_) | Kind::Asked(Wish::Poll)
+                OperationKind::Socket
+                    | OperationKind::Reading(_)
+                    | OperationKind::Asked(Wish::Poll)
             )
         };
         let Some(one) = self.world.find(is_way) else {
             return;
         };
         match one.kind {
-            Kind::Socket => self.input(Input::Received { op: one.op, bytes }),
-            Kind::Reading(Wish::Events) => {
+            OperationKind::Socket => self.input(Input::Received { op: one.op, bytes }),
+            OperationKind::Reading(Wish::Events) => {
                 let mut event = BytesMut::new();
                 event_stream::encode(&mut event, &bytes);
                 let (op, bytes) = (one.op, event.freeze());
@@ -199,7 +203,7 @@ impl Run {
 
     fn deliver_body(&mut self, one: Pending, bytes: Bytes, how: u8) {
         let op = one.op;
-        if one.kind == Kind::Asked(Wish::Poll) {
+        if one.kind == OperationKind::Asked(Wish::Poll) {
             self.answer(one, "");
         }
         self.input(Input::Chunk { op, bytes });

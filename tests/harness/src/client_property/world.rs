@@ -11,7 +11,7 @@ use crate::script::Wish;
 
 /// What is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum OperationKind {
     /// A question for an access token.
     Token,
     /// A question for the delay before the next attempt.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) op: OpId,
-    pub(super) kind: Kind,
+    pub(super) kind: OperationKind,
     /// When it began, or when the last piece of it came.
     since: Instant,
 }
@@ -57,7 +57,7 @@ impl World {
         &self.pending
     }
 
-    pub(super) fn find(&self, is_it: impl Fn(Kind) -> bool) -> Option<Pending> {
+    pub(super) fn find(&self, is_it: impl Fn(OperationKind) -> bool) -> Option<Pending> {
         self.pending.iter().copied().find(|one| is_it(one.kind))
     }
 
@@ -75,11 +75,11 @@ impl World {
         self.in_flight
     }
 
-    fn count(&self, kind: impl Fn(Kind) -> bool) -> usize {
+    fn count(&self, kind: impl Fn(OperationKind) -> bool) -> usize {
         self.pending.iter().filter(|one| kind(one.kind)).count()
     }
 
-    fn is(&self, op: OpId, kind: Kind) -> bool {
+    fn is(&self, op: OpId, kind: OperationKind) -> bool {
         let is_it = |one: &Pending| one.op == op && one.kind == kind;
         self.pending.iter().any(is_it)
     }
@@ -91,23 +91,24 @@ impl World {
         match action {
             Action::Request { op, request, .. } => {
                 let wish = Wish::of(request);
-                self.begin(now, *op, Kind::Asked(wish));
+                self.begin(now, *op, OperationKind::Asked(wish));
                 self.check_number_of(wish);
             }
             Action::OpenWebSocket { op, .. } => {
-                self.begin(now, *op, Kind::Opening);
-                let sockets = self.count(|kind| matches!(kind, Kind::Opening | Kind::Socket));
+                self.begin(now, *op, OperationKind::Opening);
+                let sockets = self
+                    .count(|kind| matches!(kind, OperationKind::Opening | OperationKind::Socket));
                 assert_eq!(sockets, 1, "two sockets");
             }
             Action::GetAccessToken { op } => {
-                self.begin(now, *op, Kind::Token);
+                self.begin(now, *op, OperationKind::Token);
                 // One for the connection, one for its refresh.
-                let questions = self.count(|kind| kind == Kind::Token);
+                let questions = self.count(|kind| kind == OperationKind::Token);
                 assert!(questions <= 2, "{questions} questions for a token");
             }
             Action::NextRetryDelay { op, .. } => {
-                self.begin(now, *op, Kind::Delay);
-                assert_eq!(self.count(|kind| kind == Kind::Delay), 1);
+                self.begin(now, *op, OperationKind::Delay);
+                assert_eq!(self.count(|kind| kind == OperationKind::Delay), 1);
             }
             Action::Abort { op } => {
                 assert!(!self.is_over(*op), "{op} is over and was given up");
@@ -119,7 +120,7 @@ impl World {
         }
     }
 
-    fn begin(&mut self, now: Instant, op: OpId, kind: Kind) {
+    fn begin(&mut self, now: Instant, op: OpId, kind: OperationKind) {
         assert!(self.names.insert(op), "{op} was used twice");
         self.pending.push(Pending {
             op,
@@ -134,25 +135,27 @@ impl World {
     }
 
     fn check_number_of(&self, wish: Wish) {
-        let same =
-            |kind| matches!(kind, Kind::Asked(other) | Kind::Reading(other) if other == wish);
+        let same = |kind| matches!(kind, OperationKind::Asked(other) | OperationKind::Reading(other) if other == wish);
         // The last request of a connection may outlive it.
         let fine = wish == Wish::Delete || self.count(same) == 1;
         assert!(fine, "two of {wish:?} under way");
     }
 
     fn note_send(&mut self, op: OpId) {
-        assert!(self.is(op, Kind::Socket), "nothing can be sent on {op}");
+        assert!(
+            self.is(op, OperationKind::Socket),
+            "nothing can be sent on {op}"
+        );
         assert_eq!(self.in_flight, None, "a send behind one in flight");
         self.in_flight = Some(op);
     }
 
     /// A close frame may follow a message in flight, which nobody hears of any more.
     fn note_close(&mut self, op: OpId) {
-        assert!(self.is(op, Kind::Socket), "{op} cannot be closed");
+        assert!(self.is(op, OperationKind::Socket), "{op} cannot be closed");
         self.in_flight = None;
         for one in self.pending.iter_mut().filter(|one| one.op == op) {
-            one.kind = Kind::Closing;
+            one.kind = OperationKind::Closing;
         }
     }
 }
@@ -163,20 +166,20 @@ impl World {
         match input {
             Input::Response { op, response } => self.answered(now, *op, response.status().as_u16()),
             Input::Chunk { op, .. } => self.touch(now, |one| {
-                one.op == *op && matches!(one.kind, Kind::Reading(_))
+                one.op == *op && matches!(one.kind, OperationKind::Reading(_))
             }),
             Input::Opened { op } => self.opened(*op),
             Input::Sent { op } => self.in_flight = self.in_flight.filter(|flying| flying != op),
             Input::Ended { op, .. } => self.end(*op),
-            Input::AccessToken { op, .. } => self.answer(*op, Kind::Token),
-            Input::RetryDelay { op, .. } => self.answer(*op, Kind::Delay),
+            Input::AccessToken { op, .. } => self.answer(*op, OperationKind::Token),
+            Input::RetryDelay { op, .. } => self.answer(*op, OperationKind::Delay),
             // A poll that nobody read has its time again.
             Input::ReadResumed => self.touch(now, |one| is_poll(one.kind)),
             _ => {}
         }
     }
 
-    fn answer(&mut self, op: OpId, kind: Kind) {
+    fn answer(&mut self, op: OpId, kind: OperationKind) {
         if self.is(op, kind) {
             self.end(op);
         }
@@ -190,8 +193,8 @@ impl World {
 
     fn opened(&mut self, op: OpId) {
         for one in &mut self.pending {
-            if one.op == op && one.kind == Kind::Opening {
-                one.kind = Kind::Socket;
+            if one.op == op && one.kind == OperationKind::Opening {
+                one.kind = OperationKind::Socket;
             }
         }
     }
@@ -202,18 +205,18 @@ impl World {
         };
         match one.kind {
             // No body follows.
-            Kind::Asked(Wish::Poll) if status == 204 => self.end(op),
-            Kind::Asked(wish @ (Wish::Poll | Wish::Events)) => {
-                one.kind = Kind::Reading(wish);
+            OperationKind::Asked(Wish::Poll) if status == 204 => self.end(op),
+            OperationKind::Asked(wish @ (Wish::Poll | Wish::Events)) => {
+                one.kind = OperationKind::Reading(wish);
                 one.since = now;
             }
-            Kind::Asked(_) => self.end(op),
-            Kind::Token
-            | Kind::Delay
-            | Kind::Opening
-            | Kind::Socket
-            | Kind::Closing
-            | Kind::Reading(_) => {}
+            OperationKind::Asked(_) => self.end(op),
+            OperationKind::Token
+            | OperationKind::Delay
+            | OperationKind::Opening
+            | OperationKind::Socket
+            | OperationKind::Closing
+            | OperationKind::Reading(_) => {}
         }
     }
 }
@@ -224,9 +227,13 @@ impl World {
     pub(super) fn check_patience(&self, now: Instant, reading_is_paused: bool) {
         for one in &self.pending {
             let limit = match one.kind {
-                Kind::Opening | Kind::Asked(Wish::Negotiate | Wish::Events) => OPENING,
-                Kind::Token | Kind::Asked(Wish::Post | Wish::Refresh) => PATIENCE,
-                Kind::Asked(Wish::Poll) | Kind::Reading(Wish::Poll) if !reading_is_paused => {
+                OperationKind::Opening | OperationKind::Asked(Wish::Negotiate | Wish::Events) => {
+                    OPENING
+                }
+                OperationKind::Token | OperationKind::Asked(Wish::Post | Wish::Refresh) => PATIENCE,
+                OperationKind::Asked(Wish::Poll) | OperationKind::Reading(Wish::Poll)
+                    if !reading_is_paused =>
+                {
                     PATIENCE
                 }
                 // The application may think; a stream and a socket have the server timeout; the last request has no end.
@@ -239,13 +246,21 @@ impl World {
 
     /// Nothing is left behind but the last requests of connections, and sockets that got their close frame.
     pub(super) fn check_nothing_left(&self) {
-        let last = |one: &Pending| matches!(one.kind, Kind::Asked(Wish::Delete) | Kind::Closing);
+        let last = |one: &Pending| {
+            matches!(
+                one.kind,
+                OperationKind::Asked(Wish::Delete) | OperationKind::Closing
+            )
+        };
         assert!(self.pending.iter().all(last), "left: {:?}", self.pending);
     }
 }
 
-fn is_poll(kind: Kind) -> bool {
-    matches!(kind, Kind::Asked(Wish::Poll) | Kind::Reading(Wish::Poll))
+fn is_poll(kind: OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::Asked(Wish::Poll) | OperationKind::Reading(Wish::Poll)
+    )
 }
 
 /// Any news of `op`, mostly of a kind that does not fit it.

@@ -159,7 +159,7 @@ impl World {
     fn spread(&mut self, message: Message) -> u64 {
         self.broker.published += 1;
         let order = self.broker.published;
-        let number = self.book.published(&message, order, self.now);
+        let number = self.model.published(&message, order, self.now);
         let mut receivers = 0;
         for id in self.broker.links() {
             let listens = self.broker.links.get(&id);
@@ -168,7 +168,7 @@ impl World {
             }
             receivers += 1;
             if self.loses() {
-                self.book.lost(id.server, number);
+                self.model.lost(id.server, number);
                 continue;
             }
             let at = self.now.after(self.delay());

@@ -11,14 +11,14 @@
     reason = "there are as many servers as there were in the beginning"
 )]
 
-mod book;
 mod broker;
+mod model;
 mod world;
 
 use signalr_proto::Instant;
 
 use crate::simulator::Random;
-pub use book::Tally;
+pub use model::Tally;
 use world::World;
 
 /// How much a session has to bear.

@@ -50,7 +50,7 @@ impl AddAssign for Tally {
 
 /// Who is meant by a message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Meant {
+pub(super) enum Recipients {
     All,
     Group(u64),
     User(u64),
@@ -59,7 +59,7 @@ pub(super) enum Meant {
 
 /// What is known of a membership.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum MembershipState {
     #[default]
     Out,
     In(Instant),
@@ -71,7 +71,7 @@ pub(super) enum Standing {
 
 #[derive(Debug)]
 struct Sent {
-    meant: Meant,
+    meant: Recipients,
     excluded: BTreeSet<Id>,
     issued: Instant,
     published: Option<(Instant, u64)>,
@@ -79,31 +79,36 @@ struct Sent {
 
 /// When somebody certainly was within an audience.
 #[derive(Debug)]
-struct Stay {
+struct Membership {
     id: Id,
     server: usize,
-    meant: Meant,
+    meant: Recipients,
     since: Instant,
     until: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct Model {
     sent: Vec<Sent>,
-    stays: Vec<Stay>,
+    memberships: Vec<Membership>,
     /// When each server could not be reached over the broker.
     outages: BTreeMap<usize, Vec<(Instant, Option<Instant>)>>,
     /// Messages that the broker lost on their way to a server.
     lost: BTreeSet<(usize, usize)>,
     arrived: BTreeSet<(Id, usize)>,
     /// The last message of each channel that a connection heard.
-    heard: BTreeMap<(Id, Meant), u64>,
+    heard: BTreeMap<(Id, Recipients), u64>,
     pub(super) tally: Tally,
 }
 
-impl Book {
+impl Model {
     /// A message is about to be sent. Gives its number, which is its text.
-    pub(super) fn sending(&mut self, meant: Meant, excluded: BTreeSet<Id>, now: Instant) -> usize {
+    pub(super) fn sending(
+        &mut self,
+        meant: Recipients,
+        excluded: BTreeSet<Id>,
+        now: Instant,
+    ) -> usize {
         self.sent.push(Sent {
             meant,
             excluded,
@@ -135,10 +140,10 @@ impl Book {
     }
 
     /// A connection hears a message.
-    pub(super) fn hears(&mut self, id: Id, number: usize, meant: &Meant) {
+    pub(super) fn hears(&mut self, id: Id, number: usize, meant: &Recipients) {
         let sent = self.sent.get(number).expect("it was sent");
         assert_eq!(&sent.meant, meant, "message {number} went astray");
-        if matches!(meant, Meant::All | Meant::Group(_)) && sent.excluded.contains(&id) {
+        if matches!(meant, Recipients::All | Recipients::Group(_)) && sent.excluded.contains(&id) {
             return;
         }
         assert!(
@@ -154,8 +159,8 @@ impl Book {
         self.tally.deliveries += 1;
     }
 
-    pub(super) fn stays(&mut self, id: Id, server: usize, meant: Meant, since: Instant) {
-        self.stays.push(Stay {
+    pub(super) fn memberships(&mut self, id: Id, server: usize, meant: Recipients, since: Instant) {
+        self.memberships.push(Membership {
             id,
             server,
             meant,
@@ -165,11 +170,11 @@ impl Book {
     }
 
     /// A connection leaves an audience, or all.
-    pub(super) fn leaves(&mut self, id: Id, meant: Option<&Meant>, now: Instant) {
-        for stay in &mut self.stays {
-            let left = stay.id == id && meant.is_none_or(|meant| *meant == stay.meant);
-            if left && stay.until.is_none() {
-                stay.until = Some(now);
+    pub(super) fn leaves(&mut self, id: Id, meant: Option<&Recipients>, now: Instant) {
+        for membership in &mut self.memberships {
+            let left = membership.id == id && meant.is_none_or(|meant| *meant == membership.meant);
+            if left && membership.until.is_none() {
+                membership.until = Some(now);
             }
         }
     }
@@ -194,23 +199,28 @@ impl Book {
                 continue;
             };
             let by = published.after(longest);
-            for stay in self.stays.iter().filter(|stay| stay.meant == sent.meant) {
-                let stayed = stay.since <= sent.issued && stay.until.is_none_or(|end| end > by);
-                let excluding = matches!(sent.meant, Meant::All | Meant::Group(_));
-                let excluded = excluding && sent.excluded.contains(&stay.id);
-                let outages = self.outages.get(&stay.server);
+            for membership in self
+                .memberships
+                .iter()
+                .filter(|membership| membership.meant == sent.meant)
+            {
+                let stayed =
+                    membership.since <= sent.issued && membership.until.is_none_or(|end| end > by);
+                let excluding = matches!(sent.meant, Recipients::All | Recipients::Group(_));
+                let excluded = excluding && sent.excluded.contains(&membership.id);
+                let outages = self.outages.get(&membership.server);
                 let reached = outages
                     .into_iter()
                     .flatten()
                     .all(|(from, to)| *from > by || to.is_some_and(|to| to < published));
-                let lost = self.lost.contains(&(stay.server, number));
+                let lost = self.lost.contains(&(membership.server, number));
                 if !stayed || excluded || !reached || lost {
                     continue;
                 }
-                let Stay { id, .. } = stay;
+                let Membership { id, .. } = membership;
                 assert!(
                     self.arrived.contains(&(*id, number)),
-                    "{id} stayed and did not hear {number}: {sent:?} {stay:?}"
+                    "{id} stayed and did not hear {number}: {sent:?} {membership:?}"
                 );
                 self.tally.owed += 1;
             }

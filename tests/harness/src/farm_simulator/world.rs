@@ -7,13 +7,13 @@ use bytes::{Bytes, BytesMut};
 use signalr_proto::backplane::{
     Audience, BackplaneAction, BackplaneConfig, BackplaneError, BackplaneEvent, BackplaneInput,
     BackplaneNode, BackplaneOutput, BackplaneState, Channel, Channels, Counted, Invocation,
-    OperationId, Question, WhenAway,
+    OperationId, ResultRequest, WhenAway,
 };
 use signalr_proto::codec::{CompletionOutcome, Outcome};
 use signalr_proto::{Instant, OpId, Payload, Protocol};
 
-use super::book::{Book, Id, Meant, Standing, Tally, number_of};
 use super::broker::{Broker, LinkId};
+use super::model::{Id, MembershipState, Model, Recipients, Tally, number_of};
 use super::{Plan, Weather};
 use crate::simulator::Random;
 
@@ -51,16 +51,16 @@ pub(super) enum Happening {
         server: usize,
         life: u32,
         id: Id,
-        question: Question,
+        question: ResultRequest,
     },
     BrokerIsBack,
 }
 
 /// What an operation was for.
 #[derive(Debug)]
-enum Errand {
+enum OperationPurpose {
     Connect(Id),
-    Join(Id, u64, Standing),
+    Join(Id, u64, MembershipState),
     Leave(Id, u64),
     Send,
     Ask(String),
@@ -72,7 +72,7 @@ pub(super) struct Server {
     node: BackplaneNode,
     pub(super) life: u32,
     pub(super) link: Option<OpId>,
-    errands: BTreeMap<OperationId, (Instant, Errand)>,
+    purposes: BTreeMap<OperationId, (Instant, OperationPurpose)>,
     /// Its table of groups, as the node's events make it.
     members: BTreeSet<(u64, Id)>,
 }
@@ -90,13 +90,13 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) servers: Vec<Server>,
     pub(super) broker: Broker,
-    pub(super) book: Book,
+    pub(super) model: Model,
     future: BTreeMap<(Instant, u64), Happening>,
     scheduled: u64,
     seed: u64,
     clients: BTreeMap<Id, Client>,
     last_client: Id,
-    standings: BTreeMap<(Id, u64), Standing>,
+    standings: BTreeMap<(Id, u64), MembershipState>,
     questions: u64,
     acts: u64,
     calm: bool,
@@ -114,7 +114,7 @@ impl World {
             now,
             servers: Vec::new(),
             broker: Broker::new(),
-            book: Book::default(),
+            model: Model::default(),
             future: BTreeMap::new(),
             scheduled: 0,
             seed,
@@ -142,7 +142,7 @@ impl World {
             node: BackplaneNode::new(config, seed, self.now),
             life,
             link: None,
-            errands: BTreeMap::new(),
+            purposes: BTreeMap::new(),
             members: BTreeSet::new(),
         }
     }
@@ -162,8 +162,8 @@ impl World {
         self.run_until(Some(end));
         self.check_rest();
         let longest = Duration::from_millis(2 * self.plan.delay);
-        self.book.settle(longest);
-        self.book.tally
+        self.model.settle(longest);
+        self.model.tally
     }
 
     /// Lets happen what happens until then, or until the acts are over.
@@ -243,7 +243,7 @@ impl World {
     }
 
     pub(super) fn outage_begins(&mut self, server: usize) {
-        self.book.outage_begins(server, self.now);
+        self.model.outage_begins(server, self.now);
     }
 
     fn poll_all(&mut self) {
@@ -269,7 +269,7 @@ impl World {
             } => self.deliver(server, &audience, &invocation),
             BackplaneEvent::Ask {
                 connection_id,
-                question,
+                result_request,
                 ..
             } => {
                 let id = number(&connection_id);
@@ -281,7 +281,7 @@ impl World {
                         server,
                         life,
                         id,
-                        question,
+                        question: result_request,
                     };
                     self.schedule(self.now.after(wait), happening);
                 }
@@ -302,25 +302,28 @@ impl World {
             }
             BackplaneEvent::Done { operation, result } => self.done(server, operation, result),
             BackplaneEvent::Answered { operation, outcome } => {
-                let errand = self.servers[server].errands.remove(&operation);
-                let Some((_, Errand::Ask(question))) = errand else {
+                let purpose = self.servers[server].purposes.remove(&operation);
+                let Some((_, OperationPurpose::Ask(question))) = purpose else {
                     panic!("{operation:?} was no question, or was answered twice");
                 };
                 match outcome {
                     Outcome::Result(payload) => {
                         assert_eq!(payload.decode::<String>().expect("a text"), question);
-                        self.book.tally.answers += 1;
+                        self.model.tally.answers += 1;
                     }
                     other => assert_eq!(other, Outcome::Error("gone".into())),
                 }
             }
             BackplaneEvent::Counted { operation, count } => {
-                let errand = self.servers[server].errands.remove(&operation);
-                assert!(matches!(errand, Some((_, Errand::Count))), "{operation:?}");
+                let purpose = self.servers[server].purposes.remove(&operation);
+                assert!(
+                    matches!(purpose, Some((_, OperationPurpose::Count))),
+                    "{operation:?}"
+                );
                 // Whoever came or left meanwhile may have been counted or not, and nobody twice.
                 assert!(count <= u64::from(self.last_client), "{count}");
             }
-            BackplaneEvent::Up => self.book.outage_ends(server, self.now),
+            BackplaneEvent::Up => self.model.outage_ends(server, self.now),
             BackplaneEvent::Away { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -333,13 +336,19 @@ impl World {
             return;
         };
         let local = |(id, client): (&Id, &Client)| (client.server == server).then_some(*id);
-        let (meant, hearers): (Meant, Vec<Id>) = match audience {
-            Audience::All => (Meant::All, self.clients.iter().filter_map(local).collect()),
+        let (meant, hearers): (Recipients, Vec<Id>) = match audience {
+            Audience::All => (
+                Recipients::All,
+                self.clients.iter().filter_map(local).collect(),
+            ),
             Audience::Group(group) => {
                 let group = u64::from(number(group));
                 let members = self.servers[server].members.iter();
                 let members = members.filter(|(known, _)| *known == group);
-                (Meant::Group(group), members.map(|(_, id)| *id).collect())
+                (
+                    Recipients::Group(group),
+                    members.map(|(_, id)| *id).collect(),
+                )
             }
             Audience::User(user) => {
                 let user = u64::from(number(user));
@@ -347,86 +356,92 @@ impl World {
                     .clients
                     .iter()
                     .filter(|(_, client)| client.user == Some(user));
-                (Meant::User(user), own.filter_map(local).collect())
+                (Recipients::User(user), own.filter_map(local).collect())
             }
             Audience::Connection(id) => {
                 let id = number(id);
                 let one = self.clients.get_key_value(&id).and_then(local);
-                (Meant::One(id), one.into_iter().collect())
+                (Recipients::One(id), one.into_iter().collect())
             }
         };
         for id in hearers {
-            if let Meant::Group(group) = meant {
+            if let Recipients::Group(group) = meant {
                 let standing = self.standing(id, group);
-                assert_ne!(standing, Standing::Out, "{id} is not in group {group}");
+                assert_ne!(
+                    standing,
+                    MembershipState::Out,
+                    "{id} is not in group {group}"
+                );
             }
-            self.book.hears(id, message, &meant);
+            self.model.hears(id, message, &meant);
         }
     }
 
     fn done(&mut self, server: usize, operation: OperationId, result: Result<(), BackplaneError>) {
-        let errand = self.servers[server].errands.remove(&operation);
-        let Some((begun, errand)) = errand else {
+        let purpose = self.servers[server].purposes.remove(&operation);
+        let Some((begun, purpose)) = purpose else {
             panic!("{operation:?} ended twice");
         };
         assert!(
             self.now.since(begun) <= PATIENCE,
-            "{errand:?} took too long"
+            "{purpose:?} took too long"
         );
         if result.is_err() {
             assert!(
-                !self.calm || self.may_fail(&errand),
-                "{errand:?}: {result:?} without a reason"
+                !self.calm || self.may_fail(&purpose),
+                "{purpose:?}: {result:?} without a reason"
             );
-            self.book.tally.failures += 1;
+            self.model.tally.failures += 1;
         }
         let now = self.now;
-        match errand {
-            Errand::Connect(id) => self.connected(id, result.is_ok()),
-            Errand::Join(id, group, before) => {
+        match purpose {
+            OperationPurpose::Connect(id) => self.connected(id, result.is_ok()),
+            OperationPurpose::Join(id, group, before) => {
                 let local = self
                     .clients
                     .get(&id)
                     .is_none_or(|client| client.server == server);
                 let after = match (result, before) {
-                    (Ok(()), Standing::In(_)) | (Err(_), Standing::In(_)) => before,
+                    (Ok(()), MembershipState::In(_)) | (Err(_), MembershipState::In(_)) => before,
                     (Ok(()), _) => {
                         if let Some(client) = self.clients.get(&id) {
-                            let meant = Meant::Group(group);
-                            self.book.stays(id, client.server, meant, now);
+                            let meant = Recipients::Group(group);
+                            self.model.memberships(id, client.server, meant, now);
                         }
-                        self.book.tally.commands += u64::from(!local);
-                        Standing::In(now)
+                        self.model.tally.commands += u64::from(!local);
+                        MembershipState::In(now)
                     }
-                    (Err(_), _) if local && before == Standing::Out => Standing::Out,
+                    (Err(_), _) if local && before == MembershipState::Out => MembershipState::Out,
                     (Err(_), _) => self.unknown(),
                 };
                 self.stand(id, group, after);
             }
-            Errand::Leave(id, group) => {
+            OperationPurpose::Leave(id, group) => {
                 let local = self
                     .clients
                     .get(&id)
                     .is_none_or(|client| client.server == server);
-                self.book.tally.commands += u64::from(result.is_ok() && !local);
+                self.model.tally.commands += u64::from(result.is_ok() && !local);
                 let after = if result.is_ok() {
-                    Standing::Out
+                    MembershipState::Out
                 } else {
                     self.unknown()
                 };
                 self.stand(id, group, after);
             }
-            Errand::Send | Errand::Ask(_) | Errand::Count => {}
+            OperationPurpose::Send | OperationPurpose::Ask(_) | OperationPurpose::Count => {}
         }
     }
 
     /// What may fail although nothing is broken: what concerns a connection that is not there, or is asked and says nothing.
-    fn may_fail(&self, errand: &Errand) -> bool {
-        match errand {
-            Errand::Join(id, ..) | Errand::Leave(id, _) => !self.clients.contains_key(id),
-            Errand::Ask(_) => true,
+    fn may_fail(&self, purpose: &OperationPurpose) -> bool {
+        match purpose {
+            OperationPurpose::Join(id, ..) | OperationPurpose::Leave(id, _) => {
+                !self.clients.contains_key(id)
+            }
+            OperationPurpose::Ask(_) => true,
             // The end of a session is calm, and ends what the storm has begun.
-            Errand::Connect(_) | Errand::Send | Errand::Count => {
+            OperationPurpose::Connect(_) | OperationPurpose::Send | OperationPurpose::Count => {
                 self.plan.weather == Weather::Rough
             }
         }
@@ -434,20 +449,20 @@ impl World {
     }
 
     /// A command may still be on its way.
-    const fn unknown(&self) -> Standing {
-        Standing::Unknown(
+    const fn unknown(&self) -> MembershipState {
+        MembershipState::Unknown(
             self.now
                 .after(Duration::from_millis(4 * self.plan.delay + 1)),
         )
     }
 
-    fn stand(&mut self, id: Id, group: u64, standing: Standing) {
+    fn stand(&mut self, id: Id, group: u64, standing: MembershipState) {
         if self.clients.contains_key(&id) {
             self.standings.insert((id, group), standing);
         }
     }
 
-    fn standing(&self, id: Id, group: u64) -> Standing {
+    fn standing(&self, id: Id, group: u64) -> MembershipState {
         self.standings
             .get(&(id, group))
             .copied()
@@ -464,14 +479,15 @@ impl World {
         };
         client.confirmed = true;
         let (server, user) = (client.server, client.user);
-        self.book.stays(id, server, Meant::All, now);
-        self.book.stays(id, server, Meant::One(id), now);
+        self.model.memberships(id, server, Recipients::All, now);
+        self.model.memberships(id, server, Recipients::One(id), now);
         if let Some(user) = user {
-            self.book.stays(id, server, Meant::User(user), now);
+            self.model
+                .memberships(id, server, Recipients::User(user), now);
         }
     }
 
-    fn client_answers(&mut self, server: usize, life: u32, id: Id, question: &Question) {
+    fn client_answers(&mut self, server: usize, life: u32, id: Id, question: &ResultRequest) {
         if self.servers[server].life != life {
             return;
         }
@@ -508,7 +524,7 @@ impl World {
             83 | 84 => {
                 let now = self.now;
                 let operation = self.servers[server].node.count(now, Counted::All);
-                self.begin(server, operation, Errand::Count);
+                self.begin(server, operation, OperationPurpose::Count);
             }
             _ => self.ask(server),
         }
@@ -520,12 +536,12 @@ impl World {
                 let links = self.broker.links();
                 if !links.is_empty() {
                     let id = links[self.random.index(links.len())];
-                    self.book.tally.cuts += 1;
+                    self.model.tally.cuts += 1;
                     self.cut(id);
                 }
             }
             5..=7 => {
-                self.book.tally.restarts += 1;
+                self.model.tally.restarts += 1;
                 self.broker.up = false;
                 for id in self.broker.links() {
                     self.cut(id);
@@ -539,7 +555,7 @@ impl World {
 
     /// A server dies with all its clients, and another one takes its place.
     fn die(&mut self) {
-        self.book.tally.deaths += 1;
+        self.model.tally.deaths += 1;
         let server = self.random.index(SERVERS);
         self.outage_begins(server);
         for id in self.broker.links() {
@@ -555,25 +571,27 @@ impl World {
         for id in ids {
             self.clients.remove(&id);
             self.standings.retain(|(known, _), _| *known != id);
-            self.book.leaves(id, None, self.now);
+            self.model.leaves(id, None, self.now);
         }
         let life = self.servers[server].life + 1;
         let born = self.born(server, life);
         let dead = std::mem::replace(&mut self.servers[server], born);
         // What it asked of others may be done or not.
-        for (_, errand) in dead.errands.into_values() {
-            if let Errand::Join(id, group, _) | Errand::Leave(id, group) = errand {
+        for (_, purpose) in dead.purposes.into_values() {
+            if let OperationPurpose::Join(id, group, _) | OperationPurpose::Leave(id, group) =
+                purpose
+            {
                 let unknown = self.unknown();
                 self.stand(id, group, unknown);
             }
         }
     }
 
-    fn begin(&mut self, server: usize, operation: OperationId, errand: Errand) {
+    fn begin(&mut self, server: usize, operation: OperationId, purpose: OperationPurpose) {
         let now = self.now;
         self.servers[server]
-            .errands
-            .insert(operation, (now, errand));
+            .purposes
+            .insert(operation, (now, purpose));
     }
 
     fn come(&mut self, server: usize) {
@@ -589,7 +607,7 @@ impl World {
         let user = user.map(|user| user.to_string());
         let node = &mut self.servers[server].node;
         let operation = node.connect(now, &id.to_string(), user.as_deref());
-        self.begin(server, operation, Errand::Connect(id));
+        self.begin(server, operation, OperationPurpose::Connect(id));
     }
 
     fn go(&mut self) {
@@ -606,7 +624,7 @@ impl World {
             return;
         };
         self.standings.retain(|(known, _), _| *known != id);
-        self.book.leaves(id, None, now);
+        self.model.leaves(id, None, now);
         let server = &mut self.servers[client.server];
         server.node.disconnect(now, &id.to_string());
         server.members.retain(|(_, known)| *known != id);
@@ -627,14 +645,14 @@ impl World {
         let (group, now) = (self.random.below(GROUPS), self.now);
         let before = self.standing(id, group);
         let busy = match before {
-            Standing::Changing => true,
-            Standing::Unknown(until) => until > now,
-            Standing::Out | Standing::In(_) => false,
+            MembershipState::Changing => true,
+            MembershipState::Unknown(until) => until > now,
+            MembershipState::Out | MembershipState::In(_) => false,
         };
         if busy {
             return;
         }
-        self.stand(id, group, Standing::Changing);
+        self.stand(id, group, MembershipState::Changing);
         // Mostly on its own server.
         let owner = self.clients.get(&id).map(|client| client.server);
         let server = if self.random.percent(50) {
@@ -646,21 +664,21 @@ impl World {
         let (connection, name) = (id.to_string(), group.to_string());
         if self.random.percent(65) {
             let operation = node.join(now, &connection, &name).expect("within limits");
-            self.begin(server, operation, Errand::Join(id, group, before));
+            self.begin(server, operation, OperationPurpose::Join(id, group, before));
         } else {
             let operation = node.leave(now, &connection, &name);
-            self.book.leaves(id, Some(&Meant::Group(group)), now);
-            self.begin(server, operation, Errand::Leave(id, group));
+            self.model.leaves(id, Some(&Recipients::Group(group)), now);
+            self.begin(server, operation, OperationPurpose::Leave(id, group));
         }
     }
 
     fn send(&mut self, server: usize) {
         let meant = match self.random.below(10) {
-            0..=3 => Meant::All,
-            4..=6 => Meant::Group(self.random.below(GROUPS)),
-            7 => Meant::User(self.random.below(USERS)),
+            0..=3 => Recipients::All,
+            4..=6 => Recipients::Group(self.random.below(GROUPS)),
+            7 => Recipients::User(self.random.below(USERS)),
             _ => match self.someone() {
-                Some(id) => Meant::One(id),
+                Some(id) => Recipients::One(id),
                 None => return,
             },
         };
@@ -671,27 +689,27 @@ impl World {
         };
         let now = self.now;
         let names = excluded.iter().map(|id| id.to_string().into()).collect();
-        let message = self.book.sending(meant.clone(), excluded, now);
+        let message = self.model.sending(meant.clone(), excluded, now);
         let text = Bytes::from(message.to_string());
         let payload = encoded(&Invocation {
             excluded: names,
             payloads: vec![("json".into(), Some(text))],
-            question: None,
+            result_request: None,
         });
         let name = match &meant {
-            Meant::All => String::new(),
-            Meant::Group(name) | Meant::User(name) => name.to_string(),
-            Meant::One(id) => id.to_string(),
+            Recipients::All => String::new(),
+            Recipients::Group(name) | Recipients::User(name) => name.to_string(),
+            Recipients::One(id) => id.to_string(),
         };
         let channel = match meant {
-            Meant::All => Channel::All,
-            Meant::Group(_) => Channel::Group(&name),
-            Meant::User(_) => Channel::User(&name),
-            Meant::One(_) => Channel::Connection(&name),
+            Recipients::All => Channel::All,
+            Recipients::Group(_) => Channel::Group(&name),
+            Recipients::User(_) => Channel::User(&name),
+            Recipients::One(_) => Channel::Connection(&name),
         };
         let node = &mut self.servers[server].node;
         let operation = node.publish(now, [channel], &payload);
-        self.begin(server, operation, Errand::Send);
+        self.begin(server, operation, OperationPurpose::Send);
     }
 
     fn ask(&mut self, server: usize) {
@@ -707,11 +725,11 @@ impl World {
         let payload = encoded(&Invocation {
             excluded: Vec::new(),
             payloads: vec![("messagepack".into(), Some(Bytes::from_static(b"?")))],
-            question: Some(node.question(&question)),
+            result_request: Some(node.result_request(&question)),
         });
         let timeout = Duration::from_secs(30);
         let operation = node.ask(now, &id.to_string(), &question, payload, timeout);
-        self.begin(server, operation, Errand::Ask(question));
+        self.begin(server, operation, OperationPurpose::Ask(question));
     }
 
     /// Nothing is left over when everything has come to rest.
@@ -723,7 +741,7 @@ impl World {
                 BackplaneState::Up,
                 "{index} is not back"
             );
-            assert!(server.errands.is_empty(), "{:?}", server.errands);
+            assert!(server.purposes.is_empty(), "{:?}", server.purposes);
             let own = name(index, server.life);
             let mut wanted = vec![
                 Channel::All,
@@ -766,10 +784,10 @@ impl World {
                 for group in 0..GROUPS {
                     let member = server.members.contains(&(group, *id));
                     match self.standing(*id, group) {
-                        Standing::In(_) => assert!(member, "{id} is in {group}"),
-                        Standing::Out => assert!(!member, "{id} is not in {group}"),
-                        Standing::Unknown(_) => {}
-                        Standing::Changing => panic!("{id} still changes"),
+                        MembershipState::In(_) => assert!(member, "{id} is in {group}"),
+                        MembershipState::Out => assert!(!member, "{id} is not in {group}"),
+                        MembershipState::Unknown(_) => {}
+                        MembershipState::Changing => panic!("{id} still changes"),
                     }
                 }
             }

@@ -25,7 +25,7 @@ impl<F: Fn(&Exchange) -> Fault + Send + Sync + 'static> Plan for F {
 /// One fault, for one request; everything else gets through.
 #[derive(Clone, Debug)]
 pub struct Once {
-    kind: Kind,
+    kind: RequestKind,
     nth: usize,
     fault: Fault,
 }
@@ -33,7 +33,7 @@ pub struct Once {
 impl Once {
     /// For the request of this kind that comes after `nth` others of the same kind.
     #[must_use]
-    pub const fn new(kind: Kind, nth: usize, fault: Fault) -> Self {
+    pub const fn new(kind: RequestKind, nth: usize, fault: Fault) -> Self {
         Self { kind, nth, fault }
     }
 }
@@ -73,7 +73,7 @@ pub struct Exchange {
     /// Requests that came before on this connection.
     pub on_connection: usize,
     /// What is asked for.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// Requests of this kind that came before.
     pub nth: usize,
     /// The path, without the query.
@@ -83,7 +83,7 @@ pub struct Exchange {
 /// What a SignalR client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum RequestKind {
     /// `POST …/negotiate`.
     Negotiate,
     /// A WebSocket.

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::fault::{Framing, Kind};
+use super::fault::{Framing, RequestKind};
 
 /// The longest head, and the longest line that announces a chunk.
 const MAX_HEAD: usize = 64 << 10;
@@ -88,7 +88,7 @@ pub(super) fn body_place(answer: &[u8]) -> usize {
 
 /// What is known of a request.
 pub(super) struct RequestHead {
-    pub(super) kind: Kind,
+    pub(super) kind: RequestKind,
     pub(super) path: String,
     pub(super) body: u64,
 }
@@ -106,13 +106,13 @@ impl RequestHead {
                 .is_some_and(|value| value.to_ascii_lowercase().contains(what))
         };
         let kind = match method {
-            "POST" if path.trim_end_matches('/').ends_with("/negotiate") => Kind::Negotiate,
-            "GET" if says("upgrade", "websocket") => Kind::WebSocket,
-            "GET" if says("accept", "text/event-stream") => Kind::EventStream,
-            "GET" => Kind::Poll,
-            "POST" => Kind::Send,
-            "DELETE" => Kind::Delete,
-            _ => Kind::Other,
+            "POST" if path.trim_end_matches('/').ends_with("/negotiate") => RequestKind::Negotiate,
+            "GET" if says("upgrade", "websocket") => RequestKind::WebSocket,
+            "GET" if says("accept", "text/event-stream") => RequestKind::EventStream,
+            "GET" => RequestKind::Poll,
+            "POST" => RequestKind::Send,
+            "DELETE" => RequestKind::Delete,
+            _ => RequestKind::Other,
         };
         let body = match value(request.headers, "content-length") {
             Some(length) => length.parse().ok()?,

@@ -24,7 +24,9 @@ mod head;
 mod serve;
 mod shape;
 
-pub use fault::{At, Cut, End, Exchange, Fault, Framing, Greeting, Kind, Once, Pace, Plan, Side};
+pub use fault::{
+    At, Cut, End, Exchange, Fault, Framing, Greeting, Once, Pace, Plan, RequestKind, Side,
+};
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -52,7 +54,13 @@ struct Shared {
 
 impl Shared {
     /// Notes a request, and how many of its kind came before.
-    fn note(&self, connection: usize, on_connection: usize, kind: Kind, path: String) -> Exchange {
+    fn note(
+        &self,
+        connection: usize,
+        on_connection: usize,
+        kind: RequestKind,
+        path: String,
+    ) -> Exchange {
         let mut exchanges = self
             .exchanges
             .lock()

@@ -167,7 +167,7 @@ impl Connection {
             shape.pass(&mut forth, &bytes).await?;
         }
         shape.over()?;
-        let mut answer = Answer {
+        let mut answer = ResponsePipe {
             inbox: Inbox::default(),
             shape: Shape::new(&self.shared, fault, Side::Answer),
         };
@@ -252,12 +252,12 @@ async fn pump(
 }
 
 /// The way of an answer from the server to the client.
-struct Answer {
+struct ResponsePipe {
     inbox: Inbox,
     shape: Shape,
 }
 
-impl Answer {
+impl ResponsePipe {
     /// Passes the answer on. Tells whether the connection is a tunnel from now on.
     async fn pass(
         &mut self,

@@ -9,7 +9,7 @@ use signalr_proto::Timestamp;
 
 /// What `DateTime` knows of its time zone. MessagePack has moments in UTC only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum DateTimeKind {
     Utc,
     /// The server's own, which is UTC here.
     Local,
@@ -20,7 +20,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DateTime {
     moment: Timestamp,
-    kind: Kind,
+    kind: DateTimeKind,
 }
 
 /// The first moment that .NET knows, in seconds since 1970.
@@ -30,7 +30,7 @@ impl Default for DateTime {
     fn default() -> Self {
         Self {
             moment: Timestamp::new(FIRST, 0).unwrap_or_default(),
-            kind: Kind::Unspecified,
+            kind: DateTimeKind::Unspecified,
         }
     }
 }
@@ -95,15 +95,15 @@ impl FromStr for DateTime {
         Ok(match zone {
             Zone::None => Self {
                 moment,
-                kind: Kind::Unspecified,
+                kind: DateTimeKind::Unspecified,
             },
             Zone::Utc => Self {
                 moment,
-                kind: Kind::Utc,
+                kind: DateTimeKind::Utc,
             },
             Zone::Offset(minutes) => Self {
                 moment: earlier(moment, minutes).ok_or(())?,
-                kind: Kind::Local,
+                kind: DateTimeKind::Local,
             },
         })
     }
@@ -113,9 +113,9 @@ impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&plain(self.moment))?;
         f.write_str(match self.kind {
-            Kind::Utc => "Z",
-            Kind::Local => "+00:00",
-            Kind::Unspecified => "",
+            DateTimeKind::Utc => "Z",
+            DateTimeKind::Local => "+00:00",
+            DateTimeKind::Unspecified => "",
         })
     }
 }
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for DateTime {
         }
         Ok(Self {
             moment: ticks(Timestamp::deserialize(deserializer)?),
-            kind: Kind::Utc,
+            kind: DateTimeKind::Utc,
         })
     }
 }

@@ -6,7 +6,7 @@ use signalr_proto::codec::Invocation;
 use signalr_proto::server::{CallId, Event, ServerConfig};
 
 #[derive(Debug)]
-struct Call {
+struct RunningCall {
     id: Option<String>,
     /// Whether no stream can have the same id meanwhile.
     names: bool,
@@ -27,7 +27,7 @@ struct Upload {
 /// All that are running, in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    running: Vec<(CallId, Call)>,
+    running: Vec<(CallId, RunningCall)>,
     all: Vec<CallId>,
     questions: BTreeSet<String>,
     /// For each id, calls that came in.
@@ -52,7 +52,7 @@ impl Calls {
         self.running.first().map(|(call, _)| *call)
     }
 
-    fn get(&mut self, call: CallId) -> Option<&mut Call> {
+    fn get(&mut self, call: CallId) -> Option<&mut RunningCall> {
         let mut running = self.running.iter_mut();
         running
             .find(|(running, _)| *running == call)
@@ -100,7 +100,7 @@ impl Calls {
         assert!(!self.all.contains(&call), "a name was used twice");
         let uploads = new.stream_ids.len();
         let plain = !streaming && uploads == 0;
-        let mut new = Call {
+        let mut new = RunningCall {
             names: false,
             id: new.invocation_id.as_ref().map(ToString::to_string),
             permit: plain,
@@ -112,7 +112,7 @@ impl Calls {
                 })
                 .collect(),
         };
-        let named = |(_, call): &(CallId, Call)| call.names && call.id == new.id;
+        let named = |(_, call): &(CallId, RunningCall)| call.names && call.id == new.id;
         new.names = new.streams > 0 && new.id.is_some() && !self.running.iter().any(named);
         assert!(
             !streaming || new.names || new.id.is_none(),

@@ -375,13 +375,13 @@ impl Run {
             0 | 1 => {
                 self.asked += 1;
                 let id = format!("q{}", self.asked % 4);
-                if self.machine.ask(now, &id, "Question", &()).is_ok() {
+                if self.machine.invoke(now, &id, "Question", &()).is_ok() {
                     self.calls.ask(id);
                 }
             }
             2 => {
                 let id = format!("q{}", self.asked % 4);
-                self.machine.forget_question(now, &id);
+                self.machine.forget_result(now, &id);
                 self.calls.forget(&id);
             }
             _ => {

@@ -14,7 +14,7 @@ use super::random::Random;
 
 /// What the client knows of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum CallKind {
     Call,
     Stream,
 }
@@ -41,7 +41,7 @@ pub(super) struct ClientSide {
     pub(super) said: u64,
     /// Calls whose answers are not wanted any more.
     pub(super) cancelled: HashSet<u64>,
-    pending: HashMap<u64, Kind>,
+    pending: HashMap<u64, CallKind>,
     questions: VecDeque<ReplyTo>,
     turned_away: bool,
 }
@@ -112,7 +112,7 @@ impl ClientSide {
                 item,
             } => {
                 let kind = self.pending.get(&invocation_id.number());
-                assert_eq!(kind, Some(&Kind::Stream), "an item of no stream");
+                assert_eq!(kind, Some(&CallKind::Stream), "an item of no stream");
                 Some(Wish::Heard(number(&item)))
             }
             Event::Completion {
@@ -154,11 +154,11 @@ impl ClientSide {
         };
         match outcome {
             Ok(Some(result)) => {
-                assert_eq!(kind, Kind::Call, "a result of a stream");
+                assert_eq!(kind, CallKind::Call, "a result of a stream");
                 Some(Wish::Heard(number(&result)))
             }
             Ok(None) => {
-                assert_eq!(kind, Kind::Stream, "a call without a result");
+                assert_eq!(kind, CallKind::Stream, "a call without a result");
                 None
             }
             Err(error) => {
@@ -177,10 +177,10 @@ impl ClientSide {
         let told = match random.below(10) {
             0..=3 => self.machine.send(now, "send", &number).map(drop),
             4 | 5 => self.machine.invoke(now, "call", &number).map(|call| {
-                self.pending.insert(call.id().number(), Kind::Call);
+                self.pending.insert(call.id().number(), CallKind::Call);
             }),
             6 => self.machine.stream(now, "stream", &number).map(|call| {
-                self.pending.insert(call.id().number(), Kind::Stream);
+                self.pending.insert(call.id().number(), CallKind::Stream);
             }),
             7 => return self.cancel(now, random),
             _ => return self.answer(now),

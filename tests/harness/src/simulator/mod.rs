@@ -22,7 +22,7 @@ mod random;
 mod server;
 
 use client::ClientSide;
-use network::{Arrival, Delays, Link, Way};
+use network::{Arrival, Delays, Direction, Link};
 pub use random::Random;
 use server::{Connection, ServerSide};
 
@@ -124,11 +124,11 @@ impl core::ops::AddAssign for Tally {
 #[derive(Debug)]
 enum Happening {
     /// Something reaches one end of a link.
-    Arrival(usize, Way, Arrival),
+    Arrival(usize, Direction, Arrival),
     /// The transport takes what was sent this way.
-    Taken(usize, Way),
+    Taken(usize, Direction),
     /// The network fails one way of a link.
-    Dies(usize, Way),
+    Dies(usize, Direction),
     /// Both applications say something, and then the network fails.
     Cut,
     /// Both ways, one a little later than the other.

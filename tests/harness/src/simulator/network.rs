@@ -11,7 +11,7 @@ use super::{Happening, Schedule};
 
 /// Which way something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     ToClient,
     ToServer,
 }
@@ -41,7 +41,7 @@ pub(super) enum Arrival {
 
 /// What the client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Negotiate,
     Socket,
     Events,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
     Delete,
 }
 
-impl Kind {
+impl RequestKind {
     pub(super) fn of(request: &Request<Bytes>) -> Self {
         let events = request
             .headers()
@@ -80,7 +80,7 @@ struct Pipe {
 /// One request, or one WebSocket.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) kind: Kind,
+    pub(super) kind: RequestKind,
     /// The client's name for it.
     pub(super) op: OpId,
     /// Whether the client wants the answer in one piece.
@@ -96,7 +96,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(kind: Kind, op: OpId, whole: bool) -> Self {
+    pub(super) fn new(kind: RequestKind, op: OpId, whole: bool) -> Self {
         Self {
             kind,
             op,
@@ -109,22 +109,22 @@ impl Link {
         }
     }
 
-    const fn pipe(&mut self, way: Way) -> &mut Pipe {
+    const fn pipe(&mut self, way: Direction) -> &mut Pipe {
         match way {
-            Way::ToClient => &mut self.to_client,
-            Way::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+            Direction::ToServer => &mut self.to_server,
         }
     }
 
     /// What is on its way is lost, and what follows too.
-    pub(super) const fn kill(&mut self, way: Way) {
+    pub(super) const fn kill(&mut self, way: Direction) {
         self.pipe(way).dead = true;
     }
 
     /// The end that receives from this way has turned its back on the link.
-    pub(super) fn leave(&mut self, way: Way) {
+    pub(super) fn leave(&mut self, way: Direction) {
         self.pipe(way).left = true;
-        if way == Way::ToServer {
+        if way == Direction::ToServer {
             self.inbox.clear();
         }
     }
@@ -135,7 +135,7 @@ impl Link {
     }
 
     /// Whether an arrival reaches its end.
-    pub(super) const fn arrives(&mut self, way: Way, arrival: &Arrival) -> bool {
+    pub(super) const fn arrives(&mut self, way: Direction, arrival: &Arrival) -> bool {
         let pipe = self.pipe(way);
         !pipe.left && (!pipe.dead || matches!(arrival, Arrival::Lost))
     }
@@ -149,7 +149,7 @@ pub(super) struct Delays {
 }
 
 /// The network's view of one link.
-pub(super) struct Wire<'a> {
+pub(super) struct LinkView<'a> {
     pub(super) index: usize,
     pub(super) link: &'a mut Link,
     pub(super) delays: Delays,
@@ -157,9 +157,9 @@ pub(super) struct Wire<'a> {
     pub(super) random: &'a mut Random,
 }
 
-impl Wire<'_> {
+impl LinkView<'_> {
     /// Puts something on its way.
-    pub(super) fn put(&mut self, way: Way, arrivals: impl IntoIterator<Item = Arrival>) {
+    pub(super) fn put(&mut self, way: Direction, arrivals: impl IntoIterator<Item = Arrival>) {
         let now = self.schedule.now;
         let pipe = self.link.pipe(way);
         for arrival in arrivals {
@@ -174,7 +174,7 @@ impl Wire<'_> {
     }
 
     /// Puts something on its way, and tells the sender when the transport has taken it.
-    pub(super) fn transmit(&mut self, way: Way, arrivals: impl IntoIterator<Item = Arrival>) {
+    pub(super) fn transmit(&mut self, way: Direction, arrivals: impl IntoIterator<Item = Arrival>) {
         self.put(way, arrivals);
         let now = self.schedule.now;
         let Pipe { last, dead, .. } = *self.link.pipe(way);
@@ -188,7 +188,7 @@ impl Wire<'_> {
             Some(last)
         };
         if let Some(at) = taken_at {
-            self.link.taking |= way == Way::ToClient;
+            self.link.taking |= way == Direction::ToClient;
             self.schedule.at(at, Happening::Taken(self.index, way));
         }
     }

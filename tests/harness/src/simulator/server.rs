@@ -192,7 +192,7 @@ impl Connection {
             // Before it is welcomed a client cannot be asked.
             3 if self.greeted => {
                 let id = format!("q{}", self.asked);
-                let told = machine.ask(now, &id, "ask", &(number,));
+                let told = machine.invoke(now, &id, "ask", &(number,));
                 if told.is_ok() {
                     self.asked += 1;
                     self.questions.insert(id);
@@ -266,7 +266,7 @@ pub(super) struct ServerSide {
 }
 
 /// What becomes of a request.
-pub(super) enum Route {
+pub(super) enum RequestOutcome {
     /// It belongs to this connection, under this name.
     Arrived(usize, OpId),
     Answer(Response<Bytes>),
@@ -290,7 +290,12 @@ impl ServerSide {
         }
     }
 
-    pub(super) fn route(&mut self, now: Instant, request: &Request<Bytes>, upgrade: bool) -> Route {
+    pub(super) fn route(
+        &mut self,
+        now: Instant,
+        request: &Request<Bytes>,
+        upgrade: bool,
+    ) -> RequestOutcome {
         let head = RequestHead {
             method: request.method(),
             resource: Resource::of(request.uri().path()),
@@ -309,7 +314,7 @@ impl ServerSide {
             }
         };
         let (index, arrival) = match self.endpoint.handle(now, ids, &head) {
-            Verdict::Respond(response) => return Route::Answer(response),
+            Verdict::Respond(response) => return RequestOutcome::Answer(response),
             Verdict::Open {
                 key,
                 ids,
@@ -334,7 +339,7 @@ impl ServerSide {
         let connection = connection.expect("what is over is unknown");
         let op = arrival.op;
         connection.input(now, Input::Arrived(arrival));
-        Route::Arrived(index, op)
+        RequestOutcome::Arrived(index, op)
     }
 
     /// The connection of this public id.

@@ -1,18 +1,18 @@
 //! What both machines want of the network, and what the network brings them.
 
-use super::network::{Arrival, Kind, Link, Way, Wire, pieces};
-use super::server::Route;
+use super::network::{Arrival, Direction, Link, LinkView, RequestKind, pieces};
+use super::server::RequestOutcome;
 use super::*;
 
 /// What arrives.
 impl World {
-    pub(super) fn arrive(&mut self, link: usize, way: Way, arrival: Arrival) {
+    pub(super) fn arrive(&mut self, link: usize, way: Direction, arrival: Arrival) {
         if !self.link(link).arrives(way, &arrival) {
             return;
         }
         match way {
-            Way::ToClient => self.client_gets(link, arrival),
-            Way::ToServer => self.server_gets(link, arrival),
+            Direction::ToClient => self.client_gets(link, arrival),
+            Direction::ToServer => self.server_gets(link, arrival),
         }
     }
 
@@ -20,7 +20,7 @@ impl World {
         let Link { op, kind, .. } = *self.link(index);
         let input = match arrival {
             Arrival::Opened => Input::Opened { op },
-            Arrival::Bytes(bytes) if kind == Kind::Socket => Input::Received { op, bytes },
+            Arrival::Bytes(bytes) if kind == RequestKind::Socket => Input::Received { op, bytes },
             Arrival::Bytes(bytes) => Input::Chunk { op, bytes },
             Arrival::Closed(code) => {
                 let reason = Box::default();
@@ -32,10 +32,10 @@ impl World {
                 response: *response,
             },
             Arrival::Answer(response) => {
-                self.link(index).leave(Way::ToClient);
+                self.link(index).leave(Direction::ToClient);
                 let status = response.status().as_u16();
                 match kind {
-                    Kind::Socket => {
+                    RequestKind::Socket => {
                         let cause = EndCause::Refused { status };
                         Input::Ended { op, cause }
                     }
@@ -46,12 +46,12 @@ impl World {
                 }
             }
             Arrival::End => {
-                self.link(index).leave(Way::ToClient);
+                self.link(index).leave(Direction::ToClient);
                 let cause = EndCause::Clean;
                 Input::Ended { op, cause }
             }
             Arrival::Lost => {
-                self.link(index).leave(Way::ToClient);
+                self.link(index).leave(Direction::ToClient);
                 let cause = self.loss(kind);
                 Input::Ended { op, cause }
             }
@@ -60,8 +60,8 @@ impl World {
         self.client_input(input);
     }
 
-    fn loss(&mut self, kind: Kind) -> EndCause {
-        if kind == Kind::Socket && self.random.percent(50) {
+    fn loss(&mut self, kind: RequestKind) -> EndCause {
+        if kind == RequestKind::Socket && self.random.percent(50) {
             return EndCause::WebSocketClose {
                 code: 1006,
                 reason: Box::default(),
@@ -77,15 +77,15 @@ impl World {
         match (arrival, link.server) {
             (Arrival::Request(request), _) => self.request(index, &request),
             // It has not even heard of the request.
-            (Arrival::Lost, None) => link.leave(Way::ToServer),
+            (Arrival::Lost, None) => link.leave(Direction::ToServer),
             (Arrival::Lost, Some((connection, op))) => {
-                let taken = link.kind == Kind::Poll && core::mem::take(&mut link.taking);
-                link.leave(Way::ToServer);
+                let taken = link.kind == RequestKind::Poll && core::mem::take(&mut link.taking);
+                link.leave(Direction::ToServer);
                 if taken {
                     // What the transport has taken, the client may have got.
                     self.server_input(connection, ServerInput::Sent { op });
                 } else {
-                    let cause = self.loss(Kind::Post);
+                    let cause = self.loss(RequestKind::Post);
                     self.server_input(connection, ServerInput::Ended { op, cause });
                 }
             }
@@ -111,11 +111,11 @@ impl World {
         let op = machine.reading()?;
         let link = *self.links_of_server.get(&op)?;
         let link = self.link(link);
-        let socket = link.kind == Kind::Socket;
+        let socket = link.kind == RequestKind::Socket;
         Some(match link.inbox.pop_front()? {
             Arrival::Bytes(bytes) if socket => ServerInput::Received { op, bytes },
             Arrival::Closed(code) => {
-                link.leave(Way::ToServer);
+                link.leave(Direction::ToServer);
                 let reason = Box::default();
                 let cause = EndCause::WebSocketClose { code, reason };
                 ServerInput::Ended { op, cause }
@@ -132,21 +132,21 @@ impl World {
         })
     }
 
-    pub(super) fn taken(&mut self, index: usize, way: Way) {
+    pub(super) fn taken(&mut self, index: usize, way: Direction) {
         let link = self.link(index);
         // News of a link that was given up is for the machine to ignore.
         match way {
-            Way::ToServer => {
+            Direction::ToServer => {
                 let op = link.op;
                 self.client_input(Input::Sent { op });
             }
-            Way::ToClient => {
+            Direction::ToClient => {
                 let was_taking = core::mem::take(&mut link.taking);
                 let Some((connection, op)) = link.server.filter(|_| was_taking) else {
                     return;
                 };
-                if link.kind == Kind::Poll {
-                    link.leave(Way::ToServer);
+                if link.kind == RequestKind::Poll {
+                    link.leave(Direction::ToServer);
                 }
                 self.server_input(connection, ServerInput::Sent { op });
             }
@@ -157,25 +157,25 @@ impl World {
     fn request(&mut self, index: usize, request: &Request<Bytes>) {
         let kind = self.link(index).kind;
         let fails = match kind {
-            Kind::Negotiate => self.is_rough(5),
-            Kind::Events | Kind::Poll | Kind::Post => self.is_rough(1),
-            Kind::Socket | Kind::Delete => false,
+            RequestKind::Negotiate => self.is_rough(5),
+            RequestKind::Events | RequestKind::Poll | RequestKind::Post => self.is_rough(1),
+            RequestKind::Socket | RequestKind::Delete => false,
         };
         if fails {
-            return self.put(index, Way::ToClient, [Arrival::Lost]);
+            return self.put(index, Direction::ToClient, [Arrival::Lost]);
         }
         let refused = match kind {
-            Kind::Socket => self.is_rough(15),
-            Kind::Events | Kind::Poll | Kind::Post => self.is_rough(1),
-            Kind::Negotiate | Kind::Delete => false,
+            RequestKind::Socket => self.is_rough(15),
+            RequestKind::Events | RequestKind::Poll | RequestKind::Post => self.is_rough(1),
+            RequestKind::Negotiate | RequestKind::Delete => false,
         };
         if refused {
             return self.answer(index, status(503));
         }
-        let socket = kind == Kind::Socket;
+        let socket = kind == RequestKind::Socket;
         match self.server.route(self.schedule.now, request, socket) {
-            Route::Answer(response) => self.answer(index, response),
-            Route::Arrived(connection, op) => {
+            RequestOutcome::Answer(response) => self.answer(index, response),
+            RequestOutcome::Arrived(connection, op) => {
                 self.link(index).server = Some((connection, op));
                 self.links_of_server.insert(op, index);
                 self.poll_server(connection);
@@ -191,9 +191,9 @@ fn status(status: u16) -> Response<Bytes> {
 
 /// What goes out.
 impl World {
-    fn wire(&mut self, index: usize) -> Wire<'_> {
+    fn wire(&mut self, index: usize) -> LinkView<'_> {
         let link = self.links.get_mut(index);
-        Wire {
+        LinkView {
             index,
             link: link.expect("the link is there"),
             delays: self.plan.delays,
@@ -202,21 +202,21 @@ impl World {
         }
     }
 
-    fn put(&mut self, index: usize, way: Way, arrivals: impl IntoIterator<Item = Arrival>) {
+    fn put(&mut self, index: usize, way: Direction, arrivals: impl IntoIterator<Item = Arrival>) {
         self.wire(index).put(way, arrivals);
     }
 
-    fn transmit(&mut self, index: usize, way: Way, bytes: Bytes) {
+    fn transmit(&mut self, index: usize, way: Direction, bytes: Bytes) {
         let pieces = pieces(bytes, &mut self.random);
         self.wire(index).transmit(way, pieces);
     }
 
     /// One end drops a link: it hears nothing more of it, and the other learns of that some time, or never.
-    fn hang_up(&mut self, index: usize, way: Way) {
+    fn hang_up(&mut self, index: usize, way: Direction) {
         self.link(index).leave(way);
         let other = match way {
-            Way::ToClient => Way::ToServer,
-            Way::ToServer => Way::ToClient,
+            Direction::ToClient => Direction::ToServer,
+            Direction::ToServer => Direction::ToClient,
         };
         let delay = self.latency();
         let lost = Happening::Arrival(index, other, Arrival::Lost);
@@ -227,36 +227,45 @@ impl World {
         match action {
             Action::Request { op, request, body } => {
                 let whole = body != BodyMode::Streamed;
-                self.ask(Kind::of(&request), op, whole, *request);
+                self.ask(RequestKind::of(&request), op, whole, *request);
             }
             Action::OpenWebSocket { op, request } => {
-                self.ask(Kind::Socket, op, true, request.map(|()| Bytes::new()));
+                self.ask(
+                    RequestKind::Socket,
+                    op,
+                    true,
+                    request.map(|()| Bytes::new()),
+                );
             }
             Action::Send { op, bytes, .. } => {
-                self.transmit(self.link_of_client(op), Way::ToServer, bytes);
+                self.transmit(self.link_of_client(op), Direction::ToServer, bytes);
             }
             Action::Close { op, code } => {
                 let close = [Arrival::Closed(code)];
                 let link = self.link_of_client(op);
-                self.wire(link).transmit(Way::ToServer, close);
+                self.wire(link).transmit(Direction::ToServer, close);
             }
-            Action::Abort { op } => self.hang_up(self.link_of_client(op), Way::ToClient),
+            Action::Abort { op } => self.hang_up(self.link_of_client(op), Direction::ToClient),
             other => panic!("unexpected: {other:?}"),
         }
     }
 
-    fn ask(&mut self, kind: Kind, op: OpId, whole: bool, mut request: Request<Bytes>) {
+    fn ask(&mut self, kind: RequestKind, op: OpId, whole: bool, mut request: Request<Bytes>) {
         let index = self.links.len();
         self.links.push(Link::new(kind, op, whole));
         self.links_of_client.insert(op, index);
         let body = core::mem::take(request.body_mut());
-        self.put(index, Way::ToServer, [Arrival::Request(Box::new(request))]);
-        if kind == Kind::Post {
+        self.put(
+            index,
+            Direction::ToServer,
+            [Arrival::Request(Box::new(request))],
+        );
+        if kind == RequestKind::Post {
             let mut pieces = pieces(body, &mut self.random);
             if let Some(Arrival::Bytes(last)) = pieces.pop() {
                 pieces.push(Arrival::Last(last));
             }
-            self.put(index, Way::ToServer, pieces);
+            self.put(index, Direction::ToServer, pieces);
         }
     }
 
@@ -274,35 +283,37 @@ impl World {
         match action {
             ServerAction::Accept { op } => self.open(self.link_of_server(op), connection),
             ServerAction::Send { op, bytes, .. } => {
-                self.transmit(self.link_of_server(op), Way::ToClient, bytes);
+                self.transmit(self.link_of_server(op), Direction::ToClient, bytes);
             }
             ServerAction::Close { op, code } => {
                 let link = self.link_of_server(op);
-                self.put(link, Way::ToClient, [Arrival::Closed(code)]);
-                self.link(link).leave(Way::ToServer);
+                self.put(link, Direction::ToClient, [Arrival::Closed(code)]);
+                self.link(link).leave(Direction::ToServer);
             }
-            ServerAction::Abort { op } => self.hang_up(self.link_of_server(op), Way::ToServer),
+            ServerAction::Abort { op } => {
+                self.hang_up(self.link_of_server(op), Direction::ToServer)
+            }
             ServerAction::Respond { op, response } => {
                 self.answer(self.link_of_server(op), *response);
             }
             ServerAction::Deliver { op, response } => {
                 let link = self.link_of_server(op);
                 let arrivals = self.parts(link, *response);
-                self.wire(link).transmit(Way::ToClient, arrivals);
+                self.wire(link).transmit(Direction::ToClient, arrivals);
             }
             ServerAction::Stream { op, head } => {
                 let head = Box::new(head.map(|()| Bytes::new()));
                 let link = self.link_of_server(op);
-                self.put(link, Way::ToClient, [Arrival::Head(head)]);
+                self.put(link, Direction::ToClient, [Arrival::Head(head)]);
                 self.began(connection, link);
             }
             ServerAction::Chunk { op, bytes } => {
-                self.transmit(self.link_of_server(op), Way::ToClient, bytes);
+                self.transmit(self.link_of_server(op), Direction::ToClient, bytes);
             }
             ServerAction::Finish { op } => {
                 let link = self.link_of_server(op);
-                self.put(link, Way::ToClient, [Arrival::End]);
-                self.link(link).leave(Way::ToServer);
+                self.put(link, Direction::ToClient, [Arrival::End]);
+                self.link(link).leave(Direction::ToServer);
             }
             other => panic!("unexpected: {other:?}"),
         }
@@ -311,8 +322,8 @@ impl World {
     /// Answers a request, and that is the end of it.
     fn answer(&mut self, index: usize, response: Response<Bytes>) {
         let arrivals = self.parts(index, response);
-        self.put(index, Way::ToClient, arrivals);
-        self.link(index).leave(Way::ToServer);
+        self.put(index, Direction::ToClient, arrivals);
+        self.link(index).leave(Direction::ToServer);
     }
 
     fn parts(&mut self, index: usize, mut response: Response<Bytes>) -> Vec<Arrival> {
@@ -330,7 +341,7 @@ impl World {
 
     /// The server opens a WebSocket.
     fn open(&mut self, index: usize, connection: usize) {
-        self.put(index, Way::ToClient, [Arrival::Opened]);
+        self.put(index, Direction::ToClient, [Arrival::Opened]);
         self.began(connection, index);
     }
 
@@ -368,11 +379,11 @@ impl World {
 
     fn is_victim(&self, index: usize) -> bool {
         let link = self.links.get(index);
-        link.is_some_and(|link| link.is_live() && link.kind != Kind::Negotiate)
+        link.is_some_and(|link| link.is_live() && link.kind != RequestKind::Negotiate)
     }
 
     fn break_link(&mut self, link: usize) {
-        for way in [Way::ToClient, Way::ToServer] {
+        for way in [Direction::ToClient, Direction::ToServer] {
             let delay = self.latency();
             self.schedule.after(delay, Happening::Dies(link, way));
         }
@@ -385,7 +396,7 @@ impl World {
         let client = soonest + self.random.up_to(most);
         self.schedule.after(
             client,
-            Happening::Arrival(link, Way::ToClient, Arrival::Lost),
+            Happening::Arrival(link, Direction::ToClient, Arrival::Lost),
         );
         // A server may be left with a half-open link until long after everything has timed out.
         let least = self.random.of(&[0, 0, 100_000]);
@@ -393,7 +404,7 @@ impl World {
         let server = soonest + Duration::from_millis(least) + self.random.up_to(most);
         self.schedule.after(
             server,
-            Happening::Arrival(link, Way::ToServer, Arrival::Lost),
+            Happening::Arrival(link, Direction::ToServer, Arrival::Lost),
         );
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use signalr_harness::fault_proxy::{
-    At, End, Exchange, Fault, FaultProxy, Framing, Greeting, Kind, Once, Pace, Plan, Side,
+    At, End, Exchange, Fault, FaultProxy, Framing, Greeting, Once, Pace, Plan, RequestKind, Side,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,7 +34,7 @@ async fn upstream() -> SocketAddr {
 }
 
 async fn proxy(fault: Fault) -> FaultProxy {
-    let plan = Once::new(Kind::Negotiate, 0, fault);
+    let plan = Once::new(RequestKind::Negotiate, 0, fault);
     FaultProxy::start(Some(upstream().await), plan)
         .await
         .unwrap()
@@ -80,7 +80,7 @@ async fn without_a_fault_all_gets_through_and_the_connection_is_kept() {
         assert_eq!(ask(&mut stream).await, (ANSWER.into(), None));
         let exchanges = proxy.exchanges();
         let last = exchanges.last().unwrap();
-        assert_eq!((last.kind, last.nth), (Kind::Negotiate, nth));
+        assert_eq!((last.kind, last.nth), (RequestKind::Negotiate, nth));
         assert_eq!((last.connection, last.on_connection), (0, nth));
         assert_eq!(last.path, "/hub/negotiate");
     }

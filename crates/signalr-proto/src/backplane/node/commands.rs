@@ -5,13 +5,13 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::operations::Kind;
+use super::operations::OperationKind;
 use super::{BackplaneNode, Member, State};
 use crate::backplane::api::{BackplaneAction, BackplaneError, JoinRefusal, OperationId};
 use crate::backplane::api::{BackplaneEvent, BackplaneOutput};
 use crate::backplane::outgoing::Purpose;
 use crate::backplane::{
-    Census, Channel, Completion, Counted, GroupAction, GroupCommand, Question, WhenAway,
+    Census, Channel, Completion, Counted, GroupAction, GroupCommand, ResultRequest, WhenAway,
 };
 use crate::codec::CompletionOutcome;
 use crate::time::Instant;
@@ -53,7 +53,7 @@ impl BackplaneNode {
         } else {
             let deadline = self.patience();
             self.operations
-                .open(operation, Kind::Connect { missing }, deadline);
+                .open(operation, OperationKind::Connect { missing }, deadline);
         }
         operation
     }
@@ -111,7 +111,7 @@ impl BackplaneNode {
         if self.subscriptions.wait(&channel, operation) {
             self.done(operation);
         } else {
-            let kind = Kind::Join {
+            let kind = OperationKind::Join {
                 connection_id: connection_id.into(),
                 group: group.into(),
                 fresh,
@@ -193,7 +193,7 @@ impl BackplaneNode {
         if let Some(error) = self.refusal().or_else(|| self.full(out.len())) {
             return self.refuse(operation, error);
         }
-        let kind = Kind::Command {
+        let kind = OperationKind::Command {
             id: command.id,
             published: false,
         };
@@ -222,7 +222,7 @@ impl BackplaneNode {
         if let Some(error) = self.refusal().or_else(|| self.full(out.len())) {
             return self.refuse(operation, error);
         }
-        let kind = Kind::Count {
+        let kind = OperationKind::Count {
             id: census.id,
             published: false,
             servers: None,
@@ -269,7 +269,7 @@ impl BackplaneNode {
         }
         let deadline = self.patience();
         self.operations
-            .open(operation, Kind::Send { missing }, deadline);
+            .open(operation, OperationKind::Send { missing }, deadline);
         let purpose = Purpose::Operation(operation);
         for channel in channels {
             self.outgoing.push(channel, payload.clone(), purpose);
@@ -279,14 +279,14 @@ impl BackplaneNode {
 
     /// What makes a message a question of this server.
     #[must_use]
-    pub fn question(&self, id: &str) -> Question {
-        Question {
+    pub fn result_request(&self, id: &str) -> ResultRequest {
+        ResultRequest {
             id: id.into(),
             return_address: self.channels.return_address(&self.config.server_name),
         }
     }
 
-    /// Asks a client of another server: publishes an encoded invocation that carries a [`question`](Self::question). Ends with
+    /// Asks a client of another server: publishes an encoded invocation that carries a [`result_request`](Self::result_request). Ends with
     /// an `Answered`, or with a `Done` that tells why there is no answer.
     pub fn ask(
         &mut self,
@@ -301,7 +301,7 @@ impl BackplaneNode {
         if let Some(error) = self.refusal().or_else(|| self.full(payload.len())) {
             return self.refuse(operation, error);
         }
-        let kind = Kind::Ask {
+        let kind = OperationKind::Ask {
             connection_id: connection_id.into(),
             question: question_id.into(),
             published: false,
@@ -318,7 +318,10 @@ impl BackplaneNode {
     /// Nobody waits for this any more. A question is forgotten; everything else goes on, and nobody hears of it.
     pub fn forget(&mut self, now: Instant, operation: OperationId) {
         self.advance(now);
-        if matches!(self.operations.get_mut(operation), Some(Kind::Ask { .. })) {
+        if matches!(
+            self.operations.get_mut(operation),
+            Some(OperationKind::Ask { .. })
+        ) {
             self.operations.close(operation);
         }
     }
@@ -330,18 +333,18 @@ impl BackplaneNode {
     pub fn answer(
         &mut self,
         now: Instant,
-        question: &Question,
+        result_request: &ResultRequest,
         protocol: Protocol,
         outcome: CompletionOutcome<'_, Payload>,
     ) -> Result<(), EncodeError> {
         self.advance(now);
         let mut frame = BytesMut::new();
-        protocol.encode_completion(&mut frame, &[], &question.id, outcome)?;
+        protocol.encode_completion(&mut frame, &[], &result_request.id, outcome)?;
         let completion = Completion {
             protocol: protocol.name().into(),
             frame: frame.freeze(),
         };
-        let channel = self.channels.addressed(&question.return_address);
+        let channel = self.channels.addressed(&result_request.return_address);
         self.say(channel, |out| completion.encode(out));
         Ok(())
     }

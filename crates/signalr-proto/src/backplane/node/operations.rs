@@ -14,12 +14,12 @@ use crate::time::Instant;
 /// Something that is waited for.
 #[derive(Debug)]
 pub(super) struct Operation {
-    pub(super) kind: Kind,
+    pub(super) kind: OperationKind,
     deadline: Instant,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum OperationKind {
     /// A client wants its channels, of which so many are missing.
     Connect { missing: usize },
     /// A local connection wants a group's channel. It was no member before, if it is fresh.
@@ -87,48 +87,54 @@ impl Operations {
         }
     }
 
-    pub(super) fn open(&mut self, operation: OperationId, kind: Kind, deadline: Instant) {
+    pub(super) fn open(&mut self, operation: OperationId, kind: OperationKind, deadline: Instant) {
         match &kind {
-            Kind::Command { id, .. } => {
+            OperationKind::Command { id, .. } => {
                 self.commands.insert(*id, operation);
             }
-            Kind::Count { id, .. } => {
+            OperationKind::Count { id, .. } => {
                 self.censuses.insert(*id, operation);
             }
-            Kind::Ask {
+            OperationKind::Ask {
                 question, probe_at, ..
             } => {
                 self.questions.insert(question.clone(), operation);
                 self.probes.insert((*probe_at, operation));
             }
-            Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. } => {}
+            OperationKind::Connect { .. }
+            | OperationKind::Join { .. }
+            | OperationKind::Obey { .. }
+            | OperationKind::Send { .. } => {}
         }
         self.deadlines.insert((deadline, operation));
         self.open.insert(operation, Operation { kind, deadline });
     }
 
-    pub(super) fn close(&mut self, operation: OperationId) -> Option<Kind> {
+    pub(super) fn close(&mut self, operation: OperationId) -> Option<OperationKind> {
         let Operation { kind, deadline } = self.open.remove(&operation)?;
         self.deadlines.remove(&(deadline, operation));
         match &kind {
-            Kind::Command { id, .. } => {
+            OperationKind::Command { id, .. } => {
                 self.commands.remove(id);
             }
-            Kind::Count { id, .. } => {
+            OperationKind::Count { id, .. } => {
                 self.censuses.remove(id);
             }
-            Kind::Ask {
+            OperationKind::Ask {
                 question, probe_at, ..
             } => {
                 self.questions.remove(question);
                 self.probes.remove(&(*probe_at, operation));
             }
-            Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. } | Kind::Send { .. } => {}
+            OperationKind::Connect { .. }
+            | OperationKind::Join { .. }
+            | OperationKind::Obey { .. }
+            | OperationKind::Send { .. } => {}
         }
         Some(kind)
     }
 
-    pub(super) fn get_mut(&mut self, operation: OperationId) -> Option<&mut Kind> {
+    pub(super) fn get_mut(&mut self, operation: OperationId) -> Option<&mut OperationKind> {
         self.open
             .get_mut(&operation)
             .map(|operation| &mut operation.kind)
@@ -175,7 +181,7 @@ impl Operations {
                 return None;
             }
             self.probes.remove(&(at, operation));
-            if let Some(Kind::Ask {
+            if let Some(OperationKind::Ask {
                 connection_id,
                 published,
                 probe_at,
@@ -198,14 +204,13 @@ impl Operations {
             .open
             .iter()
             .filter(|(_, operation)| match &operation.kind {
-                Kind::Command { published, .. } | Kind::Count { published, .. } => {
-                    *published || fail_waiting
-                }
-                Kind::Ask { published, .. } => !published && fail_waiting,
-                Kind::Connect { .. }
-                | Kind::Join { .. }
-                | Kind::Obey { .. }
-                | Kind::Send { .. } => fail_waiting,
+                OperationKind::Command { published, .. }
+                | OperationKind::Count { published, .. } => *published || fail_waiting,
+                OperationKind::Ask { published, .. } => !published && fail_waiting,
+                OperationKind::Connect { .. }
+                | OperationKind::Join { .. }
+                | OperationKind::Obey { .. }
+                | OperationKind::Send { .. } => fail_waiting,
             });
         hit.map(|(id, _)| *id).collect()
     }
@@ -237,12 +242,12 @@ impl BackplaneNode {
             return;
         };
         match kind {
-            Kind::Join {
+            OperationKind::Join {
                 connection_id,
                 group,
                 fresh,
             } => self.fail_join(&connection_id, &group, fresh),
-            Kind::Obey {
+            OperationKind::Obey {
                 connection_id,
                 group,
                 fresh,
@@ -251,11 +256,11 @@ impl BackplaneNode {
                 // Nobody here has asked for it, and whoever did is not told either.
                 return self.fail_join(&connection_id, &group, fresh);
             }
-            Kind::Connect { .. }
-            | Kind::Send { .. }
-            | Kind::Command { .. }
-            | Kind::Count { .. }
-            | Kind::Ask { .. } => {}
+            OperationKind::Connect { .. }
+            | OperationKind::Send { .. }
+            | OperationKind::Command { .. }
+            | OperationKind::Count { .. }
+            | OperationKind::Ask { .. } => {}
         }
         self.counters.failures += 1;
         let result = Err(error);
@@ -270,12 +275,12 @@ impl BackplaneNode {
         let channel = self.channels.name(Channel::Group(group));
         for operation in self.subscriptions.waiting(&channel) {
             if let Some(
-                Kind::Join {
+                OperationKind::Join {
                     connection_id: other,
                     group: same,
                     fresh,
                 }
-                | Kind::Obey {
+                | OperationKind::Obey {
                     connection_id: other,
                     group: same,
                     fresh,
@@ -295,13 +300,13 @@ impl BackplaneNode {
     /// One of the channels that it waits for is subscribed to, or not wanted any more.
     pub(super) fn channel_ready(&mut self, operation: OperationId) {
         match self.operations.get_mut(operation) {
-            Some(Kind::Connect { missing }) if *missing > 1 => *missing -= 1,
-            Some(Kind::Connect { .. } | Kind::Join { .. }) => {
+            Some(OperationKind::Connect { missing }) if *missing > 1 => *missing -= 1,
+            Some(OperationKind::Connect { .. } | OperationKind::Join { .. }) => {
                 self.operations.close(operation);
                 self.done(operation);
             }
-            Some(Kind::Obey { .. }) => {
-                if let Some(Kind::Obey {
+            Some(OperationKind::Obey { .. }) => {
+                if let Some(OperationKind::Obey {
                     server, command, ..
                 }) = self.operations.close(operation)
                 {
@@ -309,7 +314,10 @@ impl BackplaneNode {
                 }
             }
             Some(
-                Kind::Send { .. } | Kind::Command { .. } | Kind::Count { .. } | Kind::Ask { .. },
+                OperationKind::Send { .. }
+                | OperationKind::Command { .. }
+                | OperationKind::Count { .. }
+                | OperationKind::Ask { .. },
             )
             | None => {}
         }
@@ -334,24 +342,29 @@ impl BackplaneNode {
             Purpose::Probe(_) | Purpose::Answer | Purpose::Heartbeat => return,
         };
         match self.operations.get_mut(operation) {
-            Some(Kind::Send { missing }) if *missing > 1 => *missing -= 1,
-            Some(Kind::Send { .. }) => {
+            Some(OperationKind::Send { missing }) if *missing > 1 => *missing -= 1,
+            Some(OperationKind::Send { .. }) => {
                 self.operations.close(operation);
                 self.done(operation);
             }
-            Some(Kind::Command { published, .. }) => *published = true,
-            Some(Kind::Count {
+            Some(OperationKind::Command { published, .. }) => *published = true,
+            Some(OperationKind::Count {
                 published, servers, ..
             }) => {
                 *published = true;
                 *servers = receivers;
                 self.look_at_count(operation, false);
             }
-            Some(Kind::Ask { .. }) if receivers == Some(0) => {
+            Some(OperationKind::Ask { .. }) if receivers == Some(0) => {
                 self.fail(operation, BackplaneError::NoReceiver);
             }
-            Some(Kind::Ask { published, .. }) => *published = true,
-            Some(Kind::Connect { .. } | Kind::Join { .. } | Kind::Obey { .. }) | None => {}
+            Some(OperationKind::Ask { published, .. }) => *published = true,
+            Some(
+                OperationKind::Connect { .. }
+                | OperationKind::Join { .. }
+                | OperationKind::Obey { .. },
+            )
+            | None => {}
         }
     }
 
@@ -367,7 +380,8 @@ impl BackplaneNode {
         let Some(operation) = self.operations.census(id) else {
             return;
         };
-        if let Some(Kind::Count { answers, sum, .. }) = self.operations.get_mut(operation) {
+        if let Some(OperationKind::Count { answers, sum, .. }) = self.operations.get_mut(operation)
+        {
             *answers += 1;
             *sum = sum.saturating_add(count.into());
         }
@@ -376,7 +390,7 @@ impl BackplaneNode {
 
     /// Whether all have counted who were asked; or as many as there will be, when the time is up and the broker does not tell.
     fn look_at_count(&mut self, operation: OperationId, late: bool) -> bool {
-        let Some(Kind::Count {
+        let Some(OperationKind::Count {
             published,
             servers,
             answers,
@@ -434,16 +448,16 @@ impl BackplaneNode {
             WhenAway::Wait(patience) => patience.max(self.config.publish_timeout),
         };
         match self.operations.get_mut(operation) {
-            Some(Kind::Command { .. }) => BackplaneError::NotAcknowledged {
+            Some(OperationKind::Command { .. }) => BackplaneError::NotAcknowledged {
                 timeout: self.config.ack_timeout,
             },
-            Some(Kind::Ask { .. }) => BackplaneError::NotAnswered,
+            Some(OperationKind::Ask { .. }) => BackplaneError::NotAnswered,
             Some(
-                Kind::Connect { .. }
-                | Kind::Join { .. }
-                | Kind::Obey { .. }
-                | Kind::Send { .. }
-                | Kind::Count { .. },
+                OperationKind::Connect { .. }
+                | OperationKind::Join { .. }
+                | OperationKind::Obey { .. }
+                | OperationKind::Send { .. }
+                | OperationKind::Count { .. },
             )
             | None => BackplaneError::TimedOut { timeout },
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::BackplaneNode;
-use super::operations::Kind;
+use super::operations::OperationKind;
 use crate::backplane::api::{Audience, BackplaneEvent, Message};
 use crate::backplane::{
     Ack, Census, Channel, Completion, Count, Counted, GroupAction, GroupCommand, Invocation,
@@ -74,10 +74,10 @@ impl BackplaneNode {
 
     fn deliver_to_one(&mut self, id: &str, payload: &Bytes) -> Result<(), DecodeError> {
         let mut invocation = Invocation::decode(payload)?;
-        let event = match invocation.question.take() {
-            Some(question) => BackplaneEvent::Ask {
+        let event = match invocation.result_request.take() {
+            Some(result_request) => BackplaneEvent::Ask {
                 connection_id: id.into(),
-                question,
+                result_request,
                 invocation,
             },
             None => BackplaneEvent::Deliver {
@@ -141,7 +141,7 @@ impl BackplaneNode {
         if self.subscriptions.wait(&channel, operation) {
             return self.acknowledge(&command.server, command.id);
         }
-        let kind = Kind::Obey {
+        let kind = OperationKind::Obey {
             connection_id: command.connection_id.clone(),
             group: command.group.clone(),
             fresh,

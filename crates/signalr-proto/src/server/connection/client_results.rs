@@ -13,9 +13,9 @@ use crate::time::Instant;
 
 /// The ids of the questions whose answer is awaited.
 #[derive(Default)]
-pub(super) struct Questions(BTreeSet<Box<str>>);
+pub(super) struct AwaitedResults(BTreeSet<Box<str>>);
 
-impl Questions {
+impl AwaitedResults {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -25,49 +25,49 @@ impl Questions {
     }
 }
 
-/// Questions to the client.
+/// AwaitedResults to the client.
 impl ServerConnection {
     /// Calls a method of the client, which answers with a [`Event::Completion`] of this `invocation_id`.
     ///
     /// # Errors
     /// As for [`send`](Self::send), and before the client is [accepted](Self::accept): [`SendError::NotWelcomed`].
-    pub fn ask<A: HubArguments + ?Sized>(
+    pub fn invoke<A: HubArguments + ?Sized>(
         &mut self,
         now: Instant,
         invocation_id: &str,
         target: &str,
         arguments: &A,
     ) -> Result<(), SendError> {
-        self.may_ask(now)?;
+        self.may_invoke(now)?;
         self.invocation(now, Some(invocation_id), target, arguments)?;
-        self.questions.0.insert(invocation_id.into());
+        self.client_results.0.insert(invocation_id.into());
         Ok(())
     }
 
     /// Sends a whole invocation with this `invocation_id` that was encoded before, for this connection's protocol: see
-    /// [`ask`](Self::ask).
+    /// [`invoke`](Self::invoke).
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask).
-    pub fn ask_frame(
+    /// As for [`invoke`](Self::invoke).
+    pub fn invoke_frame(
         &mut self,
         now: Instant,
         invocation_id: &str,
         frame: &Bytes,
     ) -> Result<(), SendError> {
-        self.may_ask(now)?;
+        self.may_invoke(now)?;
         self.send_frame(now, frame)?;
-        self.questions.0.insert(invocation_id.into());
+        self.client_results.0.insert(invocation_id.into());
         Ok(())
     }
 
     /// Nobody waits for the answer to this question any more: if it comes it is a [`Event::UnknownCompletion`].
-    pub fn forget_question(&mut self, now: Instant, invocation_id: &str) {
+    pub fn forget_result(&mut self, now: Instant, invocation_id: &str) {
         self.advance(now);
-        self.questions.0.remove(invocation_id);
+        self.client_results.0.remove(invocation_id);
     }
 
-    fn may_ask(&mut self, now: Instant) -> Result<(), SendError> {
+    fn may_invoke(&mut self, now: Instant) -> Result<(), SendError> {
         self.advance(now);
         match self.state {
             State::Greeting(_) if self.is_open() => Err(SendError::NotWelcomed),
@@ -80,7 +80,7 @@ impl ServerConnection {
     }
 
     pub(super) fn answered(&mut self, invocation_id: ByteString, outcome: Outcome) -> Event {
-        if self.questions.0.remove(&*invocation_id) {
+        if self.client_results.0.remove(&*invocation_id) {
             Event::Completion {
                 invocation_id,
                 outcome,

@@ -151,7 +151,7 @@ impl ServerConnection {
         self.ahead.clear();
         self.refuse_posts();
         self.refuse_applicants();
-        self.questions.clear();
+        self.client_results.clear();
         self.calls = new_calls(&self.config);
     }
 

@@ -18,12 +18,12 @@ use crate::transport::OpId;
 use crate::transport::negotiate::TransportKind;
 
 mod calls;
+mod client_results;
 mod ending;
 mod events;
 mod link;
 mod polls;
 mod posts;
-mod questions;
 mod reading;
 mod refresh;
 mod resuming;
@@ -31,9 +31,9 @@ mod state;
 mod web_socket;
 mod writing;
 
+use client_results::AwaitedResults;
 use link::{Link, Owner};
 use posts::Posts;
-use questions::Questions;
 use reading::Step;
 use refresh::Applicants;
 use resuming::Ahead;
@@ -61,7 +61,7 @@ pub struct ServerConnection {
     pings: bool,
     posts: Posts,
     calls: Calls,
-    questions: Questions,
+    client_results: AwaitedResults,
     options: ConnectionOptions,
     /// Requests with a newer token, which the application has yet to judge.
     applicants: Applicants,
@@ -96,7 +96,7 @@ impl ServerConnection {
             pings: false,
             posts: Posts::default(),
             calls: new_calls(&config),
-            questions: Questions::default(),
+            client_results: AwaitedResults::default(),
             options,
             applicants: Applicants::default(),
             inbound: Inbound::default(),

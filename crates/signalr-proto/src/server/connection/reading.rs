@@ -107,7 +107,7 @@ impl ServerConnection {
     /// Whether the client has to wait: for a permit, for methods that take items, for room in which to answer it, or because it
     /// said too much.
     fn is_blocked(&self) -> bool {
-        self.calls.blocks_reading(!self.questions.is_empty())
+        self.calls.blocks_reading(!self.client_results.is_empty())
             || self.outbox.is_full()
             || self.timers.get(Timer::Rate).is_some()
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use signalr_proto::backplane::{
-    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, Question,
+    Ack, Census, Completion, Count, Counted, GroupAction, GroupCommand, Invocation, ResultRequest,
 };
 use signalr_proto::codec::{InvocationHead, Outcome};
 use signalr_proto::{DecodeError, DecodeErrorKind, HubArguments, Protocol};
@@ -178,7 +178,7 @@ fn messages_to_all_are_those_of_the_official_server() {
     let but_one = Invocation {
         excluded: vec!["c1".into()],
         payloads: vec![payload("json", frame(Protocol::Json, None, "Hi", ("x",)))],
-        question: None,
+        result_request: None,
     };
     let bytes = hex(&format!("92 91 A2 63 31 81 {HI}"));
     assert_eq!(bytes.len(), 56);
@@ -189,20 +189,20 @@ const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 #[test]
 fn questions_and_answers_are_those_of_the_official_server() {
-    let question = Invocation {
+    let result_request = Invocation {
         payloads: vec![payload("json", frame(Protocol::Json, Some(ID), "Ask", ()))],
-        question: Some(Question {
+        result_request: Some(ResultRequest {
             id: ID.into(),
             return_address: "My.Hub:internal:return:srv_1".into(),
         }),
         ..Invocation::default()
     };
-    let bytes = written(|out| question.encode(out));
+    let bytes = written(|out| result_request.encode(out));
     assert_eq!(bytes.len(), 143);
     assert_eq!(bytes[..9], hex("94 90 81 A4 6A 73 6F 6E C4"));
     assert_eq!(bytes[10..20], *b"{\"type\":1,");
     assert_eq!(bytes[91], 0xb6);
-    both_ways(&question, &bytes);
+    both_ways(&result_request, &bytes);
 
     let answer = Completion {
         protocol: "json".into(),

@@ -10,7 +10,7 @@ use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
 use super::{Applicant, Task};
-use crate::call::{Call, CallContext};
+use crate::call::{CallContext, CallHandle};
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
 use crate::report;
@@ -87,8 +87,8 @@ impl Task {
                 invocation_id,
                 outcome,
             } => {
-                self.shared.questions.end(&invocation_id);
-                self.questions.answer(&invocation_id, outcome);
+                self.shared.result_owners.end(&invocation_id);
+                self.client_results.answer(&invocation_id, outcome);
             }
             Event::UnknownCompletion { invocation_id } => self.unknown_answer(&invocation_id),
             Event::Handshaken { protocol } => {
@@ -117,7 +117,7 @@ impl Task {
         if self.shared.shutting_down.load(Ordering::Relaxed) {
             return self.machine.close(self.now, true);
         }
-        let context = self.presence.context(Call::welcoming());
+        let context = self.presence.context(CallHandle::welcoming());
         let welcome = welcome(Arc::clone(&self.shared), context);
         let welcome = contained_future(welcome).instrument(telemetry::connected(self.shared.name));
         self.greeting = Some(Box::pin(welcome));
@@ -144,7 +144,7 @@ impl Task {
             return self.judge(op, &identity, user, true);
         }
         let (shared, newcomer) = (Arc::clone(&self.shared), user.clone());
-        let context = self.presence.context(Call::welcoming());
+        let context = self.presence.context(CallHandle::welcoming());
         let decision = contained_future(async move {
             match &shared.on_authentication_refresh {
                 Some(decide) => Ok(decide(context, newcomer).await),
@@ -174,7 +174,11 @@ impl Task {
     }
 
     pub(super) fn unknown_answer(&mut self, id: &ByteString) {
-        if self.shared.questions.is_of_another(id, &self.connection.id) {
+        if self
+            .shared
+            .result_owners
+            .is_of_another(id, &self.connection.id)
+        {
             self.machine
                 .close_for(self.now, DisconnectReason::ForeignAnswer);
         }

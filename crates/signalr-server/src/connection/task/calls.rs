@@ -11,8 +11,8 @@ use signalr_proto::server::{CallId, CallOutcome};
 use signalr_proto::{Payload, SendError};
 
 use super::Task;
-use crate::call::Call;
-use crate::connection::running::{Job, Method, Pending, Step, Work};
+use crate::call::CallHandle;
+use crate::connection::running::{Method, Pending, RunningCall, Step, Work};
 use crate::dispatch::{self, Bound};
 use crate::error::HubError;
 use crate::report;
@@ -56,7 +56,7 @@ impl Task {
         let (work, handle) = match prepared.bound {
             Bound::Method(method) => (Work::Method(method), prepared.handle),
             Bound::Stream(start) => {
-                let handle = prepared.handle.unwrap_or_else(|| Call::running(call));
+                let handle = prepared.handle.unwrap_or_else(|| CallHandle::running(call));
                 (Work::Start(start), Some(handle))
             }
         };
@@ -65,7 +65,7 @@ impl Task {
         }
         let handle = handle.filter(|_| !matches!(work, Work::Method(_)));
         drop(entered);
-        let job = Job {
+        let job = RunningCall {
             call,
             method: prepared.method,
             handle,
@@ -76,7 +76,7 @@ impl Task {
     }
 
     /// Lets a job make steps for as long as it needs to wait for nothing.
-    pub(super) fn go_on(&mut self, cx: &mut Context<'_>, mut job: Job) {
+    pub(super) fn go_on(&mut self, cx: &mut Context<'_>, mut job: RunningCall) {
         for _ in 0..ITEMS_IN_A_ROW {
             if matches!(job.work, Work::Items(_)) && !self.machine.is_writable() {
                 break;
@@ -97,7 +97,7 @@ impl Task {
     }
 
     /// Deals with what a job has come to, and gives it back if it goes on.
-    pub(super) fn step(&mut self, mut job: Job, step: Step) -> Option<Job> {
+    pub(super) fn step(&mut self, mut job: RunningCall, step: Step) -> Option<RunningCall> {
         // What the application sent and ordered before comes before (`SB-39`, `SB-51`).
         self.take_orders();
         let span = job.span.clone();
@@ -210,7 +210,7 @@ impl Task {
         busy
     }
 
-    pub(super) fn stepped(&mut self, cx: &mut Context<'_>, done: Option<(Job, Step)>) {
+    pub(super) fn stepped(&mut self, cx: &mut Context<'_>, done: Option<(RunningCall, Step)>) {
         if let Some((job, step)) = done {
             if let Some(job) = self.step(job, step) {
                 self.go_on(cx, job);
@@ -240,7 +240,7 @@ fn uploads(count: usize) -> Option<Arc<[UploadSender]>> {
 fn poll_jobs(
     jobs: &mut FuturesUnordered<Pending>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Option<(Job, Step)>>> {
+) -> Poll<Option<Option<(RunningCall, Step)>>> {
     if jobs.is_empty() {
         return Poll::Ready(None);
     }

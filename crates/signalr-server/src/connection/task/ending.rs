@@ -10,12 +10,12 @@ use tracing::Instrument as _;
 
 use super::Task;
 use crate::body::HubBody;
-use crate::call::{Call, CallContext};
+use crate::call::{CallContext, CallHandle};
 use crate::connection::Connection;
 use crate::connection::mailbox::Order;
 use crate::connection::running::contained_future;
 use crate::error::UploadError;
-use crate::limit::Seat;
+use crate::limit::ConnectionPermit;
 use crate::report;
 use crate::server::Shared;
 use crate::telemetry;
@@ -25,11 +25,11 @@ pub(super) struct Presence {
     pub(super) shared: Arc<Shared>,
     pub(super) connection: Arc<Connection>,
     /// Its places under the limits of connections.
-    pub(super) _seats: Vec<Seat>,
+    pub(super) _permits: Vec<ConnectionPermit>,
 }
 
 impl Presence {
-    pub(super) fn context(&self, call: Arc<Call>) -> CallContext {
+    pub(super) fn context(&self, call: Arc<CallHandle>) -> CallContext {
         CallContext {
             shared: Arc::clone(&self.shared),
             connection: Arc::clone(&self.connection),
@@ -75,7 +75,7 @@ impl Task {
             streams,
             handles,
             uploads,
-            questions,
+            client_results,
             greeting,
             welcomed,
             machine,
@@ -90,7 +90,7 @@ impl Task {
                 telemetry::status(&reason, shutting_down),
             );
         }
-        drop((machine, streams, questions));
+        drop((machine, streams, client_results));
         presence.over();
         wires.dismiss();
         for sender in uploads.values().flat_map(|senders| senders.iter()) {
@@ -111,7 +111,7 @@ impl Task {
                 None => welcomed,
             };
             if welcomed {
-                let context = presence.context(Call::welcoming());
+                let context = presence.context(CallHandle::welcoming());
                 let said = contained_future(async {
                     Arc::clone(&shared).on_disconnected(context, reason).await;
                     Ok(())

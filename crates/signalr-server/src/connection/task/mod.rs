@@ -15,12 +15,12 @@ use signalr_proto::server::{CallId, DisconnectReason, Identity, Input, Output, S
 use signalr_proto::{Instant, OpId, Payload};
 
 use super::Connection;
-use super::questions::Questions;
+use super::client_results::ClientResults;
 use super::running::Pending;
 use super::wires::Wires;
-use crate::call::Call;
+use crate::call::CallHandle;
 use crate::error::HubError;
-use crate::limit::Seat;
+use crate::limit::ConnectionPermit;
 use crate::server::Shared;
 use crate::telemetry::Counted;
 use crate::upload::UploadSender;
@@ -58,11 +58,11 @@ pub(crate) struct Task {
     /// Streams, which are only polled while there is room for their items.
     streams: FuturesUnordered<Pending>,
     /// Running calls that can be cancelled.
-    handles: HashMap<CallId, Arc<Call>>,
+    handles: HashMap<CallId, Arc<CallHandle>>,
     uploads: HashMap<CallId, Arc<[UploadSender]>>,
     /// Where the arguments of a call lie until they are decoded.
     arguments: Vec<Payload>,
-    questions: Questions,
+    client_results: ClientResults,
     greeting: Option<BoxFuture<'static, Result<(), HubError>>>,
     welcomed: bool,
     /// Who came with which request, until the machine has looked at it.
@@ -80,7 +80,7 @@ impl Task {
         shared: Arc<Shared>,
         connection: Arc<Connection>,
         machine: Box<ServerConnection>,
-        seats: Vec<Seat>,
+        permits: Vec<ConnectionPermit>,
     ) -> Self {
         tracing::debug!(connection = &*connection.id, "connection opened");
         let close_timeout = shared.options.connection.close_timeout;
@@ -89,7 +89,7 @@ impl Task {
             presence: Presence {
                 shared: Arc::clone(&shared),
                 connection: Arc::clone(&connection),
-                _seats: seats,
+                _permits: permits,
             },
             counted: None,
             shared,
@@ -103,7 +103,7 @@ impl Task {
             handles: HashMap::new(),
             uploads: HashMap::new(),
             arguments: Vec::new(),
-            questions: Questions::default(),
+            client_results: ClientResults::default(),
             greeting: None,
             welcomed: false,
             newcomers: Vec::new(),
@@ -152,7 +152,7 @@ impl Task {
         self.greeting.is_none()
             && self.applicants.is_empty()
             && !self.frames_wait
-            && !self.questions.is_waiting()
+            && !self.client_results.is_waiting()
             && !self.connection.mailbox.is_filled()
             && self.wires.is_settled(&self.machine)
     }
@@ -160,7 +160,7 @@ impl Task {
     /// Nobody need wait for a client that has left, although what it said before may still have to wait for its turn.
     fn notice_leaving(&mut self) {
         if !self.machine.is_open() && self.connection.protocol.get().is_some() {
-            self.questions = Questions::default();
+            self.client_results = ClientResults::default();
             self.connection.aborted.cancel();
         }
     }

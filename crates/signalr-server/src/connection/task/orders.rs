@@ -1,10 +1,10 @@
-//! What others want of a connection: orders, messages, questions.
+//! What others want of a connection: orders, messages, calls for results.
 
 use signalr_proto::server::{Input, Port};
 
 use super::Task;
+use crate::connection::client_results::ClientInvocation;
 use crate::connection::mailbox::Order;
-use crate::connection::questions::Question;
 use crate::connection::wires::Exchange;
 use crate::telemetry::Counted;
 
@@ -33,11 +33,12 @@ impl Task {
             Order::Abort(reason) => self.machine.abort_for(now, reason),
             Order::Cut => self.wires.cut(&mut self.machine, now),
             Order::Ask { id, frame, answer } => {
-                self.questions.wait(Question { id, frame, answer });
+                self.client_results
+                    .wait(ClientInvocation { id, frame, answer });
             }
             Order::Forget(id) => {
-                self.questions.forget(&id);
-                self.machine.forget_question(now, &id);
+                self.client_results.forget(&id);
+                self.machine.forget_result(now, &id);
             }
             Order::Release(call) => self.machine.release(now, call),
             Order::Took {
@@ -101,15 +102,16 @@ impl Task {
         self.frames_wait = false;
     }
 
-    /// Questions, behind the messages that were sent before, and as they only for as long as the client takes them.
+    /// Calls for results, behind the messages that were sent before, and as they only for as long as the client takes them.
     pub(super) fn ask(&mut self) -> bool {
         let mut asked = false;
-        while self.questions.is_waiting() && self.welcomed && self.machine.is_writable() {
-            let Some(Question { id, frame, answer }) = self.questions.next_waiting() else {
+        while self.client_results.is_waiting() && self.welcomed && self.machine.is_writable() {
+            let Some(ClientInvocation { id, frame, answer }) = self.client_results.next_waiting()
+            else {
                 break;
             };
-            if self.machine.ask_frame(self.now, &id, &frame).is_ok() {
-                self.questions.add(id, answer);
+            if self.machine.invoke_frame(self.now, &id, &frame).is_ok() {
+                self.client_results.add(id, answer);
             }
             asked = true;
         }

@@ -231,11 +231,11 @@ impl Watch {
             Act::Ask => {
                 self.asked += 1;
                 let id = format!("q{}", self.asked);
-                let _ = self.machine.ask(now, &id, "Q", &());
+                let _ = self.machine.invoke(now, &id, "Q", &());
             }
             Act::Forget => {
                 let id = format!("q{}", self.asked);
-                self.machine.forget_question(now, &id);
+                self.machine.forget_result(now, &id);
             }
             Act::Finish(index, how) => {
                 if let Some(call) = call(*index) {

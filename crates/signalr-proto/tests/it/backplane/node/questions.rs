@@ -1,6 +1,6 @@
 use super::*;
 use signalr_proto::Payload;
-use signalr_proto::backplane::Question;
+use signalr_proto::backplane::ResultRequest;
 use signalr_proto::codec::{CompletionOutcome, Outcome};
 
 const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -9,7 +9,7 @@ fn ask(farm: &mut Farm, server: usize, connection: &str) -> OperationId {
     let now = farm.now;
     let invocation = Invocation {
         payloads: vec![("json".into(), Some(Bytes::from_static(b"{}\x1e")))],
-        question: Some(farm.node(server).question(ID)),
+        result_request: Some(farm.node(server).result_request(ID)),
         ..Invocation::default()
     };
     let mut out = BytesMut::new();
@@ -19,14 +19,14 @@ fn ask(farm: &mut Farm, server: usize, connection: &str) -> OperationId {
 }
 
 /// The question that a server was told to ask.
-fn asked(farm: &mut Farm, server: usize) -> Option<(String, Question)> {
+fn asked(farm: &mut Farm, server: usize) -> Option<(String, ResultRequest)> {
     let events = std::mem::take(&mut farm.servers[server].events);
     events.into_iter().find_map(|event| match event {
         BackplaneEvent::Ask {
             connection_id,
-            question,
+            result_request,
             ..
-        } => Some((connection_id.to_string(), question)),
+        } => Some((connection_id.to_string(), result_request)),
         _ => None,
     })
 }

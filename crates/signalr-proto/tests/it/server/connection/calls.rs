@@ -454,7 +454,7 @@ fn answers_items_and_messages_are_written_in_order() {
     let done = CallOutcome::done();
     test.machine.finish(now, stream, done).unwrap();
     test.machine.finish(now, call, done).unwrap();
-    test.machine.ask(now, "s1", "Ask", &("why",)).unwrap();
+    test.machine.invoke(now, "s1", "Ask", &("why",)).unwrap();
     test.machine
         .send_frame(now, &"{\"type\":6}\x1e".into())
         .unwrap();

@@ -18,7 +18,7 @@ fn event(id: &str) -> Event {
 #[test]
 fn a_question_is_answered_once() {
     let mut test = Test::open();
-    test.machine.ask(test.now, "s1", "Ask", &(1,)).unwrap();
+    test.machine.invoke(test.now, "s1", "Ask", &(1,)).unwrap();
     test.poll();
     assert_eq!(
         test.sent(),
@@ -35,7 +35,7 @@ fn a_question_is_answered_once() {
 fn answers_may_be_errors_or_nothing() {
     let mut test = Test::open();
     for id in ["a", "b"] {
-        test.machine.ask(test.now, id, "Ask", &()).unwrap();
+        test.machine.invoke(test.now, id, "Ask", &()).unwrap();
     }
     test.receive_json(&[
         r#"{"type":3,"invocationId":"b","error":"no"}"#,
@@ -58,7 +58,7 @@ fn answers_may_be_errors_or_nothing() {
 fn frames_that_were_encoded_before_can_be_questions() {
     let mut test = Test::open();
     test.machine
-        .ask_frame(test.now, "s1", &"{\"type\":1}\x1e".into())
+        .invoke_frame(test.now, "s1", &"{\"type\":1}\x1e".into())
         .unwrap();
     test.poll();
     assert_eq!(test.sent(), r#"{"type":1}|"#);
@@ -69,8 +69,8 @@ fn frames_that_were_encoded_before_can_be_questions() {
 #[test]
 fn the_answer_to_a_forgotten_question_is_unknown() {
     let mut test = Test::open();
-    test.machine.ask(test.now, "s1", "Ask", &()).unwrap();
-    test.machine.forget_question(test.now, "s1");
+    test.machine.invoke(test.now, "s1", "Ask", &()).unwrap();
+    test.machine.forget_result(test.now, "s1");
     test.receive_json(&[&answer("s1"), &answer("s2")]);
     let unknown = |id: &str| Event::UnknownCompletion {
         invocation_id: id.into(),
@@ -87,7 +87,7 @@ fn a_question_that_could_not_be_sent_was_not_asked() {
     test.takes = false;
     test.say("a");
     assert!(matches!(
-        test.machine.ask(test.now, "s1", "Ask", &()),
+        test.machine.invoke(test.now, "s1", "Ask", &()),
         Err(SendError::Full { .. })
     ));
     test.takes = true;
@@ -102,7 +102,7 @@ fn a_question_that_could_not_be_sent_was_not_asked() {
 #[test]
 fn a_client_that_is_not_welcomed_yet_cannot_be_asked() {
     let mut test = Test::web_socket(config(), ConnectionOptions::default());
-    let asked = |test: &mut Test| test.machine.ask(test.now, "s1", "Ask", &());
+    let asked = |test: &mut Test| test.machine.invoke(test.now, "s1", "Ask", &());
     assert_eq!(asked(&mut test), Err(SendError::NotConnected));
     test.receive(HANDSHAKE);
     assert_eq!(asked(&mut test), Err(SendError::NotWelcomed));
@@ -110,7 +110,7 @@ fn a_client_that_is_not_welcomed_yet_cannot_be_asked() {
         SendError::NotWelcomed.to_string(),
         "Client results inside OnConnectedAsync Hub methods are not allowed."
     );
-    let frame = test.machine.ask_frame(test.now, "s1", &"x".into());
+    let frame = test.machine.invoke_frame(test.now, "s1", &"x".into());
     assert_eq!(frame, Err(SendError::NotWelcomed));
     test.machine.accept(test.now);
     assert_eq!(asked(&mut test), Ok(()));
@@ -122,7 +122,7 @@ fn a_client_that_is_not_welcomed_yet_cannot_be_asked() {
 fn an_id_that_names_an_upload_and_a_question_is_the_uploads() {
     let mut test = Test::open();
     test.receive_json(&[r#"{"type":1,"target":"U","arguments":[],"streamIds":["s1"]}"#]);
-    test.machine.ask(test.now, "s1", "Ask", &()).unwrap();
+    test.machine.invoke(test.now, "s1", "Ask", &()).unwrap();
     test.events.clear();
     test.receive_json(&[&answer("s1"), &answer("s1")]);
     assert!(matches!(
@@ -137,7 +137,7 @@ fn a_question_within_the_only_call_is_answered_behind_another_call() {
     test.receive_json(&[CALL]);
     let call = test.last_call();
     test.machine.release(test.now, call);
-    test.machine.ask(test.now, "s1", "Ask", &()).unwrap();
+    test.machine.invoke(test.now, "s1", "Ask", &()).unwrap();
     test.receive_json(&[CALL, &answer("s1")]);
     assert_eq!(test.events.last(), Some(&event("s1")));
 }

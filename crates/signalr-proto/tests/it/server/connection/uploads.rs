@@ -169,7 +169,7 @@ fn an_upload_that_piles_up_behind_a_hungry_one_fails() {
 #[test]
 fn the_answer_to_a_question_is_read_past_items_that_wait() {
     let (mut test, _) = reading("\"u\"", config());
-    test.machine.ask(test.now, "q", "Ask", &()).unwrap();
+    test.machine.invoke(test.now, "q", "Ask", &()).unwrap();
     test.items("u", 0..20);
     test.receive_json(&[r#"{"type":3,"invocationId":"q","result":1}"#]);
     test.told();
