@@ -1,103 +1,26 @@
 //! From nothing to a transport: tokens, negotiation, redirects, the choice.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 
 use super::ClientConnection;
 use super::api::{Action, Event};
+use super::connecting::{Attempt, AttemptContext, HubLocation, Negotiated, Step};
 use super::link::{Down, HttpLink, Link};
-use super::reconnect::Outage;
+use super::outage::Outage;
 use super::state::State;
-use super::timeouts::Timer;
-use crate::codec::handshake::HandshakeDecoder;
+use super::timer::Timer;
 use crate::error::{CloseReason, NegotiateError};
-use crate::time::Instant;
 use crate::transport::choice;
 use crate::transport::event_stream::EventStream;
 use crate::transport::http::Requests;
 use crate::transport::negotiate::{
-    self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind, TransportOffer,
+    self, AccessToken, MAX_REDIRECTS, NegotiateResponse, Offer, TransportKind,
 };
 use crate::transport::web_socket::{Opening, WebSocket};
 use crate::transport::{
     BodyMode, EndCause, HubUrl, OpId, TransportFailure, TransportFailureReason,
 };
-
-/// One try to connect.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) step: Step,
-    pub(super) context: AttemptContext,
-}
-
-/// What an attempt carries from step to step.
-#[derive(Debug)]
-pub(super) struct AttemptContext {
-    /// Set when this is a repetition: of the first start, or of a connection that was lost.
-    pub(super) outage: Option<Outage>,
-    pub(super) location: HubLocation,
-    /// What the server offered last.
-    pub(super) offered: Vec<TransportOffer>,
-    /// Transports that did not start.
-    pub(super) failures: Vec<TransportFailure>,
-}
-
-/// Which hub the attempt is at, after redirects.
-#[derive(Debug)]
-pub(super) struct HubLocation {
-    pub(super) url: HubUrl,
-    /// The token a redirect gave: it replaces the user's for this attempt and connection ([TR-11](crate::spec::transports#tr-11)).
-    pub(super) token: Option<AccessToken>,
-    /// The user's token of the last negotiation, which the HTTP transports go on using.
-    pub(super) cached: Option<AccessToken>,
-    /// Whether the user's headers and tokens must not be sent here.
-    pub(super) foreign: bool,
-    /// Negotiate requests made.
-    pub(super) requests: u32,
-    /// When the server made its offer: the life of the access token counts from then.
-    pub(super) offered: Instant,
-}
-
-/// How far an attempt has come.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The token for negotiation was asked for.
-    NegotiateToken(OpId),
-    /// The negotiate request is under way.
-    Negotiate(OpId),
-    /// The token for the WebSocket was asked for.
-    SocketToken(OpId, Negotiated),
-    /// The transport is being opened.
-    Opening(Link, Negotiated),
-    /// The handshake response is awaited.
-    Handshaking(Link, Negotiated, HandshakeDecoder),
-}
-
-/// What negotiation gave; nothing when it was skipped.
-pub(super) type Negotiated = Option<Box<Offer>>;
-
-impl Step {
-    /// The question or request before there is a transport.
-    const fn op(&self) -> Option<OpId> {
-        match self {
-            Self::NegotiateToken(op) | Self::Negotiate(op) | Self::SocketToken(op, _) => Some(*op),
-            Self::Opening(..) | Self::Handshaking(..) => None,
-        }
-    }
-
-    pub(super) const fn link(&self) -> Option<&Link> {
-        match self {
-            Self::Opening(link, _) | Self::Handshaking(link, ..) => Some(link),
-            Self::NegotiateToken(_) | Self::Negotiate(_) | Self::SocketToken(..) => None,
-        }
-    }
-
-    /// What must be aborted when the attempt is given up here.
-    pub(super) fn ops(&self) -> impl Iterator<Item = OpId> + use<> {
-        let link = self.link().map(Link::ops);
-        self.op().into_iter().chain(link.into_iter().flatten())
-    }
-}
 
 impl ClientConnection {
     /// Starts over at the address the user gave ([CB-77](crate::spec::client_behaviour#cb-77)).
@@ -162,7 +85,7 @@ impl ClientConnection {
         location.cached = token;
         let token = location.cached.as_ref().or(location.token.as_ref());
         let stateful = self.config.asks_for_stateful_reconnect();
-        let headers = headers_for(&self.config.headers, location);
+        let headers = location.headers(&self.config.headers);
         let Ok(request) = negotiate::request(&location.url, headers, token, stateful) else {
             return self.attempt_failed(context.outage, NegotiateError::RedirectUrl.into());
         };
@@ -355,7 +278,7 @@ impl ClientConnection {
         let opening = Opening {
             url: &location.url,
             id,
-            headers: headers_for(&self.config.headers, location),
+            headers: location.headers(&self.config.headers),
             access_token: token.or(location.token.as_ref()),
             token_in_query: self.config.token_in_query,
         };
@@ -371,7 +294,7 @@ impl ClientConnection {
         let requests = Requests::new(
             &location.url,
             negotiated.as_deref().map(Offer::token).unwrap_or_default(),
-            headers_for(&self.config.headers, location),
+            location.headers(&self.config.headers),
             token,
             self.config.protocol.transfer_format(),
         );
@@ -382,26 +305,6 @@ impl ClientConnection {
         );
         self.receive();
     }
-}
-
-/// A token that no header can carry is none.
-pub(super) fn usable(
-    token: Result<Option<AccessToken>, Box<str>>,
-) -> Result<Option<AccessToken>, Box<str>> {
-    token.and_then(|token| match token {
-        Some(token) if token.header().is_none() => {
-            Err("the token holds characters that HTTP does not allow in a header".into())
-        }
-        token => Ok(token),
-    })
-}
-
-/// Another origin must not see the user's headers.
-pub(super) fn headers_for<'a>(
-    headers: &'a HeaderMap,
-    location: &HubLocation,
-) -> Option<&'a HeaderMap> {
-    (!location.foreign).then_some(headers)
 }
 
 /// The reason, with the transports that failed before it.

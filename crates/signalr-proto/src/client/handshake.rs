@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::Event;
-use super::attempt::{Attempt, AttemptContext, Negotiated, Step};
+use super::connecting::{Attempt, AttemptContext, Negotiated, Step};
 use super::link::Link;
-use super::refresh::Refresh;
-use super::state::{Session, State};
-use super::timeouts::Timer;
+use super::session::Refresh;
+use super::session::Session;
+use super::state::State;
+use super::timer::Timer;
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeDecoder};
 use crate::error::CloseReason;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Action, Misuse};
-use super::attempt::Step;
+use super::connecting::Step;
 use super::link::{AfterUnauthorized, Down, Exchange, HttpLink, Side, Stage};
 use super::owner::Owner;
 use super::state::State;
-use super::timeouts::Timer;
+use super::timer::Timer;
 use crate::error::{CloseReason, HttpRequest, NegotiateError};
 use crate::transport::negotiate::AccessToken;
 use crate::transport::{BodyMode, EndCause, OpId, answer};

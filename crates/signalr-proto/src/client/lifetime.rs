@@ -2,12 +2,13 @@
 
 use super::ClientConnection;
 use super::api::{Action, Event};
-use super::attempt::{Attempt, Step};
+use super::connecting::{Attempt, Step};
 use super::http::LAST_WORDS;
 use super::link::Link;
-use super::reconnect::Outage;
-use super::state::{Session, State};
-use super::timeouts::Timer;
+use super::outage::Outage;
+use super::session::Session;
+use super::state::State;
+use super::timer::Timer;
 use crate::error::CloseReason;
 use crate::time::Instant;
 use crate::transport::OpId;

@@ -7,20 +7,25 @@ mod api;
 mod attempt;
 mod calls;
 mod config;
+mod connecting;
 mod handshake;
 mod http;
 mod invocations;
 mod lifetime;
 mod link;
+mod outage;
 mod owner;
 mod parked;
+mod parking;
 mod receive;
 mod reconnect;
 mod refresh;
 mod resume;
+mod session;
 mod state;
 mod stats;
 mod timeouts;
+mod timer;
 
 pub use api::{
     Action, Call, CallError, CallOptions, ConnectionState, Event, Ignored, Input, InvocationId,
@@ -43,14 +48,14 @@ use crate::transport::negotiate::TransportKind;
 use crate::transport::{OpId, OpIds};
 
 use crate::incoming::Incoming;
-use attempt::usable;
+use connecting::usable;
 use invocations::Invocations;
 use link::Link;
 use owner::Owner;
 use parked::Parked;
 use state::State;
 use stats::Counters;
-use timeouts::Timer;
+use timer::Timer;
 
 /// A hub connection in the client's role. Same seed and same inputs give the same outputs, byte for byte.
 pub struct ClientConnection {

@@ -1,10 +1,11 @@
 //! Whose an operation is. That is asked once for each input, so that what comes of it stands in one table:
 //! [`handle_input`](super::ClientConnection::handle_input).
 
-use super::attempt::Step;
+use super::connecting::Step;
 use super::link::{HttpLink, Link, Stage};
-use super::refresh::Refresh;
-use super::state::{Session, State};
+use super::session::Refresh;
+use super::session::Session;
+use super::state::State;
 use crate::transport::OpId;
 
 /// What the name of an operation stands for. Names that nothing is expected of any more are nobody's.

@@ -4,11 +4,11 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Event, Ignored, ReplyTo};
-use super::attempt::{Attempt, Step};
+use super::connecting::{Attempt, Step};
 use super::invocations::Match;
 use super::link::{Link, Side};
 use super::state::State;
-use super::timeouts::Timer;
+use super::timer::Timer;
 use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Role};
 use crate::error::CloseReason;
 use crate::transport::{EndCause, OpId};

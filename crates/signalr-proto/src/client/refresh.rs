@@ -8,37 +8,16 @@ use bytes::Bytes;
 
 use super::ClientConnection;
 use super::api::{Action, Event};
-use super::attempt::headers_for;
-use super::state::{Session, State};
-use super::timeouts::Timer;
+use super::session::{Refresh, Session};
+use super::state::State;
+use super::timer::Timer;
 use crate::error::{HttpRequest, RefreshError, UsageError};
 use crate::time::Instant;
 use crate::transport::negotiate::{AccessToken, RefreshResponse};
-use crate::transport::{BodyMode, EndCause, OpId, http};
+use crate::transport::{BodyMode, EndCause, http};
 
 /// The soonest an automatic refresh follows the last one.
 const SOONEST: Duration = Duration::from_secs(1);
-
-/// How far a refresh is.
-#[derive(Debug, Default)]
-pub(super) enum Refresh {
-    /// None is under way.
-    #[default]
-    Idle,
-    /// The user was asked for the new token.
-    Asking(OpId),
-    /// The server was told it.
-    Telling(OpId, AccessToken),
-}
-
-impl Refresh {
-    pub(super) const fn op(&self) -> Option<OpId> {
-        match self {
-            Self::Idle => None,
-            Self::Asking(op) | Self::Telling(op, _) => Some(*op),
-        }
-    }
-}
 
 impl ClientConnection {
     /// Gives the server a new token of the application's, without reconnecting. Ends in
@@ -141,7 +120,7 @@ impl ClientConnection {
             .negotiated
             .as_ref()
             .map_or("", |offer| offer.token());
-        let headers = headers_for(headers, &session.location);
+        let headers = session.location.headers(headers);
         let Ok(request) = http::refresh(&session.location.url, id, headers, Some(&token)) else {
             return self.refresh_failed(RefreshError::NoToken);
         };

@@ -3,8 +3,9 @@
 use super::ClientConnection;
 use super::api::Event;
 use super::link::{Link, Lost};
-use super::state::{Session, State};
-use super::timeouts::Timer;
+use super::session::{Session, Stateful};
+use super::state::State;
+use super::timer::Timer;
 use crate::codec::HubMessage;
 use crate::codec::frame::FrameDecoder;
 use crate::error::{CloseReason, NegotiateError};
@@ -15,14 +16,6 @@ use crate::transport::web_socket::WebSocket;
 
 /// The limit of kept messages when the address alone asked for the feature.
 const DEFAULT_BUFFER: usize = 100_000;
-
-/// What a stateful connection counts.
-#[derive(Debug, Default)]
-pub(super) struct Stateful {
-    inbound: Inbound,
-    /// A new socket was opened, and its first message has to be a Sequence.
-    expects_sequence: bool,
-}
 
 impl ClientConnection {
     /// The handshake of a stateful connection succeeded: from now on messages count.

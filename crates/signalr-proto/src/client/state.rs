@@ -16,13 +16,10 @@
 //! A test walks all of these and finds no other.
 
 use super::api::ConnectionState;
-use super::attempt::{Attempt, HubLocation, Negotiated, Step};
+use super::connecting::{Attempt, Step};
 use super::link::{HttpLink, Link};
-use super::reconnect::{Decision, Outage};
-use super::refresh::Refresh;
-use super::resume::Stateful;
-use crate::codec::frame::FrameDecoder;
-use crate::time::Instant;
+use super::outage::{Decision, Outage};
+use super::session::Session;
 use crate::transport::negotiate::TransportKind;
 
 /// Where a connection stands.
@@ -40,20 +37,6 @@ pub(super) enum State {
     Waiting { outage: Outage },
     /// Our Close message is on its way, or the server's is awaited.
     Stopping(Box<Session>),
-}
-
-/// An established connection.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) link: Link,
-    pub(super) negotiated: Negotiated,
-    pub(super) frames: FrameDecoder,
-    pub(super) location: HubLocation,
-    pub(super) refresh: Refresh,
-    /// When the access token is to be refreshed next.
-    pub(super) refresh_at: Option<Instant>,
-    /// With stateful reconnect only.
-    pub(super) stateful: Option<Box<Stateful>>,
 }
 
 impl State {
@@ -151,6 +134,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::Instant;
     use crate::client::{Action, ClientConfig, ClientConnection, Input, Output, ReconnectPolicy};
     use crate::transport::{EndCause, OpId};
 

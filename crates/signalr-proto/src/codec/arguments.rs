@@ -1,67 +1,122 @@
 //! Argument lists: how callers write them and how handlers read them.
 
-use bytes::{BufMut as _, BytesMut};
-use serde::Serialize;
+use core::fmt;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
-use super::payload::{decode_slice, serialize};
-use super::returned::{self, ReturnedError};
-use super::{Arguments, Payload, Protocol};
+use super::encode::Encode;
+use super::payload::{Payload, decode_slice, redacted};
+use super::protocol::Protocol;
+use super::{json, msgpack};
 use crate::codec::{EncodeError, PayloadError};
 
-/// What can be written as an argument, result or item: everything that serde can serialize, and [`Payload`]s as they are.
+/// The raw argument list of an invocation: a JSON array text or a MessagePack array.
 ///
-/// In MessagePack structs become maps of their field names, unit variants their names and byte strings `bin`, which is what
-/// the .NET peers read. In JSON, .NET peers expect camelCase member names.
-pub trait Encode {
-    /// Appends the value to `out`.
-    ///
-    /// # Errors
-    /// [`EncodeError::Serialize`], or [`EncodeError::RawPayload`] for a payload that is malformed or of the other protocol.
-    /// `out` may then hold a part of the value.
-    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError>;
-
-    /// The failure, if this is a `Result` that is `Err`; see [`Returned`](super::Returned).
-    fn returned_error(&self) -> Option<ReturnedError> {
-        None
-    }
-
-    /// Appends the value in the `Ok`, if this is a `Result`, else the value.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    fn encode_returned(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        self.encode(protocol, out)
-    }
+/// The list may turn out to be malformed when it is looked at: see [`HubMessage`](super::HubMessage). `Debug` shows the
+/// length in bytes only.
+#[derive(Clone, PartialEq)]
+pub struct Arguments {
+    protocol: Protocol,
+    bytes: Bytes,
 }
 
-impl<T: Serialize + ?Sized> Encode for T {
-    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        serialize(protocol, self, out)
+impl Arguments {
+    /// An argument list of these bytes, unchecked: see [`Payload::new`].
+    #[must_use]
+    pub const fn new(protocol: Protocol, bytes: Bytes) -> Self {
+        Self { protocol, bytes }
     }
 
-    fn returned_error(&self) -> Option<ReturnedError> {
-        returned::error_in(self)
+    /// The list without arguments.
+    #[must_use]
+    pub const fn empty(protocol: Protocol) -> Self {
+        let bytes = match protocol {
+            Protocol::Json => Bytes::from_static(b"[]"),
+            Protocol::MessagePack => Bytes::from_static(&[0x90]),
+        };
+        Self { protocol, bytes }
     }
 
-    fn encode_returned(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        serialize(protocol, &returned::Unwrapped(self), out)
+    /// The protocol that the bytes are in.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
     }
-}
 
-impl Encode for Payload {
-    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        if !self.is_sound(protocol) {
-            return Err(EncodeError::RawPayload);
+    /// The bytes, brackets or array header included.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The number of arguments.
+    ///
+    /// # Errors
+    /// When the list is malformed.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "counting can fail, so `is_empty` could not be what readers expect"
+    )]
+    pub fn len(&self) -> Result<usize, PayloadError> {
+        let mut count = 0;
+        self.for_each(|_, _| {
+            count += 1;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Decodes the arguments into a tuple, a `Vec` or another [`FromArguments`].
+    ///
+    /// # Errors
+    /// When the list is malformed, an argument does not fit its type, or the number of arguments is wrong, with the text
+    /// `Invocation provides 1 argument(s) but target expects 2.`
+    pub fn decode<T: FromArguments>(&self) -> Result<T, PayloadError> {
+        T::from_arguments(self)
+    }
+
+    /// The arguments one by one, each a slice of the list.
+    ///
+    /// # Errors
+    /// When the list is malformed.
+    pub fn payloads(&self) -> Result<Vec<Payload>, PayloadError> {
+        let mut payloads = Vec::new();
+        self.payloads_into(&mut payloads)?;
+        Ok(payloads)
+    }
+
+    /// The same, behind what is in `payloads` already: for a driver that uses one list again and again.
+    ///
+    /// # Errors
+    /// When the list is malformed. Some arguments may have been added.
+    pub fn payloads_into(&self, payloads: &mut Vec<Payload>) -> Result<(), PayloadError> {
+        self.for_each(|_, element| {
+            payloads.push(self.payload_of(element));
+            Ok(())
+        })
+    }
+
+    /// An argument of this list by its bytes.
+    pub(super) fn payload_of(&self, element: &[u8]) -> Payload {
+        Payload::new(self.protocol, self.bytes.slice_ref(element))
+    }
+
+    /// Hands the number and the bytes of each argument to `visit`, until it fails.
+    pub(super) fn for_each<'a>(
+        &'a self,
+        visit: impl FnMut(usize, &'a [u8]) -> Result<(), PayloadError>,
+    ) -> Result<(), PayloadError> {
+        match self.protocol {
+            Protocol::Json => json::for_each_element(&self.bytes, visit),
+            Protocol::MessagePack => msgpack::for_each_element(&self.bytes, visit),
         }
-        out.extend_from_slice(self.as_bytes());
-        Ok(())
     }
 }
 
-impl Encode for &Payload {
-    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        (**self).encode(protocol, out)
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        redacted(f, "Arguments", self.protocol, self.bytes.len())
     }
 }
 

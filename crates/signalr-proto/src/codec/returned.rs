@@ -8,33 +8,10 @@
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::BytesMut;
 use serde::Serialize;
 use serde::ser::{self, Impossible, Serializer};
 
 use super::forward::forward_serializer;
-use super::{Encode, Protocol};
-use crate::codec::EncodeError;
-
-/// A value that a function returned, and that is no failure. A `Result` in it that is `Ok` is encoded as its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returned<T>(T);
-
-impl<T: Encode> Returned<T> {
-    /// Tells values from failures.
-    ///
-    /// # Errors
-    /// When it is a `Result` that is `Err`, also behind a box or within the `Ok` of another one.
-    pub fn new(value: T) -> Result<Self, ReturnedError> {
-        value.returned_error().map_or(Ok(Self(value)), Err)
-    }
-}
-
-impl<T: Encode> Encode for Returned<T> {
-    fn encode(&self, protocol: Protocol, out: &mut BytesMut) -> Result<(), EncodeError> {
-        self.0.encode_returned(protocol, out)
-    }
-}
 
 /// The `Err` of a `Result` of which serde knows both sides.
 #[derive(Clone, PartialEq, Eq)]
@@ -277,8 +254,10 @@ impl<S: Serializer> Serializer for Unwrap<S> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bytes::BytesMut;
+
     use super::*;
-    use crate::Payload;
+    use crate::codec::{Encode, Payload, Protocol, Returned};
 
     fn json<T: Encode>(value: T) -> String {
         let mut out = BytesMut::new();

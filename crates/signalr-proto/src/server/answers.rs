@@ -10,6 +10,13 @@ pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
     whole(status, "text/plain", Bytes::from_static(body.as_bytes()))
 }
 
+/// The answer to a request that is not welcome.
+pub(super) type Refused = Box<Response<Bytes>>;
+
+pub(super) fn refuse(status: StatusCode, words: &'static str) -> Refused {
+    Box::new(text(status, words))
+}
+
 /// A code of refresh requests: `{"error":"refresh_disabled"}`.
 pub(super) fn refresh_error(status: StatusCode, code: &str) -> Response<Bytes> {
     let body = format!("{{\"error\":\"{code}\"}}");

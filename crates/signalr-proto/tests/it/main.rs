@@ -12,6 +12,7 @@
 )]
 
 mod backplane;
+mod circles;
 mod client;
 mod codec;
 mod layers;

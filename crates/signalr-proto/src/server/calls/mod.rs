@@ -5,23 +5,18 @@
 //! plain call that waits for its client has given its permit back, and such calls are counted too, so that no kind of call can pile
 //! up.
 
+mod id;
 mod uploads;
 
 use std::collections::HashMap;
 
 use bytestring::ByteString;
 
+pub use self::id::CallId;
 use self::uploads::Uploads;
 pub(crate) use self::uploads::{Routed, UploadEvent};
 use super::refusal::Refusal;
 use crate::codec::{Invocation, Payload};
-
-/// Names a call of one connection from its event to its end. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId {
-    index: usize,
-    serial: u64,
-}
 
 /// What an answer needs to know of its call.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytestring::ByteString;
 
-use super::CallId;
+use super::id::CallId;
 use crate::codec::Payload;
 
 /// What an item that waits costs beside its bytes.

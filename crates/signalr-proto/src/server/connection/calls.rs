@@ -1,7 +1,7 @@
 //! Calls of the client, from their invocation to their completion ([requirements](crate::spec::server_behaviour#calls)).
 
 use super::ServerConnection;
-use super::reading::Step;
+use super::state::Step;
 use crate::codec::{CompletionOutcome, Encode, EncodeError, Invocation};
 use crate::error::SendError;
 use crate::server::calls::{Begun, CallId, Routed, UploadEvent};

@@ -1,7 +1,5 @@
 //! Calls of the client's methods that it has to answer ([requirements](crate::spec::server_behaviour#questions-to-clients)).
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -11,21 +9,7 @@ use crate::error::SendError;
 use crate::server::Event;
 use crate::time::Instant;
 
-/// The ids of the questions whose answer is awaited.
-#[derive(Default)]
-pub(super) struct AwaitedResults(BTreeSet<Box<str>>);
-
-impl AwaitedResults {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-/// AwaitedResults to the client.
+/// Calls of the client for their results.
 impl ServerConnection {
     /// Calls a method of the client, which answers with a [`Event::Completion`] of this `invocation_id`.
     ///

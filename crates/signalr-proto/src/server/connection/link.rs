@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::ServerConnection;
 use crate::transport::negotiate::TransportKind;
 use crate::transport::{EndCause, OpId};
 
@@ -106,7 +105,7 @@ impl Link {
         }
     }
 
-    fn owner(&self, op: OpId) -> Owner {
+    pub(super) fn owner(&self, op: OpId) -> Owner {
         match self {
             Self::WebSocket { op: ours } if *ours == op => Owner::Socket,
             Self::Events { op: ours, .. } if *ours == op => Owner::Stream,
@@ -119,21 +118,6 @@ impl Link {
             | Self::Polls(_)
             | Self::Lost { .. }
             | Self::Over { .. } => Owner::Nobody,
-        }
-    }
-}
-
-impl ServerConnection {
-    pub(super) fn owner(&self, op: OpId) -> Owner {
-        let owner = self.link.owner(op);
-        if owner != Owner::Nobody {
-            owner
-        } else if self.posts.holds(op) {
-            Owner::Post
-        } else if self.applicants.holds(op) {
-            Owner::Applicant
-        } else {
-            Owner::Nobody
         }
     }
 }

@@ -24,6 +24,7 @@ mod events;
 mod link;
 mod polls;
 mod posts;
+mod queues;
 mod reading;
 mod refresh;
 mod resuming;
@@ -31,13 +32,9 @@ mod state;
 mod web_socket;
 mod writing;
 
-use client_results::AwaitedResults;
 use link::{Link, Owner};
-use posts::Posts;
-use reading::Step;
-use refresh::Applicants;
-use resuming::Ahead;
-use state::{State, Timer};
+use queues::{Ahead, Applicants, AwaitedResults, Posts};
+use state::{State, Step, Timer};
 
 /// The machine of one client's connection.
 pub struct ServerConnection {
@@ -304,3 +301,18 @@ impl core::fmt::Debug for ServerConnection {
 
 #[cfg(test)]
 mod tests;
+
+impl ServerConnection {
+    fn owner(&self, op: OpId) -> Owner {
+        let owner = self.link.owner(op);
+        if owner != Owner::Nobody {
+            owner
+        } else if self.posts.holds(op) {
+            Owner::Post
+        } else if self.applicants.holds(op) {
+            Owner::Applicant
+        } else {
+            Owner::Nobody
+        }
+    }
+}

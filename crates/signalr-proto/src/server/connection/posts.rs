@@ -1,93 +1,17 @@
 //! POSTs of the client's messages ([requirements](crate::spec::transports#post)). They are read one after the other, so that their
 //! pieces do not mix.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::link::Link;
+use super::queues::Post;
 use super::{ServerConnection, Timer};
 use crate::server::Arrival;
 use crate::server::answers::text;
-use crate::time::Instant;
 use crate::transport::OpId;
 
 const TOO_SLOW: &str = "The request body came too slowly.";
-
-/// POSTs under way, in the order in which they came.
-#[derive(Default)]
-pub(super) struct Posts {
-    waiting: VecDeque<Post>,
-    /// Bytes of those whose turn has not come, which nobody asked for.
-    early_bytes: usize,
-    /// Since when the one in turn has been read without a pause, and what came of it since.
-    pace: Option<(Instant, u64)>,
-}
-
-struct Post {
-    op: OpId,
-    /// What came before its turn.
-    early: Vec<Bytes>,
-    /// Some of it was taken in its turn.
-    begun: bool,
-    complete: bool,
-}
-
-impl Posts {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    pub(super) fn holds(&self, op: OpId) -> bool {
-        self.waiting.iter().any(|post| post.op == op)
-    }
-
-    /// The POST whose bytes are wanted.
-    pub(super) fn wanted(&self) -> Option<OpId> {
-        let first = self.waiting.front()?;
-        (!first.complete).then_some(first.op)
-    }
-
-    pub(super) const fn early_bytes(&self) -> usize {
-        self.early_bytes
-    }
-
-    /// Notes a piece of a body. Gives it back when it is its turn.
-    fn take(&mut self, op: OpId, bytes: Bytes, last: bool) -> Option<Bytes> {
-        let first = self.waiting.front().is_some_and(|post| post.op == op);
-        let post = self.waiting.iter_mut().find(|post| post.op == op)?;
-        if post.complete {
-            return None;
-        }
-        post.complete = last;
-        if first {
-            post.begun |= !bytes.is_empty();
-            if let Some((_, came)) = &mut self.pace {
-                *came = came.saturating_add(bytes.len() as u64);
-            }
-            return Some(bytes);
-        }
-        self.early_bytes = self.early_bytes.saturating_add(bytes.len());
-        post.early.push(bytes);
-        None
-    }
-
-    /// The first is done with. What came early of the next one is for its turn now.
-    fn shift(&mut self) -> Vec<Bytes> {
-        self.waiting.pop_front();
-        self.pace = None;
-        let Some(next) = self.waiting.front_mut() else {
-            self.waiting = VecDeque::new();
-            return Vec::new();
-        };
-        let early = core::mem::take(&mut next.early);
-        next.begun = !early.is_empty();
-        let bytes: usize = early.iter().map(Bytes::len).sum();
-        self.early_bytes = self.early_bytes.saturating_sub(bytes);
-        early
-    }
-}
 
 impl ServerConnection {
     pub(super) fn post_arrived(&mut self, arrival: &Arrival) {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::link::Link;
+use super::state::Step;
 use super::{ServerConnection, State, Timer};
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::{self, HandshakeRequest};
@@ -19,17 +20,6 @@ pub(super) const HANDSHAKE_CANCELED: &str = "Handshake was canceled.";
 const HANDSHAKE_MALFORMED: &str = "An unexpected error occurred during connection handshake.";
 
 const SECOND: core::time::Duration = core::time::Duration::from_secs(1);
-
-/// What reading has come to.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The application has to hear of this.
-    Tell(Event),
-    /// Something was read, and there may be more.
-    Done,
-    /// Nothing can be read now.
-    Nothing,
-}
 
 impl ServerConnection {
     /// The application has welcomed the client: what it sends is handed out from now on. Does nothing at any other time.

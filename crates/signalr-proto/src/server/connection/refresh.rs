@@ -13,25 +13,6 @@ const MAX_APPLICANTS: usize = 16;
 
 const REJECTED: &str = "permission_change_rejected";
 
-/// Requests that wait for the application's judgement, each with an identity.
-#[derive(Default)]
-pub(super) struct Applicants(Vec<Arrival>);
-
-impl Applicants {
-    pub(super) fn holds(&self, op: OpId) -> bool {
-        self.0.iter().any(|arrival| arrival.op == op)
-    }
-
-    pub(super) fn remove(&mut self, op: OpId) {
-        self.0.retain(|arrival| arrival.op != op);
-    }
-
-    fn take(&mut self, op: OpId) -> Option<Arrival> {
-        let index = self.0.iter().position(|arrival| arrival.op == op)?;
-        Some(self.0.remove(index))
-    }
-}
-
 /// Newer tokens.
 impl ServerConnection {
     /// Answers [`Event::Reauthenticate`]: whether the newer token takes the place of the old one. When the request is gone

@@ -1,52 +1,16 @@
 //! Stateful reconnect: how a connection outlives its WebSocket ([requirements](crate::spec::server_behaviour#stateful-reconnect)).
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::link::Link;
-use super::reading::Step;
+use super::state::Step;
 use super::{ServerConnection, Timer};
 use crate::codec::HubMessage;
 use crate::replay::Inbound;
 use crate::server::answers::text;
 use crate::server::{Action, Arrival, DisconnectReason, Event};
 use crate::transport::{EndCause, OpId};
-
-/// Messages that were read in search of an Ack, and wait for their turn.
-#[derive(Default)]
-pub(super) struct Ahead {
-    messages: VecDeque<(HubMessage, usize)>,
-    /// What they cost.
-    bytes: usize,
-}
-
-impl Ahead {
-    pub(super) fn pop(&mut self) -> Option<HubMessage> {
-        let (message, cost) = self.messages.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(cost);
-        if self.messages.is_empty() {
-            self.messages = VecDeque::new();
-        }
-        Some(message)
-    }
-
-    fn push(&mut self, message: HubMessage, size: usize) {
-        let cost = size.saturating_add(size_of::<HubMessage>());
-        self.messages.push_back((message, cost));
-        self.bytes = self.bytes.saturating_add(cost);
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    #[cfg(test)]
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
 
 /// Stateful reconnect.
 impl ServerConnection {

@@ -2,7 +2,7 @@
 
 use crate::codec::frame::FrameDecoder;
 use crate::codec::handshake::HandshakeDecoder;
-use crate::server::DisconnectReason;
+use crate::server::{DisconnectReason, Event};
 use crate::timers::TimerName;
 
 /// How far a connection has come: see the diagram of the module above. What it has for a transport is its `Link`.
@@ -100,4 +100,15 @@ impl TimerName for Timer {
     fn index(self) -> usize {
         self as usize
     }
+}
+
+/// What reading has come to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The application has to hear of this.
+    Tell(Event),
+    /// Something was read, and there may be more.
+    Done,
+    /// Nothing can be read now.
+    Nothing,
 }

@@ -23,13 +23,12 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 pub use self::origins::Origins;
-pub use self::request::{ConnectionKey, RequestHead, Resource, Verdict};
+pub use self::request::{ConnectionKey, FreshIds, RequestHead, Resource, Verdict};
 use self::table::{Entry, Table, Token};
-use super::answers::{not_cached, text};
+use super::answers::{Refused, not_cached, refuse};
 use super::config::ServerConfig;
 use super::identity::Identity;
 use super::{Arrival, ConnectionOptions, Port, ServerConnection};
@@ -80,27 +79,6 @@ impl Default for EndpointConfig {
     }
 }
 
-/// The ids of a new connection: 22 base64url characters of 128 random bits each. `Debug` hides the token.
-#[derive(Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "built by drivers")]
-pub struct FreshIds {
-    /// The public id.
-    pub connection_id: Box<str>,
-    /// The secret that requests carry.
-    pub connection_token: Box<str>,
-}
-
-impl fmt::Debug for FreshIds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("FreshIds");
-        // Without negotiation, or in its version 0, the id is the secret too.
-        if self.connection_id != self.connection_token {
-            shown.field("connection_id", &self.connection_id);
-        }
-        shown.finish_non_exhaustive()
-    }
-}
-
 /// The requests of one hub ([SB-60](crate::spec::server_behaviour#sb-60)).
 ///
 /// Tokens belong to one endpoint: those of other hubs are unknown here. Nothing that it shows holds a token.
@@ -137,9 +115,6 @@ pub struct Endpoint {
     ops: OpIds,
     now: Instant,
 }
-
-/// The answer to a request that is not welcome.
-type Refused = Box<Response<Bytes>>;
 
 impl Endpoint {
     /// An endpoint without connections; all that it opens have the configuration `connection`.
@@ -323,10 +298,6 @@ impl Endpoint {
             Err(unavailable())
         }
     }
-}
-
-fn refuse(status: StatusCode, words: &'static str) -> Refused {
-    Box::new(text(status, words))
 }
 
 /// There are too many clients.

@@ -2,9 +2,9 @@
 
 use http::{Method, StatusCode};
 
-use super::{Endpoint, Refused, RequestHead, Verdict, refuse};
+use super::{Endpoint, RequestHead, Verdict};
 use crate::server::Port;
-use crate::server::answers::refresh_error;
+use crate::server::answers::{Refused, refresh_error, refuse};
 
 impl Endpoint {
     /// Every row of the table of refresh requests but the last ones ([TR-81](crate::spec::transports#tr-81)).

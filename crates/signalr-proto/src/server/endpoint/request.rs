@@ -5,7 +5,6 @@ use core::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, header};
 
-use super::FreshIds;
 use crate::server::identity::Identity;
 use crate::server::query::query_parameter;
 use crate::server::{Arrival, Port, ServerConnection};
@@ -167,5 +166,26 @@ impl fmt::Debug for Verdict {
                 .field("arrival", arrival)
                 .finish(),
         }
+    }
+}
+
+/// The ids of a new connection: 22 base64url characters of 128 random bits each. `Debug` hides the token.
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by drivers")]
+pub struct FreshIds {
+    /// The public id.
+    pub connection_id: Box<str>,
+    /// The secret that requests carry.
+    pub connection_token: Box<str>,
+}
+
+impl fmt::Debug for FreshIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("FreshIds");
+        // Without negotiation, or in its version 0, the id is the secret too.
+        if self.connection_id != self.connection_token {
+            shown.field("connection_id", &self.connection_id);
+        }
+        shown.finish_non_exhaustive()
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use http::StatusCode;
 
-use super::{ConnectionKey, Refused, refuse};
+use super::request::ConnectionKey;
 use crate::server::Port;
-use crate::server::answers::other_transport;
+use crate::server::answers::{Refused, other_transport, refuse};
 use crate::server::identity::Identity;
 use crate::time::Instant;
 use crate::transport::negotiate::TransportKind;
