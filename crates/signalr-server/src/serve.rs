@@ -1,5 +1,12 @@
 //! Serving an application on tokio the way hubs want it.
 
+mod desk;
+mod http1;
+mod line;
+mod stream;
+
+pub(crate) use line::Line;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -14,7 +21,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +44,8 @@ const DRIP: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_millis(100);
 
 /// Serves an application that has hubs: as `axum::serve` does, but answers wait for nobody's acknowledgement (`TCP_NODELAY`),
-/// and a request whose head does not come within 30 seconds is ended.
+/// a request whose head does not come within 30 seconds is ended, and so is an event stream whose client takes nothing of it for
+/// 30 seconds. Connections that wait, for the answer to a poll or for the next piece of an event stream, hold no buffers.
 ///
 /// The application is an axum `Router`, a [`HubService`](crate::HubService) or any other tower service.
 ///
@@ -168,22 +176,11 @@ async fn converse<S: App>(stream: TcpStream, app: S, stop: CancellationToken) {
         }
         Either::Right(((), _)) => return,
     };
-    let (stream, app) = (TokioIo::new(stream), TowerToHyperService::new(app));
     let ended = if http2 {
         // Rare, and large: it shall not take room in the task of the others.
         Box::pin(converse_in_http2(stream, app, stop)).await
     } else {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT);
-        let mut connection = pin!(http.serve_connection(stream, app).with_upgrades());
-        match select(connection.as_mut(), pin!(stop.cancelled())).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right(((), _)) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
+        http1::converse(stream, app, stop).await
     };
     if let Err(error) = ended {
         broke(&error);
@@ -191,10 +188,11 @@ async fn converse<S: App>(stream: TcpStream, app: S, stop: CancellationToken) {
 }
 
 async fn converse_in_http2<S: App>(
-    stream: TokioIo<TcpStream>,
-    app: TowerToHyperService<S>,
+    stream: TcpStream,
+    app: S,
     stop: CancellationToken,
 ) -> hyper::Result<()> {
+    let (stream, app) = (TokioIo::new(stream), TowerToHyperService::new(app));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT / 2)

@@ -36,8 +36,16 @@ impl Io {
             Ok(parts) => return (Self::tcp(parts.io.into_inner()), copied(&parts.read_buf)),
             Err(upgraded) => upgraded,
         };
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(parts) => (Self::tcp(parts.io.into_inner()), copied(&parts.read_buf)),
+        let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => return (Self::tcp(parts.io.into_inner()), copied(&parts.read_buf)),
+            Err(upgraded) => upgraded,
+        };
+        match upgraded.downcast::<TokioIo<crate::serve::Line>>() {
+            Ok(parts) => {
+                let (stream, early) = parts.io.into_inner().into_parts();
+                let early = [&*parts.read_buf, &early].concat();
+                (Self::tcp(stream), early.into())
+            }
             Err(upgraded) => (Self::Other(upgraded), bytes::Bytes::new()),
         }
     }
