@@ -1,6 +1,7 @@
 //! All servers in turn, several times, and a table of what came of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::contest::{self, Case, Load, Rival};
@@ -9,7 +10,7 @@ use crate::options::Options;
 use crate::process::Server;
 use crate::report;
 use crate::spell::{Limit, Outcome, Plan};
-use crate::{Failure, broadcast, echo, idle};
+use crate::{Failure, broadcast, echo, farm, idle};
 
 /// What a rival did in the rounds so far, or why it does not take part.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ struct Settings {
     core: Option<usize>,
     connections: usize,
     settle: Duration,
+    /// Around which the servers stand, if they are compared in a farm.
+    redis: Option<SocketAddr>,
 }
 
 /// Runs the contest that the options describe, and gives whether every goal was reached.
@@ -46,7 +49,10 @@ pub fn run(mut options: Options) -> Result<bool, Failure> {
     let only = options.text("--only")?;
     let settings = settings(&mut options)?;
     options.finish()?;
-    let mut cases = contest::cases();
+    let mut cases = match settings.redis {
+        None => contest::cases(),
+        Some(_) => contest::farm_cases(),
+    };
     if let Some(only) = only {
         let wanted: Vec<&str> = only.split(',').collect();
         cases.retain(|case| wanted.iter().any(|text| case.load.name().contains(text)));
@@ -58,6 +64,10 @@ pub fn run(mut options: Options) -> Result<bool, Failure> {
 }
 
 fn settings(options: &mut Options) -> Result<Settings, Failure> {
+    let redis: Option<SocketAddr> = options
+        .text("--redis")?
+        .map(|address| address.parse())
+        .transpose()?;
     let mut commands = BTreeMap::new();
     for (rival, name) in [
         (Rival::Ours, "--ours"),
@@ -65,7 +75,11 @@ fn settings(options: &mut Options) -> Result<Settings, Failure> {
         (Rival::SocketIoxide, "--socketioxide"),
         (Rival::Floor, "--floor"),
     ] {
-        if let Some(words) = options.words(name)? {
+        if let Some(mut words) = options.words(name)? {
+            if let Some(redis) = redis {
+                words.extend(["--redis".to_owned(), redis.to_string()]);
+                words.extend(["--prefix", rival.prefix()].map(str::to_owned));
+            }
             commands.insert(rival, words);
         }
     }
@@ -81,6 +95,7 @@ fn settings(options: &mut Options) -> Result<Settings, Failure> {
             .transpose()?,
         connections: options.value("--connections", 8000)?,
         settle: options.seconds("--settle", 3.0)?,
+        redis,
     })
 }
 
@@ -146,6 +161,10 @@ impl Settings {
         let outcome = match load {
             Load::Echo(load) => echo::run(server.address(), load, plan),
             Load::Broadcast(load) => broadcast::run(server.address(), load, plan),
+            Load::Farm(load) => match self.redis {
+                Some(redis) => farm::run(server.address(), redis, load, plan),
+                None => return,
+            },
             Load::Idle(_) => return,
         };
         match outcome {

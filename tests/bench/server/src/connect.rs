@@ -22,8 +22,20 @@ pub type Opened = (TcpStream, Vec<u8>);
 /// # Errors
 /// When the server does not play along.
 pub fn web_socket(address: SocketAddr, dialect: &Dialect) -> Result<Opened, Failure> {
+    web_socket_at(address, dialect, dialect.path())
+}
+
+/// The same at another path than the language's own.
+///
+/// # Errors
+/// When the server does not play along.
+pub fn web_socket_at(
+    address: SocketAddr,
+    dialect: &Dialect,
+    path: &str,
+) -> Result<Opened, Failure> {
     let mut wire = Wire::connect(address)?;
-    wire.send("GET", dialect.path(), UPGRADE, b"")?;
+    wire.send("GET", path, UPGRADE, b"")?;
     let head = wire.head()?;
     if head.status != 101 {
         return Err(format!("the WebSocket was answered with {}", head.status).into());

@@ -3,6 +3,7 @@
 use crate::broadcast::Broadcast;
 use crate::dialect::Language;
 use crate::echo::Echo;
+use crate::farm::{Audience, Farm};
 use crate::idle::Transport;
 
 /// The length of a call's text.
@@ -36,6 +37,16 @@ impl Rival {
         }
     }
 
+    /// What stands before its channels: servers that shared them would hear each other's messages.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::AspNet => "reference",
+            Self::SocketIoxide | Self::Floor => "",
+        }
+    }
+
     /// What it speaks instead of this.
     const fn language(self, language: Language) -> Language {
         match self {
@@ -53,6 +64,8 @@ pub enum Load {
     Echo(Echo),
     /// Messages to everybody.
     Broadcast(Broadcast),
+    /// Messages of another server of its farm.
+    Farm(Farm),
     /// Nothing.
     Idle(Transport),
 }
@@ -69,6 +82,10 @@ impl Load {
             Self::Broadcast(mut broadcast) => {
                 broadcast.language = rival.language(broadcast.language);
                 Self::Broadcast(broadcast)
+            }
+            Self::Farm(mut farm) => {
+                farm.prefix = rival.prefix();
+                Self::Farm(farm)
             }
             Self::Idle(_) => self,
         }
@@ -92,6 +109,7 @@ impl Load {
                 broadcast.burst,
                 broadcast.language.name()
             ),
+            Self::Farm(farm) => farm.name(),
             Self::Idle(transport) => format!("idle {}", transport.name()),
         }
     }
@@ -155,6 +173,29 @@ fn idle(transport: Transport) -> Case {
         rivals: vec![Rival::Ours, Rival::AspNet],
         goals: vec![Goal::AtMost(0.5, Rival::AspNet)],
     }
+}
+
+fn farm(audience: Audience, burst: usize) -> Case {
+    Case {
+        load: Load::Farm(Farm {
+            members: 1000,
+            audience,
+            burst,
+            bytes: BYTES,
+            prefix: "",
+        }),
+        rivals: vec![Rival::Ours, Rival::AspNet],
+        goals: vec![Goal::AtLeast(2.0, Rival::AspNet)],
+    }
+}
+
+/// What is compared of servers in a farm.
+#[must_use]
+pub fn farm_cases() -> Vec<Case> {
+    [Audience::All, Audience::Groups, Audience::Users]
+        .into_iter()
+        .flat_map(|audience| [farm(audience, 1), farm(audience, 8)])
+        .collect()
 }
 
 /// All that is compared.

@@ -148,6 +148,22 @@ impl Dialect {
         }
     }
 
+    /// What a server tells its clients: a call of `Receive` with the text, without a frame around it. In the languages of SignalR.
+    #[must_use]
+    pub fn told(&self) -> Vec<u8> {
+        let text = String::from_utf8_lossy(&self.text);
+        if self.language == Language::MessagePack {
+            let mut body = vec![0x96, 1, 0x80, 0xc0];
+            pack(&mut body, b"Receive");
+            body.push(0x91);
+            pack(&mut body, &self.text);
+            body.push(0x90);
+            return measured(&body);
+        }
+        format!("{{\"type\":1,\"target\":\"Receive\",\"arguments\":[\"{text}\"]}}\u{1e}")
+            .into_bytes()
+    }
+
     fn packed(&self, id: usize, method: &str, first: Option<&str>) -> Vec<u8> {
         let mut body = vec![0x96, 1, 0x80];
         pack(&mut body, id.to_string().as_bytes());
@@ -158,15 +174,7 @@ impl Dialect {
         }
         pack(&mut body, &self.text);
         body.push(0x90);
-        let mut message = Vec::new();
-        let mut length = body.len();
-        while length > 0x7f {
-            message.push(0x80 | low_byte(length));
-            length >>= 7;
-        }
-        message.push(low_byte(length));
-        message.extend_from_slice(&body);
-        message
+        measured(&body)
     }
 
     /// A ping of ours.
@@ -267,6 +275,19 @@ impl Dialect {
         tally.deliveries += 1;
         Ok(())
     }
+}
+
+/// A message of MessagePack with its length in front.
+fn measured(body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut length = body.len();
+    while length > 0x7f {
+        message.push(0x80 | low_byte(length));
+        length >>= 7;
+    }
+    message.push(low_byte(length));
+    message.extend_from_slice(body);
+    message
 }
 
 fn low_byte(length: usize) -> u8 {

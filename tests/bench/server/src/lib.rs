@@ -9,6 +9,7 @@ pub mod connect;
 pub mod contest;
 pub mod dialect;
 pub mod echo;
+pub mod farm;
 pub mod frames;
 pub mod http;
 pub mod idle;

@@ -1,10 +1,12 @@
-//! Loads servers of SignalR: `compare` all of them, count `instructions`, or one of `echo`, `broadcast` and `idle` against `--url`.
+//! Loads servers of SignalR: `compare` all of them, count `instructions`, or one of `echo`, `broadcast`, `farm` and `idle`
+//! against `--url`.
 
 use std::process::ExitCode;
 
 use signalr_bench::broadcast::{self, Broadcast};
 use signalr_bench::dialect::Language;
 use signalr_bench::echo::{self, Echo};
+use signalr_bench::farm::{self, Audience, Farm};
 use signalr_bench::idle::{self, Idle, Transport};
 use signalr_bench::options::Options;
 use signalr_bench::spell::{Limit, Outcome, Plan};
@@ -13,10 +15,12 @@ use signalr_bench::{Failure, compare, instructions, process};
 const USAGE: &str = "\
 signalr-bench compare      --ours COMMAND [--reference COMMAND] [--socketioxide COMMAND] [--floor COMMAND] [--only TEXT,..]
                            [--rounds 5] [--seconds 1] [--warm-up 2] [--nap 0] [--core N] [--connections 8000] [--settle 3] [--check]
+                           [--redis HOST:PORT]   in a farm: both get that and a --prefix
 signalr-bench instructions --ours COMMAND [--only TEXT,..] [--into FOLDER]
 signalr-bench echo         --url URL [--connections 100] [--inflight 1] [--bytes 100] [--protocol json|messagepack|socketio|raw]
 signalr-bench broadcast    --url URL [--members 1000] [--burst 1] [--bytes 100] [--protocol json|messagepack|raw]
-                           both: [--seconds 2] [--warm 0.5] [--calls N] [--nap 0]
+signalr-bench farm         --url URL --redis HOST:PORT --prefix NAME [--audience all|groups|users] [--members 1000] [--burst 1] [--bytes 100]
+                           all three: [--seconds 2] [--warm 0.5] [--calls N] [--nap 0]
 signalr-bench idle         --url URL [--connections 8000] [--transport websockets|sse|longpolling] [--settle 3]";
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn run(options: &mut Options) -> Result<ExitCode, Failure> {
         Some("instructions") => instructions::run(options)?,
         Some("echo") => echo(options)?,
         Some("broadcast") => broadcast(options)?,
+        Some("farm") => farm(options)?,
         Some("idle") => idle(options)?,
         _ => return Err(USAGE.into()),
     }
@@ -109,6 +114,24 @@ fn broadcast(mut options: Options) -> Result<(), Failure> {
     let plan = plan(&mut options, address)?;
     options.finish()?;
     show("deliveries", &broadcast::run(address, broadcast, plan)?);
+    Ok(())
+}
+
+fn farm(mut options: Options) -> Result<(), Failure> {
+    let address = url(&mut options)?;
+    let redis = options.text("--redis")?.ok_or("--redis says where it is")?;
+    let prefix = options.value("--prefix", String::new())?;
+    let farm = Farm {
+        members: options.value("--members", 1000)?,
+        audience: Audience::named(&options.value("--audience", "all".to_owned())?)?,
+        burst: options.value("--burst", 1)?,
+        bytes: options.value("--bytes", 100)?,
+        prefix: prefix.leak(),
+    };
+    let plan = plan(&mut options, address)?;
+    options.finish()?;
+    let outcome = farm::run(address, redis.parse()?, farm, plan)?;
+    show("deliveries", &outcome);
     Ok(())
 }
 
