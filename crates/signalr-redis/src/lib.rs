@@ -26,45 +26,88 @@
 //!
 //! Each hub takes two connections to Redis, as with the official server: one that publishes, and one that subscribes. Both are
 //! made anew when one of them fails, and everything is subscribed to again. Plain `PUBLISH` and `SUBSCRIBE` are all that is
-//! used, so that any node of a cluster will do, and nothing is ever stored.
+//! used, and nothing is ever stored.
+//!
+//! # Addresses
+//!
+//! | address | where Redis is |
+//! |---|---|
+//! | `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]` | there; the port is 6379 unless it is given |
+//! | `redis://…HOST[:PORT],HOST[:PORT],…` | at any of these, which are tried in turn: nodes of a cluster |
+//! | `redis-sentinel://[[USER]:PASSWORD@]HOST[:PORT],…/SERVICE[/DATABASE]` | where the sentinels at these hosts (port 26379) say that the master of that name is |
+//! | `unix:///PATH` | behind that socket |
+//!
+//! `rediss://` and `rediss-sentinel://` are the same over TLS (feature `tls`), with the operating system's roots; for others, and for
+//! certificates of clients, there is `RedisBackplane::open_with_certificates`. User and password are those of
+//! Redis; where sentinels want some, too, they stand behind as `?sentinel_user=USER&sentinel_password=PASSWORD`. Characters that
+//! mean something in addresses are written with `%`.
+//!
+//! The number of the database makes no difference: channels belong to the whole Redis. Put a prefix in front of them instead.
+//!
+//! After a failover the sentinels are asked again, and servers that are replicas by then are passed over. Any node of a cluster
+//! passes on messages of all the others. But nodes tell only how many of their own clients heard a message, so that in a cluster
+//! questions to clients that do not exist, and to servers that died, end when their time is up instead of at once, and counts of the
+//! farm take the time that Redis has for an operation.
 //!
 //! Whoever can write to that Redis can speak to every client of the farm, and let them join groups: it needs a password and a
-//! network of its own, or TLS (feature `tls`, addresses that begin with `rediss://`).
+//! network of its own, or TLS.
 
+mod address;
 mod link;
 
 use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+#[cfg(feature = "tls")]
+use redis::TlsCertificates;
 use redis::{Client, RedisError};
 use signalr_server::{Backplane, BackplaneFault, BackplaneLink};
+
+use address::Place;
 
 /// A Redis through which servers reach each other's clients.
 #[derive(Clone)]
 pub struct RedisBackplane {
-    client: Client,
+    place: Place,
     response_timeout: Duration,
     backlog_limit: u32,
 }
 
 impl RedisBackplane {
-    /// The Redis at an address: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS, or
-    /// `unix:///PATH`. Nothing is connected yet.
-    ///
-    /// The database makes no difference: channels belong to the whole Redis. Put a prefix in front of them instead.
+    /// The Redis at an [address](crate#addresses). Nothing is connected yet.
     ///
     /// # Errors
-    /// When the address is none.
+    /// When the address is none, or wants TLS without the feature `tls`.
     pub fn open(url: &str) -> Result<Self, RedisError> {
-        Client::open(url).map(Self::new)
+        Place::open(url, &|url| Client::open(url)).map(Self::at)
+    }
+
+    /// The same over TLS, trusting these roots instead of the operating system's, or with a certificate of this client's. Sentinels
+    /// are spoken to in the same way.
+    ///
+    /// # Errors
+    /// When the address is none or has no TLS, or a certificate cannot be read.
+    #[cfg(feature = "tls")]
+    pub fn open_with_certificates(
+        url: &str,
+        certificates: &TlsCertificates,
+    ) -> Result<Self, RedisError> {
+        Place::open(url, &|url| {
+            Client::build_with_tls(url, certificates.clone())
+        })
+        .map(Self::at)
     }
 
     /// The Redis of a client that was made by other means, such as one with certificates of its own.
     #[must_use]
-    pub const fn new(client: Client) -> Self {
+    pub fn new(client: Client) -> Self {
+        Self::at(Place::one(client))
+    }
+
+    const fn at(place: Place) -> Self {
         Self {
-            client,
+            place,
             response_timeout: Duration::from_secs(5),
             backlog_limit: 64 << 20,
         }
@@ -94,8 +137,8 @@ impl RedisBackplane {
 
 impl Backplane for RedisBackplane {
     fn connect(&self) -> BoxFuture<'static, Result<BackplaneLink, BackplaneFault>> {
-        let (client, timeout) = (self.client.clone(), self.response_timeout);
-        Box::pin(link::connect(client, timeout, self.backlog_limit))
+        let (place, timeout) = (self.place.clone(), self.response_timeout);
+        Box::pin(link::connect(place, timeout, self.backlog_limit))
     }
 }
 

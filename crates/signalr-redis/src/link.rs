@@ -1,5 +1,6 @@
 //! Two connections to Redis: one publishes, one subscribes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,33 +9,96 @@ use bytestring::ByteString;
 use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{Stream, StreamExt as _, unfold};
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, Client, Msg, Pipeline};
+use redis::{AsyncConnectionConfig, Client, Msg, Pipeline, RedisResult, Value};
 use signalr_server::{BackplaneFault, BackplaneLink, Message, Publisher, Subscriber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::address::Place;
 
 /// What a message takes beside its bytes.
 const OVERHEAD: usize = 256;
 
+/// How a connection is made and used.
+pub(crate) fn config(timeout: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+}
+
+/// A link to the first place that can be had.
 pub(crate) async fn connect(
-    client: Client,
+    place: Place,
     timeout: Duration,
     backlog_limit: u32,
 ) -> Result<BackplaneLink, BackplaneFault> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout));
+    let mut fault = None;
+    for client in place.locate(timeout).await? {
+        match link(&client, &place, timeout, backlog_limit).await {
+            Ok(link) => return Ok(link),
+            Err(error) => {
+                place.failed();
+                fault = Some(error);
+            }
+        }
+    }
+    Err(fault.unwrap_or_else(|| "there is no address to connect to".into()))
+}
+
+async fn link(
+    client: &Client,
+    place: &Place,
+    timeout: Duration,
+    backlog_limit: u32,
+) -> Result<BackplaneLink, BackplaneFault> {
+    let config = config(timeout);
     let publisher = client.get_multiplexed_async_connection_with_config(&config);
     let subscriber = tokio::time::timeout(timeout, client.get_async_pubsub());
-    let (publisher, subscriber) = (publisher.await?, subscriber.await??);
-    let (sink, stream) = subscriber.split();
+    let mut publisher = publisher.await?;
+    let mode = mode(&mut publisher).await;
+    if mode.as_deref() == Some("sentinel") {
+        return Err("this is a sentinel: its address begins with redis-sentinel://".into());
+    }
+    if place.may_be_replica() {
+        be_master(&mut publisher).await?;
+    }
+    let (sink, stream) = subscriber.await??.split();
     Ok(BackplaneLink {
-        publisher: Box::new(Sender(publisher)),
-        subscriber: Box::new(Subscriptions { sink, timeout }),
+        subscriber: Box::new(Subscriptions {
+            sink,
+            timeout,
+            unproved: Some(publisher.clone()),
+        }),
+        publisher: Box::new(Sender {
+            connection: publisher,
+            counts: mode.as_deref() != Some("cluster"),
+        }),
         messages: bounded(stream, backlog_limit).boxed(),
     })
 }
 
-struct Sender(MultiplexedConnection);
+/// `standalone`, `sentinel` or `cluster`, or `None` when Redis does not tell: before version 6, or when the user may not ask.
+async fn mode(connection: &mut MultiplexedConnection) -> Option<String> {
+    let hello = redis::cmd("HELLO");
+    let mut answer: HashMap<String, Value> = hello.query_async(connection).await.ok()?;
+    redis::from_redis_value(answer.remove("mode")?).ok()
+}
+
+/// What is published on a replica stays there.
+async fn be_master(connection: &mut MultiplexedConnection) -> Result<(), BackplaneFault> {
+    let role: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
+    let role = role.into_iter().next().unwrap_or(Value::Nil);
+    let role: String = redis::from_redis_value(role)?;
+    if role != "master" {
+        return Err(format!("the sentinels name a {role} as the master").into());
+    }
+    Ok(())
+}
+
+struct Sender {
+    connection: MultiplexedConnection,
+    /// Whether Redis knows how many have heard a message. A node of a cluster knows of its own clients only.
+    counts: bool,
+}
 
 impl Publisher for Sender {
     fn publish(
@@ -46,8 +110,10 @@ impl Publisher for Sender {
             pipeline.publish(&*message.channel, &*message.payload);
         }
         Box::pin(async move {
-            let receivers: Vec<u64> = pipeline.query_async(&mut self.0).await?;
-            Ok(receivers.into_iter().map(Some).collect())
+            let receivers: Vec<u64> = pipeline.query_async(&mut self.connection).await?;
+            let counts = self.counts;
+            let known = |receivers| counts.then_some(receivers);
+            Ok(receivers.into_iter().map(known).collect())
         })
     }
 }
@@ -55,22 +121,57 @@ impl Publisher for Sender {
 struct Subscriptions {
     sink: PubSubSink,
     timeout: Duration,
+    /// Asks whether the first subscriptions have come about.
+    unproved: Option<MultiplexedConnection>,
 }
 
-/// One command for each channel, all written before the first is answered. Redis confirms every channel by itself, and some
-/// versions of the client take the first confirmation for that of the whole command and the next one for that of the next.
+impl Subscriptions {
+    /// One command for each channel, all written before the first is answered. Redis confirms every channel by itself, and some
+    /// versions of the client take the first confirmation for that of the whole command and the next one for that of the next.
+    async fn each<F: Future<Output = RedisResult<()>>>(
+        &self,
+        channels: &[ByteString],
+        change: impl Fn(PubSubSink, ByteString) -> F,
+    ) -> Result<(), BackplaneFault> {
+        let commands = channels
+            .iter()
+            .map(|channel| change(self.sink.clone(), channel.clone()));
+        tokio::time::timeout(self.timeout, try_join_all(commands)).await??;
+        Ok(())
+    }
+
+    /// The client takes an error for a confirmation. The first channels include some that are this server's alone.
+    async fn prove(&mut self, channels: &[ByteString]) -> Result<(), BackplaneFault> {
+        let Some(mut connection) = self.unproved.take() else {
+            return Ok(());
+        };
+        let mut command = redis::cmd("PUBSUB");
+        command.arg("NUMSUB");
+        for channel in channels {
+            command.arg(&**channel);
+        }
+        let listeners: RedisResult<Vec<(String, u64)>> = command.query_async(&mut connection).await;
+        // Who may not ask has to be believed.
+        for (channel, listeners) in listeners.unwrap_or_default() {
+            if listeners == 0 {
+                let fault = format!("Redis does not let us subscribe to {channel}: its ACL has to");
+                return Err(fault.into());
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Subscriber for Subscriptions {
     fn subscribe(
         &mut self,
         channels: Vec<ByteString>,
     ) -> BoxFuture<'_, Result<(), BackplaneFault>> {
         Box::pin(async move {
-            let commands = channels.iter().map(|channel| {
-                let mut sink = self.sink.clone();
-                async move { sink.subscribe(&**channel).await }
-            });
-            tokio::time::timeout(self.timeout, try_join_all(commands)).await??;
-            Ok(())
+            let subscribe =
+                async |mut sink: PubSubSink, channel: ByteString| sink.subscribe(&*channel).await;
+            self.each(&channels, subscribe).await?;
+            self.prove(&channels).await
         })
     }
 
@@ -79,22 +180,18 @@ impl Subscriber for Subscriptions {
         channels: Vec<ByteString>,
     ) -> BoxFuture<'_, Result<(), BackplaneFault>> {
         Box::pin(async move {
-            let commands = channels.iter().map(|channel| {
-                let mut sink = self.sink.clone();
-                async move { sink.unsubscribe(&**channel).await }
-            });
-            tokio::time::timeout(self.timeout, try_join_all(commands)).await??;
-            Ok(())
+            let unsubscribe =
+                async |mut sink: PubSubSink, channel: ByteString| sink.unsubscribe(&*channel).await;
+            self.each(&channels, unsubscribe).await
         })
     }
 }
 
-/// The messages, of which so many bytes may wait; the stream ends when there are more. The connection behind it is read
+/// The messages, of which so many bytes may wait, or one of any size; the stream ends when there are more. The connection behind it is read
 /// whether or not anybody takes them, since answers to subscriptions come the same way.
 fn bounded(stream: PubSubStream, limit: u32) -> impl Stream<Item = Message> + Send {
-    let room = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX)));
     let (sender, receiver) = mpsc::unbounded_channel();
-    let reader = tokio::spawn(forward(stream, room, sender));
+    let reader = tokio::spawn(forward(stream, limit, sender));
     let reader = Reader(reader);
     unfold((receiver, reader), async |(mut receiver, reader)| {
         let (message, _) = receiver.recv().await?;
@@ -113,15 +210,17 @@ impl Drop for Reader {
 
 async fn forward(
     mut stream: PubSubStream,
-    room: Arc<Semaphore>,
+    limit: u32,
     sender: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
 ) {
+    let room = usize::try_from(limit).unwrap_or(usize::MAX);
+    let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
     while let Some(message) = stream.next().await {
         let Some(message) = read(&message) else {
             continue;
         };
         let bytes = message.payload.len().saturating_add(OVERHEAD);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limit);
         let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(bytes) else {
             return;
         };
