@@ -45,12 +45,13 @@ check_clippy() {
     bench clippy --all-targets -- -D warnings
 }
 
-# Where nothing may be skipped, what is missing is installed: the browser that shows the test's page, and the Redis that the tests
-# start by themselves on a port of their own. Node and npm are expected to be there; the tests install their packages.
+# Where nothing may be skipped, what is missing is installed: the browser that shows the test's page, and the brokers that the
+# tests start by themselves on ports of their own. Node and npm are expected to be there; the tests install their packages.
 check_test() {
     if [ "${CI:-}" = true ]; then
         need_package chromium
         need_package redis-server
+        need_package nats-server
     fi
     bench test
     timed test --workspace

@@ -112,7 +112,8 @@ pub(crate) struct ServeArgs {
     /// Path of the hub
     #[arg(long, value_name = "PATH", default_value = "/hub")]
     pub(crate) hub: String,
-    /// Share clients with other servers through this Redis: redis://[user:password@]host[:port]
+    /// Share clients with other servers through this Redis: redis://[user:password@]host[:port], rediss:// over TLS, or
+    /// redis-sentinel://host[:port],.../service
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
     /// Stands before the names of all channels in Redis

@@ -9,12 +9,14 @@ use axum::Router;
 use axum::routing::get;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use signalr::redis::RedisBackplane;
 use signalr::server::{
-    Audiences, CallContext, Hub, HubCall, HubError, HubFilter, HubMethods, HubReply, HubRequest,
-    HubServer, LogCalls, Next, Origins, Payload, UploadStream, serve,
+    Audiences, BackplaneHandle, CallContext, Hub, HubCall, HubError, HubFilter, HubMethods,
+    HubReply, HubRequest, HubServer, LogCalls, Next, Origins, Payload, UploadStream, serve,
 };
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
@@ -141,18 +143,26 @@ pub(crate) fn run(options: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
-    if !options.hub.starts_with('/') || options.hub.contains(['{', '}', '?', '#']) {
-        return Err(Failure::usage("--hub is a path, such as /hub"));
-    }
+    check(options)?;
     let counts = CountCalls::default();
     let hub = build(options, counts.clone())?;
     let listener = listen(&options.listen).await?;
-    let url = address(&listener)?;
-    say(&format!("listening on {url}{}", options.hub))?;
-    let metrics = match &options.metrics {
-        Some(address) => Some(serve_metrics(address, hub.clone(), counts).await?),
+    let measured = match &options.metrics {
+        Some(address) => Some(listen(address).await?),
         None => None,
     };
+    say(&format!(
+        "listening on {}{}",
+        address(&listener)?,
+        options.hub
+    ))?;
+    let metrics = match measured {
+        Some(listener) => Some(serve_metrics(listener, hub.clone(), counts)?),
+        None => None,
+    };
+    let watched = hub
+        .backplane()
+        .map(|backplane| tokio::spawn(watch(backplane)));
     let app = hub.router(&options.hub);
     let drained = hub.clone();
     let served = serve(listener, app).with_graceful_shutdown(async move {
@@ -160,10 +170,45 @@ async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
         drained.shutdown().await;
     });
     let served = served.await;
-    if let Some(metrics) = metrics {
-        metrics.abort();
+    for task in [metrics, watched].into_iter().flatten() {
+        task.abort();
     }
     served.map_err(|error| Failure::failed(format!("cannot serve: {error}")))
+}
+
+fn check(options: &ServeArgs) -> Result<(), Failure> {
+    let hub = &options.hub;
+    let matched_verbatim =
+        !hub.contains(['{', '}', '?', '#']) && !hub.contains("/:") && !hub.contains("/*");
+    if !hub.starts_with('/') || !matched_verbatim || hub.parse::<PathAndQuery>().is_err() {
+        return Err(Failure::usage("--hub is a path, such as /hub"));
+    }
+    if options.token.as_deref() == Some("") {
+        return Err(Failure::usage("--token is empty: nobody could come in"));
+    }
+    Ok(())
+}
+
+/// Tells when the farm cannot be reached, and when it can again.
+async fn watch(backplane: BackplaneHandle) {
+    let mut up = true;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let health = backplane.health();
+        if health.is_up() == up {
+            continue;
+        }
+        up = health.is_up();
+        let words = match health.last_fault {
+            Some(fault) if !up => {
+                format!("Redis cannot be reached, and clients are turned away: {fault}")
+            }
+            Some(_) | None if up => "Redis is there again".to_owned(),
+            Some(_) | None => "Redis has not answered yet, and clients wait".to_owned(),
+        };
+        // Without a standard error there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "signalr: {words}");
+    }
 }
 
 fn build(options: &ServeArgs, counts: CountCalls) -> Result<HubServer, Failure> {
@@ -228,12 +273,11 @@ fn say(line: &str) -> Result<(), Failure> {
     said.map_err(|error| Failure::failed(format!("cannot print: {error}")))
 }
 
-async fn serve_metrics(
-    address_: &str,
+fn serve_metrics(
+    listener: TcpListener,
     hub: HubServer,
     counts: CountCalls,
-) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let listener = listen(address_).await?;
+) -> Result<JoinHandle<()>, Failure> {
     let url = address(&listener)?;
     say(&format!("metrics on {url}/metrics, health on {url}/health"))?;
     let health = hub.clone();

@@ -64,6 +64,9 @@ use redis::TlsCertificates;
 use redis::{Client, RedisError};
 use signalr_server::{Backplane, BackplaneFault, BackplaneLink};
 
+/// The client that speaks to Redis: some of its types are named here.
+pub use redis;
+
 use address::Place;
 
 /// A Redis through which servers reach each other's clients.

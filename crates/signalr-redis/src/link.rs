@@ -1,13 +1,17 @@
 //! Two connections to Redis: one publishes, one subscribes.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::future::{BoxFuture, try_join_all};
-use futures_util::stream::{Stream, StreamExt as _, unfold};
+use futures_util::ready;
+use futures_util::stream::{Stream, StreamExt as _};
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{AsyncConnectionConfig, Client, Msg, Pipeline, RedisResult, Value};
 use signalr_server::{BackplaneFault, BackplaneLink, Message, Publisher, Subscriber};
@@ -17,6 +21,9 @@ use crate::address::Place;
 
 /// What a message takes beside its bytes.
 const OVERHEAD: usize = 256;
+
+/// Messages that are handed on together when they came together.
+const MAX_CHUNK: usize = 64;
 
 /// How a connection is made and used.
 pub(crate) fn config(timeout: Duration) -> AsyncConnectionConfig {
@@ -187,16 +194,45 @@ impl Subscriber for Subscriptions {
     }
 }
 
-/// The messages, of which so many bytes may wait, or one of any size; the stream ends when there are more. The connection behind it is read
-/// whether or not anybody takes them, since answers to subscriptions come the same way.
-fn bounded(stream: PubSubStream, limit: u32) -> impl Stream<Item = Message> + Send {
+/// The messages, of which so many bytes may wait, or one of any size; the stream ends when there are more. The connection behind
+/// it is read whether or not anybody takes them, since answers to subscriptions come the same way.
+fn bounded(stream: PubSubStream, limit: u32) -> Messages {
     let (sender, receiver) = mpsc::unbounded_channel();
     let reader = tokio::spawn(forward(stream, limit, sender));
-    let reader = Reader(reader);
-    unfold((receiver, reader), async |(mut receiver, reader)| {
-        let (message, _) = receiver.recv().await?;
-        Some((message, (receiver, reader)))
-    })
+    Messages {
+        receiver,
+        current: Vec::new().into_iter(),
+        room: None,
+        _reader: Reader(reader),
+    }
+}
+
+/// What came together, and the room that it takes.
+type Chunk = (Vec<Message>, OwnedSemaphorePermit);
+
+struct Messages {
+    receiver: mpsc::UnboundedReceiver<Chunk>,
+    current: vec::IntoIter<Message>,
+    room: Option<OwnedSemaphorePermit>,
+    _reader: Reader,
+}
+
+impl Stream for Messages {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            if let Some(message) = self.current.next() {
+                return Poll::Ready(Some(message));
+            }
+            self.room = None;
+            let Some((messages, room)) = ready!(self.receiver.poll_recv(cx)) else {
+                return Poll::Ready(None);
+            };
+            self.current = messages.into_iter();
+            self.room = Some(room);
+        }
+    }
 }
 
 /// The task that reads, which ends with whoever it reads for.
@@ -208,33 +244,30 @@ impl Drop for Reader {
     }
 }
 
-async fn forward(
-    mut stream: PubSubStream,
-    limit: u32,
-    sender: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
-) {
+async fn forward(stream: PubSubStream, limit: u32, sender: mpsc::UnboundedSender<Chunk>) {
     let room = usize::try_from(limit).unwrap_or(usize::MAX);
     let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-    while let Some(message) = stream.next().await {
-        let Some(message) = read(&message) else {
-            continue;
-        };
-        let bytes = message.payload.len().saturating_add(OVERHEAD);
+    let mut chunks = stream.ready_chunks(MAX_CHUNK);
+    while let Some(chunk) = chunks.next().await {
+        let messages: Vec<Message> = chunk.iter().map(read).collect();
+        let bytes = messages
+            .iter()
+            .map(|message| message.payload.len().saturating_add(OVERHEAD))
+            .fold(0, usize::saturating_add);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limit);
         let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(bytes) else {
             return;
         };
-        if sender.send((message, permit)).is_err() {
+        if sender.send((messages, permit)).is_err() {
             return;
         }
     }
 }
 
-/// A channel whose name is no text is none of ours.
-fn read(message: &Msg) -> Option<Message> {
-    let channel: String = message.get_channel().ok()?;
-    Some(Message {
-        channel: channel.into(),
+/// A channel whose name is no text is none of ours: the client calls it `?`.
+fn read(message: &Msg) -> Message {
+    Message {
+        channel: message.get_channel_name().into(),
         payload: Bytes::copy_from_slice(message.get_payload_bytes()),
-    })
+    }
 }

@@ -15,6 +15,7 @@
 mod broken;
 mod clients;
 mod cuts;
+mod deployments;
 mod faults;
 mod groups;
 mod messages;

@@ -1,6 +1,7 @@
 //! A Redis of the test's own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,30 +13,56 @@ use tokio::net::TcpStream;
 pub struct Redis {
     program: String,
     port: u16,
+    options: Vec<String>,
+    folder: Option<PathBuf>,
     child: Child,
+}
+
+/// A port that was free a moment ago; another program of this machine may be faster, but that is rare.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Redis {
     /// Starts one on a free port. `None` when there is none on this machine.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with options.
+    pub async fn start_with(options: &[&str]) -> Option<Self> {
+        let redis = Self::launch(options, None)?;
+        redis.wait().await;
+        Some(redis)
+    }
+
+    /// The same in a folder of its own, with this in a file of its configuration.
+    pub async fn start_in(folder: &str, configuration: &str, options: &[&str]) -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("{folder}-{}", free_port()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("redis.conf"), configuration).unwrap();
+        let redis = Self::launch(options, Some(folder))?;
+        redis.wait().await;
+        Some(redis)
+    }
+
+    fn launch(options: &[&str], folder: Option<PathBuf>) -> Option<Self> {
         let program = std::env::var("SIGNALR_REDIS").unwrap_or_else(|_| "redis-server".to_owned());
         if !program::is_installed(&program) {
             program::missing("redis-server; set SIGNALR_REDIS to the program");
             return None;
         }
-        // Free a moment ago; another program of this machine may be faster, but that is rare.
-        let port = {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let child = spawn(&program, port);
-        let redis = Self {
+        let port = free_port();
+        let options: Vec<String> = options.iter().map(|&word| word.to_owned()).collect();
+        let child = spawn(&program, port, folder.as_deref(), &options);
+        Some(Self {
             program,
             port,
+            options,
+            folder,
             child,
-        };
-        redis.wait().await;
-        Some(redis)
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -46,7 +73,7 @@ impl Redis {
     async fn wait(&self) {
         for _ in 0..500 {
             if let Ok(answer) = self.ask(&[b"PING"]).await {
-                if answer.starts_with("+PONG") {
+                if answer.starts_with("+PONG") || answer.starts_with("-NOAUTH") {
                     return;
                 }
             }
@@ -58,16 +85,14 @@ impl Redis {
     /// Sends a command, and gives the first of what is answered.
     pub async fn ask(&self, words: &[&[u8]]) -> std::io::Result<String> {
         let mut socket = TcpStream::connect(self.address()).await?;
-        let mut command = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            command.extend(format!("${}\r\n", word.len()).as_bytes());
-            command.extend_from_slice(word);
-            command.extend(b"\r\n");
-        }
-        socket.write_all(&command).await?;
-        let mut answer = vec![0; 65_536];
-        let length = socket.read(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+        ask(&mut socket, words).await
+    }
+
+    /// The same with a password.
+    pub async fn ask_as(&self, password: &str, words: &[&[u8]]) -> std::io::Result<String> {
+        let mut socket = TcpStream::connect(self.address()).await?;
+        ask(&mut socket, &[b"AUTH", password.as_bytes()]).await?;
+        ask(&mut socket, words).await
     }
 
     /// Publishes on a channel. Gives how many listened.
@@ -91,7 +116,12 @@ impl Redis {
 
     /// Starts it again on the same port.
     pub async fn restart(&mut self) {
-        self.child = spawn(&self.program, self.port);
+        self.child = spawn(
+            &self.program,
+            self.port,
+            self.folder.as_deref(),
+            &self.options,
+        );
         self.wait().await;
     }
 
@@ -104,11 +134,30 @@ impl Redis {
     }
 }
 
-fn spawn(program: &str, port: u16) -> Child {
-    Command::new(program)
+async fn ask(socket: &mut TcpStream, words: &[&[u8]]) -> std::io::Result<String> {
+    let mut command = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        command.extend(format!("${}\r\n", word.len()).as_bytes());
+        command.extend_from_slice(word);
+        command.extend(b"\r\n");
+    }
+    socket.write_all(&command).await?;
+    let mut answer = vec![0; 65_536];
+    let length = socket.read(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+fn spawn(program: &str, port: u16, folder: Option<&Path>, options: &[String]) -> Child {
+    let mut command = Command::new(program);
+    if folder.is_some() {
+        command.arg("redis.conf");
+    }
+    let folder = folder.map_or_else(std::env::temp_dir, Path::to_owned);
+    command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
-        .current_dir(std::env::temp_dir())
+        .args(options)
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -121,6 +170,9 @@ impl Drop for Redis {
         // What has ended already cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 

@@ -41,7 +41,11 @@ impl Server {
 
     /// One of ours, whether or not Redis is there.
     pub fn ours(redis: SocketAddr) -> Self {
-        let redis = RedisBackplane::open(&format!("redis://{redis}")).unwrap();
+        Self::around(RedisBackplane::open(&format!("redis://{redis}")).unwrap())
+    }
+
+    /// One of ours at that Redis.
+    pub fn around(redis: RedisBackplane) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -97,10 +97,40 @@ fn a_token_is_asked_for_and_never_shown() {
     assert!(!run.err.contains("correct"), "{}", run.err);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_redis_that_is_not_there_is_told() {
+    // The port is taken, and nobody accepts there.
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://:secret@{}", socket.local_addr().unwrap());
+    drop(socket);
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--redis", &url];
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
+    line(&mut serving.take_stdout());
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    interrupt(&serving);
+    let run = serving.end();
+    assert_eq!(run.code, 0);
+    assert!(run.err.contains("Redis cannot be reached"), "{}", run.err);
+    assert!(!run.err.contains("secret"), "{}", run.err);
+}
+
 #[test]
 fn what_cannot_be_served_is_said() {
-    let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--hub", "chat"]);
+    for hub in ["chat", "", "/:id", "/*all", "/{id}", "/a b", "/hub?x"] {
+        let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--hub", hub]);
+        assert_eq!(run.code, 2, "{hub}: {}", run.err);
+        assert!(run.err.contains("--hub is a path"), "{hub}: {}", run.err);
+    }
+    let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--token", ""]);
     assert_eq!(run.code, 2);
+    let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--metrics", "nowhere"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.contains("nowhere") && run.out.is_empty(),
+        "{}",
+        run.err
+    );
     let run = crate::common::run(&[
         "serve",
         "--listen",

@@ -434,6 +434,24 @@ impl<'a> Reader<'a> {
         ByteString::try_from(bytes).map_err(|_| start.syntax("UTF-8"))
     }
 
+    /// The name of a protocol. Those that are known take nothing of the message.
+    fn protocol(&mut self) -> Result<ByteString, DecodeError> {
+        let start = self.cursor.clone();
+        let head = self.cursor.head()?;
+        let name = (head.kind == Kind::String)
+            .then(|| self.cursor.take(head.length).ok())
+            .flatten();
+        let known = Protocol::ALL
+            .into_iter()
+            .map(Protocol::name)
+            .find(|known| Some(known.as_bytes()) == name);
+        if let Some(known) = known {
+            return Ok(ByteString::from_static(known));
+        }
+        self.cursor = start;
+        self.string()
+    }
+
     fn slice(&mut self, length: u64) -> Result<Bytes, DecodeError> {
         Ok(self.bytes.slice_ref(self.cursor.take(length)?))
     }
@@ -442,7 +460,7 @@ impl<'a> Reader<'a> {
         let values = self.cursor.container(HeadKind::Map, "a map of payloads")?;
         self.bound(values / 2, MAX_PROTOCOLS, "protocols")?;
         (0..values / 2)
-            .map(|_| Ok((self.string()?, self.frame()?)))
+            .map(|_| Ok((self.protocol()?, self.frame()?)))
             .collect()
     }
 

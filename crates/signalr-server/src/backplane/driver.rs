@@ -10,6 +10,7 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use signalr_proto::backplane::{
     BackplaneAction, BackplaneEvent, BackplaneInput, BackplaneOutput, BackplaneState, Message,
 };
+use signalr_proto::codec::DecodeError;
 use signalr_proto::{Instant, OpId};
 
 use super::farm::OperationValue;
@@ -19,6 +20,9 @@ use crate::server::Shared;
 
 /// Messages taken from the broker before other things get their turn.
 const MESSAGES_IN_A_ROW: usize = 64;
+
+/// Rounds before other tasks get theirs, however much there is to do. What a client is sent meanwhile leaves together.
+const ROUNDS_IN_A_ROW: usize = 16;
 
 type Work<T> = BoxFuture<'static, T>;
 
@@ -84,12 +88,25 @@ impl BackplaneDriver {
 
     /// Drives the node until it is stopped, or the hub is served no more.
     pub(crate) async fn run(mut self) {
+        let mut rounds = 0;
         loop {
             self.farm.take_poke();
             if !self.pump().await {
                 break;
             }
-            poll_fn(|cx| self.poll(cx)).await;
+            poll_fn(|cx| {
+                let news = self.poll(cx);
+                if news.is_pending() {
+                    rounds = 0;
+                }
+                news
+            })
+            .await;
+            rounds += 1;
+            if rounds == ROUNDS_IN_A_ROW {
+                rounds = 0;
+                give_way().await;
+            }
         }
         // Nothing that is still asked for would ever be done.
         self.farm.look(|node, now| node.stop(now));
@@ -270,7 +287,7 @@ impl BackplaneDriver {
                 self.farm.changed.notify_waiters();
             }
             BackplaneEvent::Malformed { channel, error } => {
-                tracing::warn!(%channel, %error, "a message of the backplane cannot be read");
+                self.report_malformed(&channel, &error);
             }
             BackplaneEvent::Refused {
                 connection_id,
@@ -292,6 +309,31 @@ impl BackplaneDriver {
         }
         true
     }
+}
+
+impl Driver {
+    /// Whoever publishes nonsense without end shall not fill the log.
+    fn report_malformed(&self, channel: &str, error: &DecodeError) {
+        let count = self.farm.look(|node, _| node.counters().malformed);
+        if count.is_power_of_two() {
+            tracing::warn!(%channel, %error, count, "a message of the backplane cannot be read");
+        } else {
+            tracing::debug!(%channel, %error, count, "a message of the backplane cannot be read");
+        }
+    }
+}
+
+/// Lets other tasks run.
+async fn give_way() {
+    let mut gave = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut gave, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn failed(op: OpId, error: &(dyn std::error::Error + 'static)) -> BackplaneInput {

@@ -303,11 +303,14 @@ impl BackplaneHandle {
 
     /// How many connections all servers have, this one too. Each is asked and counts at that moment: who has died is not counted.
     ///
+    /// That takes a trip to the broker and back. While the broker takes a server for alive whose machine has died, or where it does
+    /// not tell how many servers there are (a Redis cluster, NATS), it takes the time that an operation may take, 5 seconds by
+    /// default; whoever has not answered by then is not counted.
+    ///
     /// Servers of this library count; ASP.NET Core's do not know the question, and their connections are left out.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or a server that heard the question does not answer within the time that an operation
-    /// may take, 5 seconds by default.
+    /// When the broker cannot be reached.
     pub async fn count(&self) -> Result<u64, BackplaneError> {
         self.farm.count(Counted::All).await
     }

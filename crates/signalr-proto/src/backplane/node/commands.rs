@@ -208,7 +208,8 @@ impl BackplaneNode {
     /// Counts connections of the whole farm: asks every server, this one too, and is done when all have answered that heard the
     /// question, which ends in a `Counted`. Who has died hears nothing and is not counted, and neither are official servers.
     ///
-    /// A broker that does not tell how many heard it is given the time that it may take for an operation.
+    /// Who does not answer within the time that an operation may take is not counted either: a server whose machine died, of which
+    /// the broker knows nothing yet. A broker that does not tell how many heard the question is always given that time.
     pub fn count(&mut self, now: Instant, counted: Counted) -> OperationId {
         self.advance(now);
         let operation = self.operations.name();

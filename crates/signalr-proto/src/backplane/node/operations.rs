@@ -388,7 +388,8 @@ impl BackplaneNode {
         self.look_at_count(operation, false);
     }
 
-    /// Whether all have counted who were asked; or as many as there will be, when the time is up and the broker does not tell.
+    /// Whether all have counted who were asked; or as many as will, when the time is up. The broker may not know yet that a
+    /// server has died, or not tell how many there are.
     fn look_at_count(&mut self, operation: OperationId, late: bool) -> bool {
         let Some(OperationKind::Count {
             published,
@@ -401,10 +402,9 @@ impl BackplaneNode {
             return false;
         };
         let count = *sum;
-        let complete = match servers {
-            Some(servers) => *answers >= *servers,
-            None => late && *published,
-        };
+        let all = servers.is_some_and(|servers| *answers >= servers);
+        // This server answers as well. When it has not heard itself, the broker is to blame.
+        let complete = all || (late && *published && *answers > 0);
         if complete {
             self.operations.close(operation);
             self.tell(BackplaneEvent::Counted { operation, count });

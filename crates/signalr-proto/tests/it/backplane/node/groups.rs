@@ -288,19 +288,36 @@ fn the_connections_of_the_farm_are_counted_by_the_servers_that_are_there() {
     assert_eq!(farm.result(1, operation), None);
 }
 
+/// Still subscribed at the broker, and hears nothing.
+fn deafen(farm: &mut Farm, server: usize) {
+    assert!(farm.servers[server].link.is_some());
+    farm.servers[server].link = Some(OpId::new(99));
+}
+
 #[test]
-fn a_server_that_does_not_answer_fails_the_count() {
+fn a_server_that_does_not_answer_in_time_is_not_counted() {
     let mut farm = Farm::of(2);
-    let link = farm.servers[1].link.take();
-    // It is still subscribed at the broker, and hears nothing.
+    farm.client(0, "1", None);
+    farm.client(1, "2", None);
+    farm.settle();
+    deafen(&mut farm, 1);
     let now = farm.now;
-    farm.servers[1].link = Some(OpId::new(99));
+    let operation = farm.node(0).count(now, Counted::All);
+    farm.settle();
+    assert_eq!(counted(&farm, 0, operation), None);
+    farm.pass(seconds(5));
+    assert_eq!(counted(&farm, 0, operation), Some(1));
+}
+
+#[test]
+fn a_count_that_this_server_does_not_hear_itself_fails() {
+    let mut farm = Farm::of(2);
+    deafen(&mut farm, 0);
+    deafen(&mut farm, 1);
+    let now = farm.now;
     let operation = farm.node(0).count(now, Counted::All);
     farm.pass(seconds(5));
-    assert!(link.is_some());
     let timeout = seconds(5);
-    assert_eq!(
-        farm.result(0, operation),
-        Some(Err(BackplaneError::TimedOut { timeout }))
-    );
+    let failed = Some(Err(BackplaneError::TimedOut { timeout }));
+    assert_eq!(farm.result(0, operation), failed);
 }
