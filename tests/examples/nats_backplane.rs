@@ -52,9 +52,9 @@ impl Backplane for NatsBackplane {
             end.begins(sender);
             let client = options.connect(url).await?;
             Ok(BackplaneLink {
-                publisher: Box::new(Nats(client.clone())),
+                publisher: Box::new(Publishing(Echo::of(client.clone()).await?)),
                 subscriber: Box::new(Subscriptions {
-                    client,
+                    echo: Echo::of(client).await?,
                     end,
                     readers: Vec::new(),
                 }),
@@ -91,9 +91,35 @@ impl End {
     }
 }
 
-struct Nats(Client);
+/// Messages to oneself: NATS does one thing after the other, so one that comes back says that everything before it was done.
+struct Echo {
+    client: Client,
+    inbox: String,
+    heard: async_nats::Subscriber,
+}
 
-impl Publisher for Nats {
+impl Echo {
+    async fn of(client: Client) -> Result<Self, BackplaneFault> {
+        let inbox = client.new_inbox();
+        let heard = client.subscribe(inbox.clone()).await?;
+        Ok(Self {
+            client,
+            inbox,
+            heard,
+        })
+    }
+
+    /// Waits until NATS has done what it was told.
+    async fn settle(&mut self) -> Result<(), BackplaneFault> {
+        self.client.publish(self.inbox.clone(), "".into()).await?;
+        let heard = tokio::time::timeout(PATIENCE, self.heard.next()).await?;
+        heard.map(drop).ok_or_else(|| "NATS hung up".into())
+    }
+}
+
+struct Publishing(Echo);
+
+impl Publisher for Publishing {
     fn publish(
         &mut self,
         messages: Vec<Message>,
@@ -101,9 +127,10 @@ impl Publisher for Nats {
         Box::pin(async move {
             let count = messages.len();
             for Message { channel, payload } in messages {
-                self.0.publish(subject(&channel), payload).await?;
+                let published = self.0.client.publish(subject(&channel), payload);
+                published.await?;
             }
-            tokio::time::timeout(PATIENCE, self.0.flush()).await??;
+            self.0.settle().await?;
             // NATS does not tell how many have heard a message.
             Ok(vec![None; count])
         })
@@ -111,14 +138,14 @@ impl Publisher for Nats {
 }
 
 struct Subscriptions {
-    client: Client,
+    echo: Echo,
     end: End,
     readers: Vec<(ByteString, JoinHandle<()>)>,
 }
 
 impl Subscriptions {
     async fn add(&mut self, channel: ByteString) -> Result<(), BackplaneFault> {
-        let mut messages = self.client.subscribe(subject(&channel)).await?;
+        let mut messages = self.echo.client.subscribe(subject(&channel)).await?;
         let (end, name) = (self.end.clone(), channel.clone());
         let reader = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
@@ -129,15 +156,6 @@ impl Subscriptions {
         });
         self.readers.push((channel, reader));
         Ok(())
-    }
-
-    /// Waits until NATS has done what it was told: it does one thing after the other, so that an answer to the last says it of all.
-    async fn settle(&self) -> Result<(), BackplaneFault> {
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await?;
-        self.client.publish(inbox, "".into()).await?;
-        let answer = tokio::time::timeout(PATIENCE, answers.next()).await?;
-        answer.map(drop).ok_or_else(|| "NATS hung up".into())
     }
 }
 
@@ -150,7 +168,7 @@ impl Subscriber for Subscriptions {
             for channel in channels {
                 self.add(channel).await?;
             }
-            self.settle().await
+            self.echo.settle().await
         })
     }
 
