@@ -130,7 +130,7 @@ impl ServerConnection {
     pub(super) fn give_up(&mut self, cause: EndCause) {
         self.outbox.clear();
         self.timers.clear();
-        self.refuse_posts();
+        self.refuse_posts(false);
         self.refuse_applicants();
         self.link = Link::Over { cause };
         self.start(Timer::Close, self.config.close_timeout);
@@ -149,7 +149,7 @@ impl ServerConnection {
         self.timers.clear();
         self.forget_incoming();
         self.ahead.clear();
-        self.refuse_posts();
+        self.refuse_posts(true);
         self.refuse_applicants();
         self.client_results.clear();
         self.calls = new_calls(&self.config);

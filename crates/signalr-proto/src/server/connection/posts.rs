@@ -116,12 +116,12 @@ impl ServerConnection {
         }
     }
 
-    /// Nothing is read any more. The POST in turn may be why: its client hears the reason in the Close message, which a refusal of
-    /// the POST would hide from it.
-    pub(super) fn refuse_posts(&mut self) {
+    /// Nothing is read any more. The POST in turn may be why: if its client hears the reason in a Close message, a refusal of the POST
+    /// would hide it.
+    pub(super) fn refuse_posts(&mut self, explained: bool) {
         let posts = core::mem::take(&mut self.posts);
         for post in posts.waiting {
-            let status = if post.begun && !post.complete {
+            let status = if explained && post.begun && !post.complete {
                 StatusCode::OK
             } else {
                 StatusCode::NOT_FOUND

@@ -294,6 +294,17 @@ fn delete_ends_the_connection_and_the_poll_that_waits() {
 }
 
 #[test]
+fn a_post_of_which_more_is_to_come_is_not_taken_when_the_connection_is_deleted() {
+    let mut test = open(config());
+    let post = test.arrive(Port::Post);
+    test.body(post, b"{\"type\"", false);
+    test.actions();
+    let delete = test.arrive(Port::Delete);
+    test.poll();
+    assert_eq!(test.actions(), [respond(delete, 202), respond(post, 404)]);
+}
+
+#[test]
 fn what_was_posted_before_delete_is_still_handed_out() {
     let mut test = open(ServerConfig::default());
     test.post(&json(&[CALL, CALL]));
