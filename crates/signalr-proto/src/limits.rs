@@ -39,6 +39,8 @@ pub struct Limits {
     pub max_target_length: usize,
     /// Headers of one message that a server accepts. Default: 128.
     pub max_headers: usize,
+    /// Bytes of the names and values of one message's headers that a server accepts. Default: 8 KiB.
+    pub max_headers_size: usize,
     /// Upload streams of one call that a server accepts. Default: 128.
     pub max_stream_ids: usize,
 }
@@ -55,6 +57,7 @@ impl Limits {
         max_id_length: 1 << 10,
         max_target_length: 1 << 10,
         max_headers: 128,
+        max_headers_size: 8 << 10,
         max_stream_ids: 128,
     };
 
@@ -101,6 +104,7 @@ setters! {
     with_max_id_length: max_id_length,
     with_max_target_length: max_target_length,
     with_max_headers: max_headers,
+    with_max_headers_size: max_headers_size,
     with_max_stream_ids: max_stream_ids,
 }
 

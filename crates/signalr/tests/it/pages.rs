@@ -514,6 +514,10 @@ fn the_guide_tells_the_true_defaults() {
         ),
         ("connection.limits.max_headers", number(limits.max_headers)),
         (
+            "connection.limits.max_headers_size",
+            size(limits.max_headers_size),
+        ),
+        (
             "connection.limits.max_stream_ids",
             number(limits.max_stream_ids),
         ),

@@ -416,7 +416,7 @@ fn check(limits: &Limits, message: &HubMessage) -> Result<(), DecodeError> {
         | HubMessage::Sequence { .. } => return Ok(()),
     };
     check_length("invocationId", id.unwrap_or_default(), limits.max_id_length)?;
-    check_headers(headers, limits.max_headers)
+    check_headers(headers, limits)
 }
 
 fn check_invocation(limits: &Limits, invocation: &Invocation) -> Result<(), DecodeError> {
@@ -432,15 +432,24 @@ fn check_invocation(limits: &Limits, invocation: &Invocation) -> Result<(), Deco
         .try_for_each(|id| check_length("streamIds", id, limits.max_id_length))
 }
 
-fn check_headers(headers: &Headers, limit: usize) -> Result<(), DecodeError> {
-    check_count("headers", headers.len(), limit)
+fn check_headers(headers: &Headers, limits: &Limits) -> Result<(), DecodeError> {
+    check_count("headers", headers.len(), limits.max_headers)?;
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()));
+    let size = sizes.fold(0, usize::saturating_add);
+    check_size("headers", size, limits.max_headers_size)
 }
 
 fn check_length(member: &'static str, text: &str, limit: usize) -> Result<(), DecodeError> {
-    if text.len() <= limit {
+    check_size(member, text.len(), limit)
+}
+
+fn check_size(member: &'static str, size: usize, limit: usize) -> Result<(), DecodeError> {
+    if size <= limit {
         return Ok(());
     }
-    let (size, limit) = (text.len() as u64, limit as u64);
+    let (size, limit) = (size as u64, limit as u64);
     let kind = DecodeErrorKind::TooLong {
         member,
         size,

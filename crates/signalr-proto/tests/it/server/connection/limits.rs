@@ -160,6 +160,11 @@ fn names_ids_and_numbers_beyond_their_limits_are_the_clients_fault() {
             &headers(128),
             &headers(129),
         ),
+        (
+            r#"{"type":1,"target":"T","arguments":[],"headers":{"h":"@"}}"#,
+            &"x".repeat((8 << 10) - 1),
+            &"x".repeat(8 << 10),
+        ),
     ];
     for (message, fits, exceeds) in rows {
         let mut test = Test::open();
