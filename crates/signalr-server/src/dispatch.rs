@@ -107,6 +107,40 @@ pub(crate) fn prepare(
     })
 }
 
+/// Why a call that has to wait for its turn cannot be run then either, if that is known: there is no such method, or its arguments do
+/// not fit. Filters see arguments before they are decoded, and when it is the call's turn.
+pub(crate) fn hopeless(
+    shared: &Arc<Shared>,
+    connection: &Arc<Connection>,
+    invocation: &Invocation,
+    scratch: &mut Vec<Payload>,
+) -> Option<NotRun> {
+    let Some((method, shape)) = shared.hub.find(&invocation.target) else {
+        return Some(NotRun::NoSuchMethod);
+    };
+    let mut parts = CallParts {
+        shared,
+        connection,
+        id: None,
+        call: None,
+        arguments: match arguments(invocation, shape, scratch) {
+            Ok(arguments) => arguments,
+            Err(error) => return Some(error),
+        },
+        uploads: &[],
+        uploads_taken: 0,
+    };
+    if !shared.filters.is_empty() {
+        return None;
+    }
+    // Its parameters are made and thrown away: it is not called.
+    let not_now = |_: &mut CallParts<'_>| Err(NotRun::Unauthorized);
+    match contained(|| shared.hub.bind(method, &mut parts, &not_now)) {
+        Ok(Err(NotRun::ArgumentTypes)) => Some(NotRun::ArgumentTypes),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// Whether the caller may call the method, and does so in the way that fits it.
 fn check(
     shared: &Shared,

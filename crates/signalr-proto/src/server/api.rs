@@ -205,6 +205,15 @@ pub enum Event {
         /// What is called. Its uploads are its `stream_ids`, and counted in their order.
         invocation: Invocation,
     },
+    /// A call has to wait for another one's permit, and everything behind it too. It comes as an
+    /// [`Invocation`](Self::Invocation), under another name, when it is its turn. One that cannot be run whenever that is, since there
+    /// is no such method or its arguments do not fit, need not wait: [`refuse`](super::ServerConnection::refuse) it.
+    Held {
+        /// Its name until its turn comes.
+        call: CallId,
+        /// What is called.
+        invocation: Invocation,
+    },
     /// The client no longer wants the answer to this call, which has to be finished all the same.
     Cancel {
         /// The call.

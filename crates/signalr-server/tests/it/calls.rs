@@ -30,6 +30,36 @@ async fn one_call_runs_at_a_time_and_what_follows_it_is_read_only_up_to_the_next
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_cannot_be_run_does_not_wait_for_its_turn() {
+    let test = Test::new(|_| {});
+    let mut client = test.client("").await;
+    client
+        .send_records(&[
+            &call(1, "Wait", ""),
+            &call(2, "Nope", ""),
+            &call(3, "Add", "1"),
+            &call(4, "Add", "1,\"2\""),
+            &call(5, "Add", "1,2"),
+            &call(6, "Nope", ""),
+        ])
+        .await;
+    for id in 2..=4 {
+        let refusal = soon(client.message()).await.unwrap();
+        let expected = format!(r#"{{"type":3,"invocationId":"{id}","error":"Failed to invoke"#);
+        assert!(refusal.starts_with(&expected), "{refusal}");
+    }
+    silence(&mut client).await;
+    test.gate.add_permits(1);
+    assert_eq!(soon(client.message()).await, result(1, "1"));
+    assert_eq!(soon(client.message()).await, result(5, "3"));
+    let refusal = soon(client.message()).await.unwrap();
+    assert!(
+        refusal.contains(r#""invocationId":"6","error""#),
+        "{refusal}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_a_limit_of_two_the_third_call_waits() {
     let test = Test::new(|options| options.connection.maximum_parallel_invocations = 2);
     let mut client = test.client("").await;

@@ -66,6 +66,10 @@ impl Calls {
                 streaming,
                 invocation,
             } => self.begin(config, *call, *streaming, invocation),
+            Event::Held { call, .. } => {
+                assert!(!self.all.contains(call), "a name was used twice");
+                self.all.push(*call);
+            }
             Event::Cancel { call } => {
                 assert!(self.get(*call).is_some(), "the end of a call that is over");
             }

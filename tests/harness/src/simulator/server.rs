@@ -142,6 +142,7 @@ impl Connection {
                 self.open.retain(|open| open.call != call);
                 self.cancelled.push(call);
             }
+            Event::Held { .. } => {}
             Event::Writable => self.turned_away = false,
             Event::Detached { .. } => self.link = None,
             Event::Resumed => return Some(Wish::Resumed),

@@ -42,8 +42,8 @@ pub(crate) struct Calls {
     places: Vec<Place>,
     free: Option<usize>,
     last_serial: u64,
-    /// One at most. A list keeps its room for the next one.
-    held: Vec<Invocation>,
+    /// One at most, and its serial. A list keeps its room for the next one.
+    held: Vec<(u64, Invocation)>,
     /// Plain calls that hold a permit, and how many may.
     plain: usize,
     permits: usize,
@@ -66,6 +66,9 @@ struct Streaming {
     ids: HashMap<ByteString, CallId>,
     uploads: Uploads,
 }
+
+/// The place of a call that waits: none.
+const HELD: usize = usize::MAX;
 
 /// Calls with streams for which an idle connection keeps room.
 const FEW: usize = 16;
@@ -167,15 +170,37 @@ impl Calls {
         self.place(false, invocation, CountsAs::Plain)
     }
 
-    /// Keeps a call that has to wait. There is one at most, as nothing behind it is to be read.
-    pub(crate) fn hold(&mut self, invocation: Invocation) {
+    /// Keeps a call that has to wait. There is one at most, as nothing behind it is to be read. Its name serves until its turn comes.
+    pub(crate) fn hold(&mut self, invocation: Invocation) -> CallId {
+        let serial = self.next_serial();
         self.held.reserve_exact(1);
-        self.held.push(invocation);
+        self.held.push((serial, invocation));
+        CallId {
+            index: HELD,
+            serial,
+        }
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.last_serial = self.last_serial.wrapping_add(1);
+        self.last_serial
+    }
+
+    /// Forgets the call that waits, if it is this one.
+    fn end_held(&mut self, call: CallId) -> Option<CallInfo> {
+        if self.held.last()?.0 != call.serial {
+            return None;
+        }
+        let (_, invocation) = self.held.pop()?;
+        Some(CallInfo {
+            invocation_id: invocation.invocation_id,
+            target: invocation.target,
+            streaming: false,
+        })
     }
 
     fn place(&mut self, streaming: bool, invocation: &Invocation, counts_as: CountsAs) -> CallId {
-        self.last_serial = self.last_serial.wrapping_add(1);
-        let serial = self.last_serial;
+        let serial = self.next_serial();
         let running = Running {
             serial,
             info: CallInfo {
@@ -210,7 +235,7 @@ impl Calls {
         if self.plain >= self.permits {
             return None;
         }
-        let invocation = self.held.pop()?;
+        let (_, invocation) = self.held.pop()?;
         Some((self.run_plain(&invocation), invocation))
     }
 
@@ -232,6 +257,9 @@ impl Calls {
 
     /// Forgets a call with its permit, its id and its uploads.
     pub(crate) fn end(&mut self, call: CallId) -> Option<CallInfo> {
+        if call.index == HELD {
+            return self.end_held(call);
+        }
         self.running(call)?;
         let free = Place::Free { next: self.free };
         let place = core::mem::replace(self.places.get_mut(call.index)?, free);

@@ -24,6 +24,7 @@ enum Step {
     Release(usize),
     Cancel(u8),
     NextHeld,
+    EndHeld,
     Item(u8, usize),
     UploadEnded(u8, bool),
     Credit(usize, usize, usize),
@@ -42,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => call().prop_map(Step::Release),
         1 => (0_u8..5).prop_map(Step::Cancel),
         3 => Just(Step::NextHeld),
+        1 => Just(Step::EndHeld),
         12 => (0_u8..4, 0_usize..120).prop_map(|(stream, size)| Step::Item(stream, size)),
         3 => (0_u8..4, any::<bool>()).prop_map(|(stream, failed)| Step::UploadEnded(stream, failed)),
         5 => (call(), upload(), 1_usize..4).prop_map(|(call, upload, items)| {
@@ -104,7 +106,7 @@ struct ModelCall {
 #[derive(Default)]
 struct Model {
     running: Vec<ModelCall>,
-    held: Option<String>,
+    held: Option<(CallId, String)>,
     /// Every call there ever was.
     all: Vec<CallId>,
 }
@@ -225,6 +227,7 @@ impl Both {
             Step::Release(n) => self.release(n),
             Step::Cancel(id) => self.cancel(&id.to_string()),
             Step::NextHeld => self.next_held(),
+            Step::EndHeld => self.end_held(),
             Step::Item(stream, size) => self.item(&format!("u{stream}"), size),
             Step::UploadEnded(stream, failed) => self.ended(&format!("u{stream}"), failed),
             Step::Credit(n, upload, items) => self.credit(n, upload, items),
@@ -254,9 +257,10 @@ impl Both {
             Begun::Refused(Refusal::InUse { .. }) => assert!(in_use),
             Begun::Refused(_) => assert!(too_many && !in_use),
             Begun::Wait => {
-                self.calls.hold(invocation);
+                let call = self.calls.hold(invocation);
                 assert!(plain && !too_many && !self.model.permits_left());
-                self.model.held = Some(id.to_owned());
+                assert!(!self.model.all.contains(&call) && self.calls.info(call).is_none());
+                self.model.held = Some((call, id.to_owned()));
             }
             Begun::Run(call) => {
                 assert!(!in_use && !too_many && (!plain || self.model.permits_left()));
@@ -306,8 +310,17 @@ impl Both {
             .flatten();
         let next = self.calls.next_held();
         assert_eq!(next.is_some(), turn.is_some());
-        if let (Some((call, _)), Some(id)) = (next, turn) {
+        if let (Some((call, _)), Some((waited, id))) = (next, turn) {
+            assert_eq!(self.calls.end(waited), None, "it has another name now");
             self.model.begin(call, &id, true, &[]);
+        }
+    }
+
+    fn end_held(&mut self) {
+        if let Some((call, id)) = self.model.held.take() {
+            let info = self.calls.end(call).expect("it waits");
+            assert_eq!(info.invocation_id.as_deref(), Some(&*id));
+            assert_eq!(self.calls.end(call), None);
         }
     }
 

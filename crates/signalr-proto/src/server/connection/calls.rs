@@ -67,7 +67,7 @@ impl ServerConnection {
             .write(|out| protocol.encode_stream_item(out, &[], id, item))
     }
 
-    /// Ends a call that does not run, with the official server's words. Does nothing when the call is over.
+    /// Ends a call that does not run, or not yet, with the official server's words. Does nothing when the call is over.
     pub fn refuse(&mut self, now: Instant, call: CallId, refusal: Refusal<'_>) {
         self.advance(now);
         if let Some(info) = self.calls.end(call) {
@@ -134,7 +134,10 @@ impl ServerConnection {
                     invocation,
                 });
             }
-            Begun::Wait => self.calls.hold(invocation),
+            Begun::Wait => {
+                let call = self.calls.hold(invocation.clone());
+                return Step::Tell(Event::Held { call, invocation });
+            }
             Begun::Refused(refusal) => self.tell_refusal(
                 invocation.invocation_id.as_deref(),
                 &invocation.target,

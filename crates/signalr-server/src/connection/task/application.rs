@@ -67,6 +67,7 @@ impl Task {
                 streaming,
                 invocation,
             } => self.call(cx, call, streaming, &invocation),
+            Event::Held { call, invocation } => self.held(call, &invocation),
             Event::StreamItem { call, upload, item } => self.item(call, upload, item),
             Event::UploadEnded {
                 call,

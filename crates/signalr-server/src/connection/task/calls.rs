@@ -75,6 +75,18 @@ impl Task {
         self.go_on(cx, job);
     }
 
+    /// A call waits for its turn. The official server does not let those wait that cannot be run.
+    pub(super) fn held(&mut self, call: CallId, invocation: &Invocation) {
+        let (shared, connection) = (&self.shared, &self.connection);
+        let hopeless = dispatch::hopeless(shared, connection, invocation, &mut self.arguments);
+        if let Some(refusal) = hopeless {
+            let span = telemetry::call(shared.name, &invocation.target, &invocation.headers);
+            let _entered = span.enter();
+            report::refused(&connection.id, &invocation.target, &refusal);
+            self.machine.refuse(self.now, call, refusal.as_refusal());
+        }
+    }
+
     /// Lets a job make steps for as long as it needs to wait for nothing.
     pub(super) fn go_on(&mut self, cx: &mut Context<'_>, mut job: RunningCall) {
         for _ in 0..ITEMS_IN_A_ROW {

@@ -516,6 +516,7 @@ impl Watch {
                 assert!(!(flooded && self.obedient), "{reason}");
             }
             Event::Handshaken { .. }
+            | Event::Held { .. }
             | Event::Cancel { .. }
             | Event::StreamItem { .. }
             | Event::UploadEnded { .. }

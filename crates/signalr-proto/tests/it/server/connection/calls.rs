@@ -40,10 +40,14 @@ fn one_call_runs_after_the_other_and_what_is_behind_the_second_waits_too() {
     let first = test.last_call();
     assert_eq!(test.targets(), ["a"]);
     assert_eq!(test.events[1], Event::Cancel { call: first });
-    assert_eq!(test.events.len(), 2);
+    assert!(matches!(test.events[2..], [Event::Held { .. }]));
     test.finish(first);
     // The second cancel came too late for the first call.
-    assert_eq!((test.targets(), test.events.len()), (vec!["a", "b"], 3));
+    assert!(matches!(
+        test.events[3..],
+        [Event::Invocation { .. }, Event::Held { .. }]
+    ));
+    assert_eq!(test.targets(), ["a", "b"]);
     test.finish(test.last_call());
     assert_eq!(test.targets(), ["a", "b", "c"]);
     assert_eq!(test.sent(), done("1") + &done("2"));
@@ -82,6 +86,39 @@ fn calls_that_came_together_are_answered_together() {
         }
     }
     assert_eq!(sends, 1);
+}
+
+#[test]
+fn a_call_that_waits_can_be_refused_and_has_another_name_when_its_turn_comes() {
+    let mut test = permits(1);
+    test.receive_json(&[
+        &call("1", "a"),
+        &call("2", "b"),
+        &call("3", "c"),
+        &call("4", "d"),
+    ]);
+    let held = |test: &Test| match test.events.last() {
+        Some(Event::Held { call, invocation }) => (*call, invocation.target.to_string()),
+        other => panic!("{other:?}"),
+    };
+    let (second, target) = held(&test);
+    assert_eq!(target, "b");
+    test.machine.refuse(test.now, second, Refusal::NoSuchMethod);
+    test.poll();
+    let refusal = Refusal::NoSuchMethod.text("b", false);
+    let refusal = format!(r#"{{"type":3,"invocationId":"2","error":"{refusal}"}}|"#);
+    assert_eq!(test.sent(), refusal);
+    let (third, target) = held(&test);
+    assert_eq!(target, "c");
+    test.finish(third);
+    assert_eq!((test.sent().as_str(), test.targets().len()), ("", 1));
+    test.finish(test.last_call());
+    assert_eq!(test.targets(), ["a", "c"]);
+    assert_ne!(test.last_call(), third);
+    test.sent();
+    test.machine.refuse(test.now, third, Refusal::NoSuchMethod);
+    test.poll();
+    assert_eq!(test.sent(), "");
 }
 
 #[test]

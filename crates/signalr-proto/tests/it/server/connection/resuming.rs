@@ -374,7 +374,7 @@ fn an_ack_is_found_behind_a_call_that_waits_for_its_turn() {
     turned_away(&mut test);
     // The method waits for room, the second call for the method, and the Ack that makes room is behind it.
     test.receive_json(&[&call("b"), PING, &call("c"), &ack(1)]);
-    assert_eq!(test.events.last(), Some(&Event::Writable));
+    assert!(test.events.contains(&Event::Writable));
     assert_eq!(test.targets(), ["a"]);
     test.finish(test.last_call());
     test.finish(test.last_call());
