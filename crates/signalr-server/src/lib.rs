@@ -81,6 +81,17 @@ mod upload;
 mod user;
 mod web_socket;
 
+/// For fuzz targets, and nobody else.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// A byte that says how a client's stream of WebSocket frames is cut, then the stream: cuts make no difference, and no bytes make
+    /// more of themselves.
+    pub fn web_socket_frames(data: &[u8]) {
+        crate::web_socket::frames::check(data);
+    }
+}
+
 pub use authorize::Denial;
 pub use backplane::{
     Backplane, BackplaneFault, BackplaneHandle, BackplaneHealth, BackplaneLink, MemoryBackplane,

@@ -41,6 +41,12 @@ pub fn decode_msgpack_compared(data: &[u8]) {
     stream(Protocol::MessagePack, data);
 }
 
+/// The frames of a client's WebSocket, after a byte that says how they are cut.
+#[cfg(feature = "frames")]
+pub fn web_socket_frames(data: &[u8]) {
+    signalr_server::fuzzing::web_socket_frames(data);
+}
+
 /// The body of a negotiate answer: what is read can be written and read again, unless a later version hides members from us.
 pub fn negotiate(data: &[u8]) {
     let Ok(response) = NegotiateResponse::decode(data) else {

@@ -13,7 +13,7 @@ mod unmask;
 mod utf8;
 mod write;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod property;
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,8 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use property::check;
 use unmask::Mask;
 use utf8::Utf8Check;
 pub(crate) use write::{write_close, write_head, write_pong};

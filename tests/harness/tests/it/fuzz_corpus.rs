@@ -61,6 +61,12 @@ fn the_corpus_of_sse_holds() {
     replay("sse", fuzz::sse);
 }
 
+#[cfg(feature = "frames")]
+#[test]
+fn the_corpus_of_web_socket_frames_holds() {
+    replay("web_socket_frames", fuzz::web_socket_frames);
+}
+
 #[test]
 fn the_corpus_of_client_machine_holds() {
     let properties = both(client_property::rules, client_property::check);

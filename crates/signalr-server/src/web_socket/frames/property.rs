@@ -64,11 +64,12 @@ impl Heard {
 }
 
 /// A byte that says how the stream is cut, then the stream: cuts make no difference.
-pub(super) fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else {
         return;
     };
     let whole = Heard::of([stream]);
+    assert!(whole.data().len() <= stream.len(), "more than was sent");
     let cut = Heard::of(stream.chunks(usize::from(*size).max(1)));
     assert_eq!(whole.error, cut.error);
     if whole.error != Some(NO_TEXT) {
