@@ -438,7 +438,7 @@ impl<'a> Reader<'a> {
     fn protocol(&mut self) -> Result<ByteString, DecodeError> {
         let start = self.cursor.clone();
         let head = self.cursor.head()?;
-        let name = (head.kind == Kind::String)
+        let name = (head.kind == HeadKind::String)
             .then(|| self.cursor.take(head.length).ok())
             .flatten();
         let known = Protocol::ALL

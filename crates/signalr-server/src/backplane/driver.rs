@@ -311,7 +311,7 @@ impl BackplaneDriver {
     }
 }
 
-impl Driver {
+impl BackplaneDriver {
     /// Whoever publishes nonsense without end shall not fill the log.
     fn report_malformed(&self, channel: &str, error: &DecodeError) {
         let count = self.farm.look(|node, _| node.counters().malformed);

@@ -7,11 +7,21 @@
     reason = "tests fail by panicking"
 )]
 
-#[cfg(all(feature = "axum", feature = "redis", feature = "smol", feature = "tokio"))]
+#[cfg(all(
+    feature = "axum",
+    feature = "redis",
+    feature = "smol",
+    feature = "tokio"
+))]
 mod examples;
 #[cfg(all(feature = "server", feature = "tokio"))]
 mod names;
-#[cfg(all(feature = "axum", feature = "redis", feature = "smol", feature = "tokio"))]
+#[cfg(all(
+    feature = "axum",
+    feature = "redis",
+    feature = "smol",
+    feature = "tokio"
+))]
 mod node;
 #[cfg(all(feature = "client", feature = "server"))]
 mod pages;
