@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use serde_json::Value;
 use signalr_client::HubConnection;
 
@@ -84,4 +85,20 @@ impl Client {
         expected.sort_unstable();
         assert_eq!(heard, expected);
     }
+}
+
+/// Everybody hears exactly these texts, as [`Client::hears_exactly`] says; all listen at the same time.
+pub async fn all_hear(clients: &mut [Client], texts: &[Vec<String>]) {
+    assert_eq!(clients.len(), texts.len());
+    let listening = clients.iter_mut().zip(texts).map(async |(client, texts)| {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        client.hears_exactly(&texts).await;
+    });
+    join_all(listening).await;
+}
+
+/// Nobody hears anything.
+pub async fn none_hears(clients: &mut [Client]) {
+    let nothing = vec![Vec::new(); clients.len()];
+    all_hear(clients, &nothing).await;
 }

@@ -36,18 +36,15 @@ async fn groups(kinds: &[Kind]) {
         outsider
             .call("SendToGroup", &["room", "Hear", "outsider"])
             .await;
-        for (client, expected) in clients.iter_mut().zip(&mut expected) {
+        for expected in &mut expected {
             expected.push("outsider".to_owned());
-            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-            client.hears_exactly(&expected).await;
         }
+        all_hear(&mut clients, &expected).await;
         for client in &clients {
             client.call("LeaveGroup", &["room"]).await;
         }
         outsider.call("SendToGroup", &["room", "Hear", "?"]).await;
-        for client in &mut clients {
-            client.hears_exactly(&[]).await;
-        }
+        none_hears(&mut clients).await;
         assert!(!farm.redis.has_listeners("preTestHub:group:room").await);
     }
 }
@@ -59,17 +56,13 @@ async fn members_on_ours_hear_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_on_ours_and_on_the_official_server_hear_each_other() {
-    groups(FARMS[1]).await;
-    groups(FARMS[2]).await;
+    join!(groups(FARMS[1]), groups(FARMS[2]));
 }
 
 /// Ours let clients of any server join, the official one's too.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_other_servers_are_added_and_removed() {
-    for kinds in FARMS {
-        let Some(farm) = Farm::start(kinds).await else {
-            return;
-        };
+    in_every_farm(async |farm| {
         let mut clients = farm.clients("/hub", ALIKE[0], "").await;
         let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
         for id in &ids {
@@ -80,19 +73,17 @@ async fn clients_of_other_servers_are_added_and_removed() {
         clients[last]
             .call("SendToGroup", &["room", "Hear", "in"])
             .await;
-        for client in &mut clients {
-            client.hears_exactly(&["in"]).await;
-        }
+        let heard = vec![vec!["in".to_owned()]; clients.len()];
+        all_hear(&mut clients, &heard).await;
         for id in &ids {
             clients[0].call("RemoveFromGroup", &[id, "room"]).await;
         }
         clients[last]
             .call("SendToGroup", &["room", "Hear", "?"])
             .await;
-        for client in &mut clients {
-            client.hears_exactly(&[]).await;
-        }
-    }
+        none_hears(&mut clients).await;
+    })
+    .await;
 }
 
 /// What the official server says when it wants one of our clients to join: its test hubs cannot be asked to.

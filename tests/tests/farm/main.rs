@@ -24,10 +24,12 @@ mod redis;
 mod servers;
 mod suites;
 
+use futures_util::future::join_all;
+use futures_util::join;
 use signalr_client::{Protocol, TransportKind};
 use signalr_tests::WAYS;
 
-use clients::Client;
+use clients::{Client, all_hear, none_hears};
 use redis::Redis;
 use servers::{Kind, Server};
 
@@ -64,6 +66,16 @@ impl Farm {
         }
         clients
     }
+}
+
+/// Plays the same in each of the farms, side by side: most of it is waiting.
+async fn in_every_farm(play: impl AsyncFn(Farm)) {
+    let plays = FARMS.map(async |kinds| {
+        if let Some(farm) = Farm::start(kinds).await {
+            play(farm).await;
+        }
+    });
+    join_all(plays).await;
 }
 
 type Way = (TransportKind, Protocol);

@@ -29,10 +29,7 @@ async fn audiences(kinds: &[Kind]) {
                 }
             }
         }
-        for (client, expected) in clients.iter_mut().zip(&expected) {
-            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-            client.hears_exactly(&expected).await;
-        }
+        all_hear(&mut clients, &expected).await;
     }
 }
 
@@ -43,20 +40,17 @@ async fn messages_of_ours_reach_everybody_who_is_meant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_ours_and_of_the_official_server_reach_everybody_who_is_meant() {
-    audiences(FARMS[1]).await;
-    audiences(FARMS[2]).await;
+    join!(audiences(FARMS[1]), audiences(FARMS[2]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_hears_on_all_servers() {
-    for kinds in FARMS {
-        let Some(farm) = Farm::start(kinds).await else {
-            return;
-        };
+    in_every_farm(async |farm| {
         for ways in ALIKE {
             user(&farm, ways).await;
         }
-    }
+    })
+    .await;
 }
 
 async fn user(farm: &Farm, ways: &[Way]) {
@@ -70,22 +64,14 @@ async fn user(farm: &Farm, ways: &[Way]) {
     let texts: Vec<_> = (0..bobs.len())
         .map(|index| format!("from {index}"))
         .collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    for alice in &mut alices {
-        alice.hears_exactly(&texts).await;
-    }
-    for bob in &mut bobs {
-        bob.hears_exactly(&[]).await;
-    }
+    let heard = vec![texts; alices.len()];
+    join!(all_hear(&mut alices, &heard), none_hears(&mut bobs));
 }
 
 /// The limits for clients are none for servers, whose messages may be of any size.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_messages_arrive() {
-    for kinds in FARMS {
-        let Some(farm) = Farm::start(kinds).await else {
-            return;
-        };
+    in_every_farm(async |farm| {
         let mut clients = farm.clients("/large", ALIKE[1], "").await;
         for size in [300_000, 1_000_000] {
             let text = "x".repeat(size);
@@ -96,15 +82,13 @@ async fn large_messages_arrive() {
                 }
             }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_one_sender_to_one_audience_stay_in_order() {
-    for kinds in FARMS {
-        let Some(farm) = Farm::start(kinds).await else {
-            return;
-        };
+    in_every_farm(async |farm| {
         let mut clients = farm.clients("/hub", ALIKE[0], "").await;
         for sender in 0..clients.len() {
             for number in 0..100 {
@@ -122,5 +106,6 @@ async fn messages_of_one_sender_to_one_audience_stay_in_order() {
                 }
             }
         }
-    }
+    })
+    .await;
 }

@@ -54,8 +54,7 @@ async fn clients_of_ours_answer_each_others_servers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_ours_and_of_the_official_server_answer_each_others_servers() {
-    answers(FARMS[1]).await;
-    answers(FARMS[2]).await;
+    join!(answers(FARMS[1]), answers(FARMS[2]));
 }
 
 /// Within five seconds, which is the asker's own patience.
@@ -72,10 +71,7 @@ async fn a_question_to_nobody_fails_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_while_it_is_asked_fails_the_question() {
-    for kinds in FARMS {
-        let Some(farm) = Farm::start(kinds).await else {
-            return;
-        };
+    in_every_farm(async |farm| {
         for turn in 0..2 {
             let clients = farm.clients("/parallel", &WAYS, "").await;
             let last = clients.len() - 1;
@@ -97,5 +93,6 @@ async fn a_client_that_leaves_while_it_is_asked_fails_the_question() {
             assert!(error.contains("Connection disconnected."), "{error}");
             assert!(began.elapsed() < Duration::from_secs(4));
         }
-    }
+    })
+    .await;
 }

@@ -1,6 +1,6 @@
 //! Microsoft's clients against a farm of two of our servers behind a proxy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use signalr_harness::program;
@@ -21,41 +21,53 @@ const EXCUSED: [&str; 3] = [
     "is closed when its token expires, and reconnects",
 ];
 
-/// Runs a suite over every transport. `least` scenarios have to pass, over all of them.
+/// Runs a suite over every transport, each with a farm of its own, at the same time. `least` scenarios have to pass, over all of them.
 async fn suite(script: PathBuf, verb: Option<&str>, least: usize) {
-    let Some(farm) = Farm::start(FARMS[0]).await else {
-        return;
-    };
+    let runs = ["websockets", "sse", "longpolling"].map(|transport| run(&script, verb, transport));
+    let (mut passed, mut failures) = (0, Vec::new());
+    for report in join_all(runs).await {
+        let Some(report) = report else { return };
+        passed += report.passed;
+        failures.extend(report.failures);
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(passed >= least, "only {passed} passed");
+}
+
+/// What came of the scenarios that count.
+struct Report {
+    passed: usize,
+    failures: Vec<String>,
+}
+
+/// `None` when something for the farm is not there.
+async fn run(script: &Path, verb: Option<&str>, transport: &str) -> Option<Report> {
+    let farm = Farm::start(FARMS[0]).await?;
     let addresses = farm.servers.iter().map(|server| {
         let address = server.url.trim_start_matches("http://");
         address.parse().unwrap()
     });
     let proxy = StickyProxy::start(addresses.collect()).await.unwrap();
+    let mut command = Command::new(script);
+    command
+        .args(verb)
+        .arg(proxy.url())
+        .args(["--transport", transport]);
+    let output = command.kill_on_drop(true).output();
+    let output = tokio::time::timeout(PATIENCE, output).await;
+    let output = output.expect("the suite ends").unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(words.contains(" passed, "), "{words}");
     let (mut passed, mut failures) = (0, Vec::new());
-    for transport in ["websockets", "sse", "longpolling"] {
-        let mut command = Command::new(&script);
-        command
-            .args(verb)
-            .arg(proxy.url())
-            .args(["--transport", transport]);
-        let output = command.kill_on_drop(true).output();
-        let output = tokio::time::timeout(PATIENCE, output)
-            .await
-            .unwrap()
-            .unwrap();
-        let report = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(report.contains(" passed, "), "{report}");
-        for line in report.lines() {
-            let excused = EXCUSED.iter().any(|scenario| line.contains(scenario));
-            passed += usize::from(line.starts_with("ok  ") && !excused);
-            if line.starts_with("FAIL") && !excused {
-                failures.push(line.to_owned());
-            }
+    for line in words.lines() {
+        let excused = EXCUSED.iter().any(|scenario| line.contains(scenario));
+        passed += usize::from(line.starts_with("ok  ") && !excused);
+        if line.starts_with("FAIL") && !excused {
+            failures.push(line.to_owned());
         }
     }
-    assert!(failures.is_empty(), "{failures:#?}");
-    assert!(passed >= least, "only {passed} passed");
     assert!(proxy.turns() > passed / 2);
+    Some(Report { passed, failures })
 }
 
 #[tokio::test(flavor = "multi_thread")]
