@@ -27,3 +27,11 @@ mod readme;
 mod reference_server;
 mod spec_coverage;
 mod tls;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Clients, server and their clocks share one machine: two suites of scenarios at once would leave neither enough of it.
+fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -2,7 +2,6 @@
 //! too.
 
 use std::net::{Ipv6Addr, TcpListener};
-use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use signalr_client::{CallErrorKind, ConnectionState, Spawn};
@@ -10,12 +9,9 @@ use signalr_harness::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};
 use signalr_tokio::Tokio;
 
-/// Clients, server and their clocks share one machine: two runtimes at once would leave neither enough of it.
-static MACHINE: Mutex<()> = Mutex::new(());
-
 /// Runs the scenarios against a server of their own: some count what happens on it.
 fn check(runtime: &str, run: impl FnOnce(String) -> Vec<String>) {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = crate::alone();
     let failures = run(own::start().expect("the test hubs can be served").url);
     assert!(
         failures.is_empty(),

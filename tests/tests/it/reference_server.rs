@@ -28,6 +28,7 @@ fn log() {
 fn every_scenario_works_on_tokio() {
     log();
     let Some(url) = reference::url() else { return };
+    let _alone = crate::alone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -42,6 +43,7 @@ fn every_scenario_works_on_tokio() {
 fn every_scenario_works_on_smol() {
     log();
     let Some(url) = reference::url() else { return };
+    let _alone = crate::alone();
     check("smol", &smol::block_on(suite::<signalr_smol::Smol>(url)));
 }
 
@@ -49,6 +51,7 @@ fn every_scenario_works_on_smol() {
 fn every_scenario_works_on_async_std() {
     log();
     let Some(url) = reference::url() else { return };
+    let _alone = crate::alone();
     check(
         "async-std",
         &async_std::task::block_on(suite::<signalr_async_std::AsyncStd>(url)),
