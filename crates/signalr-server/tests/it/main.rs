@@ -20,6 +20,8 @@ mod lifetimes;
 mod outcomes;
 mod questions;
 mod refreshing;
+#[cfg(feature = "tokio")]
+mod resting;
 mod resuming;
 mod serving;
 mod shutdown;

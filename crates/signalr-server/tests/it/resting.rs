@@ -1,6 +1,4 @@
 //! Requests that wait and event streams in which nothing happens, with `serve`: what clients see is plain HTTP/1.1.
-#![cfg(feature = "tokio")]
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::convert::Infallible;
 use std::io;
