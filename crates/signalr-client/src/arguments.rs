@@ -249,7 +249,7 @@ impl<T: Encode> CallArguments for Spread<&[T]> {
 }
 
 macro_rules! tuples {
-    ($(($($index:tt $type:ident),+))+) => {$(
+    ((0:) $(($count:literal: $($index:tt $type:ident $marker:ident $value:ident),+))+) => {$(
         impl<$($type: HubArgument),+> CallArguments for ($($type,)+) {
             fn stream_count(&self) -> usize {
                 0 $(+ self.$index.stream_count())+
@@ -267,17 +267,4 @@ macro_rules! tuples {
     )+};
 }
 
-tuples! {
-    (0 A)
-    (0 A, 1 B)
-    (0 A, 1 B, 2 C)
-    (0 A, 1 B, 2 C, 3 D)
-    (0 A, 1 B, 2 C, 3 D, 4 E)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J, 10 K)
-    (0 A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G, 7 H, 8 I, 9 J, 10 K, 11 L)
-}
+signalr_proto::for_each_arity!(tuples);

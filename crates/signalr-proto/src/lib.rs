@@ -32,6 +32,8 @@
 //! # }
 //! ```
 
+#[macro_use]
+mod arity;
 pub mod backplane;
 pub mod client;
 pub mod codec;

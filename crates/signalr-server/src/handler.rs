@@ -184,7 +184,7 @@ pub trait Handler<H, M>: Send + Sync + 'static {
 }
 
 macro_rules! handlers {
-    ($(($($parameter:ident $marker:ident),*);)+) => {$(
+    ($(($count:literal: $($index:tt $parameter:ident $marker:ident $value:ident),*))+) => {$(
         #[allow(non_snake_case, unused_variables, reason = "parameters are named after their types, and there may be none")]
         impl<H, F, Fut, $($parameter, $marker),*> Handler<H, ($(($parameter, $marker),)*)> for F
         where
@@ -212,21 +212,7 @@ macro_rules! handlers {
     )+};
 }
 
-handlers! {
-    ();
-    (A MA);
-    (A MA, B MB);
-    (A MA, B MB, C MC);
-    (A MA, B MB, C MC, D MD);
-    (A MA, B MB, C MC, D MD, E ME);
-    (A MA, B MB, C MC, D MD, E ME, G MG);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN, O MO);
-}
+signalr_proto::for_each_arity!(handlers);
 
 /// What a method may return, and what the items of its stream may be: any value that can be encoded, or a `Result` of one.
 ///

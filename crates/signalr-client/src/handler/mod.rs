@@ -127,7 +127,7 @@ where
 }
 
 macro_rules! handlers {
-    ($(($($parameter:ident $marker:ident),*);)+) => {$(
+    ($(($count:literal: $($index:tt $parameter:ident $marker:ident $value:ident),*))+) => {$(
         handlers!(one Plain, [R: IntoReply<MR>], R, R, done, ($($parameter $marker),*));
         handlers!(
             one Async,
@@ -179,21 +179,7 @@ macro_rules! handlers {
     };
 }
 
-handlers! {
-    ();
-    (A MA);
-    (A MA, B MB);
-    (A MA, B MB, C MC);
-    (A MA, B MB, C MC, D MD);
-    (A MA, B MB, C MC, D MD, E ME);
-    (A MA, B MB, C MC, D MD, E ME, G MG);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN);
-    (A MA, B MB, C MC, D MD, E ME, G MG, I MI, J MJ, K MK, L ML, N MN, O MO);
-}
+signalr_proto::for_each_arity!(handlers);
 
 #[cfg(test)]
 mod tests {

@@ -112,7 +112,7 @@ pub(super) const fn plus(left: Option<usize>, right: Option<usize>) -> Option<us
 }
 
 macro_rules! not_lists {
-    ($(($($type:ident),*))+) => {$(
+    ($(($count:literal: $($index:tt $type:ident $marker:ident $value:ident),*))+) => {$(
         #[diagnostic::do_not_recommend]
         impl<$($type: DeserializeOwned),*> Parameter<form::WriteParametersInsteadOfOneTuple> for ($($type,)*) {
             const ARGUMENTS: Option<usize> = Some(1);
@@ -124,18 +124,4 @@ macro_rules! not_lists {
     )+};
 }
 
-not_lists! {
-    ()
-    (A)
-    (A, B)
-    (A, B, C)
-    (A, B, C, D)
-    (A, B, C, D, E)
-    (A, B, C, D, E, G)
-    (A, B, C, D, E, G, I)
-    (A, B, C, D, E, G, I, J)
-    (A, B, C, D, E, G, I, J, K)
-    (A, B, C, D, E, G, I, J, K, L)
-    (A, B, C, D, E, G, I, J, K, L, N)
-    (A, B, C, D, E, G, I, J, K, L, N, O)
-}
+signalr_proto::for_each_arity!(not_lists);

@@ -454,7 +454,7 @@ fn argument<T: DeserializeOwned>(
 }
 
 macro_rules! tuples {
-    ($($count:literal: $($index:tt $type:ident $value:ident),+;)+) => {$(
+    ((0:) $(($count:literal: $($index:tt $type:ident $marker:ident $value:ident),+))+) => {$(
         impl<$($type: Encode),+> HubArguments for ($($type,)+) {
             fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
                 $(writer.value(&self.$index)?;)+
@@ -473,17 +473,4 @@ macro_rules! tuples {
     )+};
 }
 
-tuples! {
-    1: 0 A a;
-    2: 0 A a, 1 B b;
-    3: 0 A a, 1 B b, 2 C c;
-    4: 0 A a, 1 B b, 2 C c, 3 D d;
-    5: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e;
-    6: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f;
-    7: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g;
-    8: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h;
-    9: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i;
-    10: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j;
-    11: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j, 10 K k;
-    12: 0 A a, 1 B b, 2 C c, 3 D d, 4 E e, 5 F f, 6 G g, 7 H h, 8 I i, 9 J j, 10 K k, 11 L l;
-}
+for_each_arity!(tuples);
