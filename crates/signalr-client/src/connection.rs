@@ -180,7 +180,9 @@ impl HubConnection {
         refreshed.map_err(|kind| RefreshError::new(&shared.address, kind))
     }
 
-    /// What happens to the connection from now on, as a stream. It ends when the driver is gone for good.
+    /// What happens to the connection from now on, as a stream. It ends when the driver is gone for good; if there was a
+    /// connection then, a [`Closed`](LifecycleEvent::Closed) with [`CloseReason::DriverGone`](signalr_proto::CloseReason::DriverGone)
+    /// is the last event.
     pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<> {
         self.handle.shared.listeners.subscribe()
     }

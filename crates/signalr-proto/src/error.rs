@@ -435,6 +435,9 @@ pub enum CloseReason {
         /// Why the last attempt failed.
         last: Box<Self>,
     },
+    /// The driver is gone: its runtime was shut down, or whoever ran it dropped it. Drivers say so and no machine does.
+    #[error("the task that ran the connection is gone, with its runtime or because it was dropped")]
+    DriverGone,
 }
 
 /// The requests of the HTTP transports.
@@ -542,7 +545,8 @@ impl CloseReason {
             | Self::Sequence(_)
             | Self::MissingSequence
             | Self::IncomingLimit { .. }
-            | Self::AccessToken { .. } => false,
+            | Self::AccessToken { .. }
+            | Self::DriverGone => false,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::net::{Ipv6Addr, TcpListener};
 
 use futures_util::StreamExt as _;
-use signalr_client::{CallErrorKind, ConnectionState, Spawn};
+use signalr_client::{CallErrorKind, CloseReason, ConnectionState, LifecycleEvent, Spawn};
 use signalr_harness::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};
 use signalr_tokio::Tokio;
@@ -137,7 +137,11 @@ fn a_connection_on_a_certain_runtime_starts_from_anywhere_and_is_over_with_that_
         let late = connection.send("DoNothing", ()).await.unwrap_err();
         assert_eq!(late.kind(), &CallErrorKind::DriverGone);
         // The connection was told of, and then nothing more can be.
-        assert!(events.next().await.is_some());
+        let connected = events.next().await;
+        assert!(matches!(connected, Some(LifecycleEvent::Connected { .. })));
+        let reason = CloseReason::DriverGone;
+        let closed = LifecycleEvent::Closed { reason };
+        assert_eq!(events.next().await, Some(closed));
         assert_eq!(events.next().await, None);
         connection.stop().await;
     });

@@ -15,13 +15,14 @@ use core::task::Waker;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use signalr_proto::client::ClientConnection;
+use signalr_proto::CloseReason;
+use signalr_proto::client::{ClientConnection, ConnectionState};
 
 use crate::error::StartErrorKind;
 use crate::handler::Registry;
 #[cfg(feature = "net")]
 use crate::launch::Launcher;
-use crate::lifecycle::Listeners;
+use crate::lifecycle::{LifecycleEvent, Listeners};
 use crate::policy::{Decider, TokenProvider};
 
 /// Everything a connection is, apart from its runtime.
@@ -87,10 +88,27 @@ impl Shared {
         self.handles.load(Ordering::Acquire) == 0
     }
 
-    /// The driver was dropped or has ended.
+    /// The driver was dropped or has ended. If there still was a connection, this is how it closes.
     pub(crate) fn driver_gone(&self) {
         let mut wakers = Vec::new();
-        self.lock().abandon(&mut wakers);
+        let was = {
+            let mut inner = self.lock();
+            let was = inner.state();
+            inner.abandon(&mut wakers);
+            was
+        };
+        let reason = CloseReason::DriverGone;
+        let event = match was {
+            ConnectionState::Disconnected => None,
+            ConnectionState::Connecting => Some(LifecycleEvent::StartFailed { reason }),
+            ConnectionState::Connected
+            | ConnectionState::Reconnecting
+            | ConnectionState::Disconnecting => Some(LifecycleEvent::Closed { reason }),
+        };
+        if let Some(event) = event {
+            tracing::warn!(state = ?was, "connection closed: the task that ran it is gone");
+            self.listeners.tell(&event);
+        }
         self.listeners.end();
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::{FutureExt as _, StreamExt as _};
 use signalr_client::{
     BuildError, CallError, CallErrorKind, CloseReason, ConnectionState, HubConnection,
-    HubConnectionBuilder, ReconnectPolicy, RefreshErrorKind, RetryPolicy, StartErrorKind,
+    HubConnectionBuilder, LifecycleEvent, ReconnectPolicy, RefreshErrorKind, RetryPolicy,
+    StartErrorKind,
 };
 
 use crate::bench::{Bench, Net};
@@ -77,6 +78,40 @@ fn a_stop_waits_for_the_servers_side_of_the_web_socket_but_not_for_ever() {
 }
 
 #[test]
+fn a_driver_that_is_dropped_while_it_connects_fails_the_start() {
+    let mut bench = Bench::new(|builder| builder.access_token(future::pending::<Option<String>>));
+    let connection = bench.connection().clone();
+    let mut events = connection.events();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let closed = Arc::clone(&told);
+    connection.on_close(move |reason| closed.lock().unwrap().push(reason.cloned()));
+    let mut starting = Box::pin(connection.start());
+    assert_eq!(bench.poll(&mut starting), None);
+    bench.driver = None;
+    let started = bench.poll(&mut starting).unwrap().unwrap_err();
+    assert_eq!(started.kind(), &StartErrorKind::DriverGone);
+    let reason = CloseReason::DriverGone;
+    let failed = LifecycleEvent::StartFailed { reason };
+    assert_eq!(bench.finish(events.next()), Some(failed));
+    assert_eq!(bench.finish(events.next()), None);
+    assert_eq!(*told.lock().unwrap(), []);
+}
+
+#[test]
+fn a_connection_that_is_over_is_not_closed_again_with_its_driver() {
+    let mut bench = Bench::started(|builder| builder);
+    let connection = bench.connection().clone();
+    bench.net.change(|world| world.cut = true);
+    let mut events = connection.events();
+    let closed = bench.finish(events.next());
+    assert!(
+        matches!(closed, Some(LifecycleEvent::Closed { reason }) if reason != CloseReason::DriverGone)
+    );
+    bench.driver = None;
+    assert_eq!(bench.finish(events.next()), None);
+}
+
+#[test]
 fn handles_of_a_dropped_driver_fail_and_do_not_hang() {
     let mut bench = Bench::started(|builder| builder);
     let mut call = bench.connection().invoke::<u32>("Slow", ());
@@ -111,6 +146,9 @@ fn handles_of_a_dropped_driver_fail_and_do_not_hang() {
         Some(ConnectionState::Disconnected)
     );
     assert_eq!(bench.finish(states.next()), None);
+    let reason = CloseReason::DriverGone;
+    let closed = LifecycleEvent::Closed { reason };
+    assert_eq!(bench.finish(events.next()), Some(closed));
     assert_eq!(bench.finish(events.next()), None);
     assert_eq!(bench.finish(connection.events().next()), None);
     let started = bench.finish(connection.start()).unwrap_err();
