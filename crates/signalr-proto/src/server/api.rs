@@ -99,6 +99,19 @@ impl Input {
             | Self::Ended { op, .. } => Some(*op),
         }
     }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Timeout => "Timeout",
+            Self::Arrived(_) => "Arrived",
+            Self::Body { .. } => "Body",
+            Self::Received { .. } => "Received",
+            Self::Sent { .. } => "Sent",
+            Self::Ended { .. } => "Ended",
+            Self::ReadPaused => "ReadPaused",
+            Self::ReadResumed => "ReadResumed",
+        }
+    }
 }
 
 /// What the driver must do next. One total order: carry them out as they come.
@@ -237,7 +250,7 @@ pub enum Event {
         /// What went wrong, in the words of the client or the machine.
         error: Option<Box<str>>,
     },
-    /// The answer to a question of [`ask`](super::ServerConnection::ask).
+    /// The answer to a question of [`invoke`](super::ServerConnection::invoke).
     Completion {
         /// The question.
         invocation_id: ByteString,
@@ -273,10 +286,40 @@ pub enum Event {
     },
     /// The connection goes on with a new WebSocket.
     Resumed,
+    /// Something had no effect.
+    Ignored(Ignored),
     /// The connection is over, with all its calls, uploads and questions. The last event.
     Closed {
         /// Why.
         reason: DisconnectReason,
+    },
+}
+
+/// Inputs that have no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// The driver said something that it cannot have meant. What it brought is lost.
+    Misuse {
+        /// The operation that it named.
+        op: OpId,
+        /// What is wrong.
+        misuse: Misuse,
+    },
+}
+
+/// A mistake of the driver. News of a request or WebSocket that is over already are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// An `op` that did not [arrive](Input::Arrived) at this connection.
+    #[error("no arrival named this operation")]
+    UnknownOp,
+    /// News of a kind that such a request or WebSocket never has.
+    #[error("`{input}` is no news of such a request")]
+    Unexpected {
+        /// The name of the input.
+        input: &'static str,
     },
 }
 

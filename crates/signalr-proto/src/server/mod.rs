@@ -88,7 +88,9 @@ mod identity;
 mod query;
 mod refusal;
 
-pub use api::{Action, Arrival, CallOutcome, DisconnectReason, Event, Input, Output, Port};
+pub use api::{
+    Action, Arrival, CallOutcome, DisconnectReason, Event, Ignored, Input, Misuse, Output, Port,
+};
 pub use calls::CallId;
 pub use config::{BodyRate, ConnectionOptions, ServerConfig};
 pub use connection::ServerConnection;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::api::{Action, Arrival, Event, Input, Output, Port};
+use super::api::{Action, Arrival, Event, Ignored, Input, Misuse, Output, Port};
 use super::calls::Calls;
 use super::config::{ConnectionOptions, ServerConfig};
 use super::identity::Identity;
@@ -66,6 +66,8 @@ pub struct ServerConnection {
     ahead: Ahead,
     /// Messages in the present second, and when it began.
     rate: (Instant, u32),
+    /// The latest arrival: nothing can have happened to one that comes after it.
+    latest: Option<OpId>,
 }
 
 /// Getters.
@@ -99,6 +101,7 @@ impl ServerConnection {
             inbound: Inbound::default(),
             ahead: Ahead::default(),
             rate: (now, 0),
+            latest: None,
             config,
         };
         connection.start(Timer::Disconnect, connection.config.disconnect_timeout);
@@ -194,12 +197,39 @@ impl ServerConnection {
             (Owner::Post, Input::Body { op, bytes, last }) => self.posted(op, bytes, last),
             (Owner::Post, Input::Ended { op, .. }) => self.post_left(op),
             (Owner::Applicant, Input::Ended { op, .. }) => self.applicants.remove(op),
-            // News of something that nothing is expected of any more.
-            (_, _) => {}
+            (owner, input) => self.ignore(owner, &input),
+        }
+    }
+
+    /// Tells of an input that does not fit its operation. What is late is ignored in silence, as is all that comes when the
+    /// connection is over.
+    fn ignore(&mut self, owner: Owner, input: &Input) {
+        let Some(op) = input.op() else { return };
+        let arrived = self.latest.is_some_and(|latest| op <= latest);
+        if self.is_closed() || owner == Owner::Nobody && arrived {
+            return;
+        }
+        let misuse = match owner {
+            Owner::Nobody => Misuse::UnknownOp,
+            Owner::Socket
+            | Owner::Stream
+            | Owner::Poll
+            | Owner::Delivery
+            | Owner::NextPoll
+            | Owner::Post
+            | Owner::Applicant => Misuse::Unexpected {
+                input: input.name(),
+            },
+        };
+        let event = Event::Ignored(Ignored::Misuse { op, misuse });
+        // One that is repeated is told once, so that this queue has an end.
+        if !matches!(self.outputs.back(), Some(Output::Event(last)) if *last == event) {
+            self.outputs.push_back(Output::Event(event));
         }
     }
 
     fn arrived(&mut self, arrival: Arrival) {
+        self.latest = self.latest.max(Some(arrival.op));
         if self.is_closed() || self.link.over().is_some() {
             return self.respond(arrival.op, arrival.gone());
         }

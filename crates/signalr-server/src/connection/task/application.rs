@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytestring::ByteString;
-use signalr_proto::server::{DisconnectReason, Event, Identity};
+use signalr_proto::server::{DisconnectReason, Event, Identity, Ignored};
 use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
@@ -104,6 +104,9 @@ impl Task {
             }
             Event::Resumed => {
                 tracing::debug!(connection = &*self.connection.id, "connection resumed");
+            }
+            Event::Ignored(Ignored::Misuse { op, misuse }) => {
+                tracing::error!(%op, %misuse, "the driver made a mistake");
             }
             Event::Closed { reason } => self.closed = Some(reason),
             // Room is looked for in each round.

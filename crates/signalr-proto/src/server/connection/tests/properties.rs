@@ -525,6 +525,7 @@ impl Watch {
             | Event::Reauthenticated { .. }
             | Event::Writable
             | Event::Detached { .. }
+            | Event::Ignored(_)
             | Event::Resumed => {}
         }
     }

@@ -24,6 +24,7 @@ mod events;
 mod handshake;
 mod keep_alive;
 mod limits;
+mod misuse;
 mod polls;
 mod posts;
 mod questions;
