@@ -108,7 +108,9 @@ impl Sources {
 
 /// Without comments and without tests.
 fn code(source: &str) -> String {
-    let end = source.find("#[cfg(test)]\nmod ").unwrap_or(source.len());
+    let end = source
+        .find("#[cfg(test)]\nmod tests {")
+        .unwrap_or(source.len());
     let lines = source.get(..end).unwrap().lines();
     lines
         .map(|line| line.split_once("//").map_or(line, |(code, _)| code))

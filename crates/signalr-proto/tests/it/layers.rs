@@ -21,7 +21,9 @@ fn layer(module: &str) -> usize {
 
 /// The modules of this crate that a source names, in code and outside of its tests.
 fn named(source: &str) -> impl Iterator<Item = &str> {
-    let end = source.find("#[cfg(test)]\nmod ").unwrap_or(source.len());
+    let end = source
+        .find("#[cfg(test)]\nmod tests {")
+        .unwrap_or(source.len());
     let code = source.get(..end).unwrap().lines();
     code.filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split("crate::").skip(1))

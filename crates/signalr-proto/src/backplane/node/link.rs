@@ -4,96 +4,16 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::BackplaneNode;
+use super::state::{Link, Phase, State};
 use crate::backplane::Ack;
 use crate::backplane::Channel;
 use crate::backplane::api::{BackplaneAction, BackplaneEvent, BackplaneOutput, Message};
 use crate::backplane::outgoing::Purpose;
-use crate::time::Instant;
 use crate::transport::OpId;
 use bytes::BytesMut;
 
 /// Heartbeats are acks of a command that no server ever gives.
 const HEARTBEAT: Ack = Ack { id: 0 };
-
-/// How far the link has come.
-#[derive(Debug)]
-pub(super) enum State {
-    /// There is none until then. Nothing has failed yet in the very beginning.
-    Away { until: Instant, failures: u32 },
-    /// One is wanted, and given up then.
-    Connecting {
-        op: OpId,
-        until: Instant,
-        failures: u32,
-    },
-    /// There is one.
-    Linked(Link),
-    /// None is wanted any more.
-    Stopped,
-}
-
-#[derive(Debug)]
-pub(super) struct Link {
-    id: OpId,
-    phase: Phase,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Not everything is subscribed to yet. What comes waits until then, for as long as there is room for it.
-    Restoring {
-        until: Instant,
-        failures: u32,
-        held: VecDeque<Message>,
-        bytes: usize,
-    },
-    /// The next heartbeat is due then.
-    Up { beat_at: Instant, awaited: bool },
-}
-
-impl State {
-    pub(super) const START: Self = Self::Away {
-        until: Instant::ZERO,
-        failures: 0,
-    };
-
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Away { until, .. } | Self::Connecting { until, .. } => Some(*until),
-            Self::Linked(link) => Some(match &link.phase {
-                Phase::Restoring { until, .. } => *until,
-                Phase::Up { beat_at, .. } => *beat_at,
-            }),
-            Self::Stopped => None,
-        }
-    }
-
-    /// What must be given up to end this state.
-    pub(super) const fn link(&self) -> Option<OpId> {
-        match self {
-            Self::Connecting { op, .. } => Some(*op),
-            Self::Linked(link) => Some(link.id),
-            Self::Away { .. } | Self::Stopped => None,
-        }
-    }
-
-    const fn failures(&self) -> u32 {
-        match self {
-            Self::Away { failures, .. } | Self::Connecting { failures, .. } => *failures,
-            Self::Linked(link) => match &link.phase {
-                Phase::Restoring { failures, .. } => *failures,
-                Phase::Up { .. } => 0,
-            },
-            Self::Stopped => 0,
-        }
-    }
-}
-
-impl Link {
-    pub(super) const fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up { .. })
-    }
-}
 
 /// The link.
 impl BackplaneNode {

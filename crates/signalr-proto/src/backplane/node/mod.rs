@@ -1,9 +1,11 @@
 //! One server's part in a farm.
 
 mod commands;
+mod endings;
 mod link;
 mod operations;
 mod receive;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,8 +21,8 @@ use super::{BackplaneConfig, Channel, Channels, Invocation};
 use crate::Protocol;
 use crate::time::Instant;
 use crate::transport::OpIds;
-use link::State;
 use operations::Operations;
+use state::State;
 
 /// One server's part in the farm of one hub.
 ///
