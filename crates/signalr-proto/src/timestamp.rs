@@ -16,14 +16,19 @@ const EXTENSION: &str = "_ExtStruct";
 /// The extension type of timestamps.
 const TYPE: i8 = -1;
 const NANOS: u32 = 1_000_000_000;
+/// The first second of year 1.
+const FIRST: i64 = -62_135_596_800;
+/// The last second of year 9999.
+const LAST: i64 = 253_402_300_799;
+const NO_YEAR: &str = "a year before 1 or after 9999";
 
 /// A moment in time, to the nanosecond, as .NET's `DateTime` and JavaScript's `Date` travel.
 ///
 /// In JSON an RFC 3339 text such as `"2020-01-02T03:04:05.678Z"`; any offset is read, UTC is written. In MessagePack the
 /// timestamp extension (type -1); all three widths are read, the shortest is written.
 ///
-/// `Display` gives the JSON form. Years before 0 or after 9999 have none: they are shown as `@` and the seconds since 1970,
-/// and fail to serialize as JSON.
+/// `Display` gives the JSON form. Years before 1 or after 9999, which .NET does not know, have none: they are shown as `@` and the
+/// seconds since 1970, and fail to serialize and to be read in either encoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     seconds: i64,
@@ -80,7 +85,13 @@ impl Timestamp {
         second?.checked_add(Duration::from_nanos(u64::from(self.nanoseconds)))
     }
 
+    /// The same, if its year is one that travels.
+    fn in_calendar(self) -> Option<Self> {
+        (FIRST..=LAST).contains(&self.seconds).then_some(self)
+    }
+
     fn rfc3339(self) -> Option<String> {
+        self.in_calendar()?;
         let date = OffsetDateTime::from_unix_timestamp(self.seconds).ok()?;
         date.replace_nanosecond(self.nanoseconds)
             .ok()?
@@ -172,19 +183,19 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
         let date = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| ParseTimestampError)?;
-        Self::new(date.unix_timestamp(), date.nanosecond()).ok_or(ParseTimestampError)
+        Self::new(date.unix_timestamp(), date.nanosecond())
+            .and_then(Self::in_calendar)
+            .ok_or(ParseTimestampError)
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let no_year = || S::Error::custom(NO_YEAR);
         if serializer.is_human_readable() {
-            let text = self.rfc3339().ok_or_else(|| {
-                S::Error::custom("a year before 0 or after 9999 has no RFC 3339 form")
-            })?;
-            return serializer.serialize_str(&text);
+            return serializer.serialize_str(&self.rfc3339().ok_or_else(no_year)?);
         }
-        let (body, used) = self.to_extension();
+        let (body, used) = self.in_calendar().ok_or_else(no_year)?.to_extension();
         serializer.serialize_newtype_struct(
             EXTENSION,
             &(TYPE, Body(body.get(..used).unwrap_or_default())),
@@ -236,7 +247,9 @@ impl<'de> Visitor<'de> for TimestampVisitor {
         let kind: Option<i8> = parts.next_element()?;
         let body: Option<ExtensionBody> = parts.next_element()?;
         match (kind, body) {
-            (Some(TYPE), Some(ExtensionBody(Some(timestamp)))) => Ok(timestamp),
+            (Some(TYPE), Some(ExtensionBody(Some(timestamp)))) => timestamp
+                .in_calendar()
+                .ok_or_else(|| A::Error::custom(NO_YEAR)),
             _ => Err(A::Error::custom("expected the timestamp extension")),
         }
     }

@@ -446,6 +446,35 @@ fn timestamps_are_rfc_3339_in_json() {
 }
 
 #[test]
+fn timestamps_are_read_and_written_from_year_1_to_9999() {
+    for (seconds, text) in [
+        (-62_135_596_800, "0001-01-01T00:00:00Z"),
+        (253_402_300_799, "9999-12-31T23:59:59Z"),
+    ] {
+        let timestamp = Timestamp::new(seconds, 0).unwrap();
+        assert_eq!(timestamp.to_string(), text);
+        for protocol in Protocol::ALL {
+            let payload = Payload::from_value(protocol, &timestamp).unwrap();
+            assert_eq!(payload.decode(), Ok(timestamp), "{protocol:?}");
+        }
+    }
+    for seconds in [-62_135_596_801_i64, 253_402_300_800] {
+        let timestamp = Timestamp::new(seconds, 0).unwrap();
+        for protocol in Protocol::ALL {
+            assert!(Payload::from_value(protocol, &timestamp).is_err());
+        }
+        let extension = [&hex("c70cff00000000")[..], &seconds.to_be_bytes()].concat();
+        let payload = Payload::new(Protocol::MessagePack, extension.into());
+        assert!(payload.decode::<Timestamp>().is_err(), "{seconds}");
+    }
+    assert!(
+        json(r#""0000-12-31T23:59:59Z""#)
+            .decode::<Timestamp>()
+            .is_err()
+    );
+}
+
+#[test]
 fn timestamps_outside_of_the_calendar_do_not_panic() {
     for (seconds, nanoseconds, text) in [
         (i64::MAX, 999_999_999, "@9223372036854775807+999999999ns"),
