@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use signalr::server::{Hub, HubMethods, HubServer, serve};
-use signalr::{ConnectionState, HubConnection, ReconnectPolicy};
+use signalr::{ConnectionState, HubConnection, HubConnectionBuilder, ReconnectPolicy};
 use tokio::net::TcpListener;
 
 struct Clock;
@@ -17,8 +17,8 @@ impl Hub for Clock {
     }
 }
 
-fn client(url: &str) -> Result<HubConnection, signalr::BuildError> {
-    let connection = HubConnection::builder(url)
+pub(crate) fn client(url: &str) -> HubConnectionBuilder {
+    HubConnection::builder(url)
         // At once, after 2, 10 and 30 seconds, and so on until it works.
         .automatic_reconnect(ReconnectPolicy::unlimited())
         .retry_start(ReconnectPolicy::unlimited())
@@ -26,14 +26,22 @@ fn client(url: &str) -> Result<HubConnection, signalr::BuildError> {
         .stateful_reconnect(true)
         // What is sent meanwhile waits for this long.
         .offline_queue(100_000, Duration::from_secs(60))
-        .build()?;
+}
+
+pub(crate) fn hub() -> Result<HubServer, signalr::server::BuildError> {
+    HubServer::builder(Clock)
+        .configure(|options| options.endpoint.stateful_reconnect = true)
+        .build()
+}
+
+pub(crate) async fn play(
+    connection: &HubConnection,
+    hub: &HubServer,
+) -> Result<(), Box<dyn Error>> {
     connection.on_reconnecting(|reason| eprintln!("lost: {reason}"));
     connection.on_reconnected(|id| eprintln!("back as {id:?}"));
     connection.on_close(|reason| eprintln!("over: {reason:?}"));
-    Ok(connection)
-}
 
-async fn play(connection: &HubConnection, hub: &HubServer) -> Result<(), Box<dyn Error>> {
     let mut states = connection.states();
     connection.start().await?;
     let first = connection.connection_id();
@@ -62,14 +70,12 @@ async fn play(connection: &HubConnection, hub: &HubServer) -> Result<(), Box<dyn
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
-    let hub = HubServer::builder(Clock)
-        .configure(|options| options.endpoint.stateful_reconnect = true)
-        .build()?;
+    let hub = hub()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/clock", listener.local_addr()?);
     let app = Router::new().merge(hub.router("/clock"));
     let server = tokio::spawn(serve(listener, app).into_future());
-    play(&client(&url)?, &hub).await?;
+    play(&client(&url).build()?, &hub).await?;
     server.abort();
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use signalr::{Arguments, FromArguments, HubConnection};
+use signalr_testkit::Network;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -41,8 +42,8 @@ examples! {
     streaming: "../../examples/streaming.rs";
 }
 
-/// Runs its own tests.
-const TESTED_ITSELF: &str = "hub_test";
+/// Run their own tests.
+const TESTED_THEMSELVES: &[&str] = &["client_test", "hub_test"];
 
 /// How long one example may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -318,6 +319,18 @@ fn reconnect_plays_itself() {
     ends_well(reconnect::main);
 }
 
+/// Without a network, and without waiting for its reconnects.
+#[tokio::test(start_paused = true)]
+async fn reconnect_plays_in_memory_as_well() {
+    let hub = reconnect::hub().unwrap();
+    let network = Network::to(&hub);
+    let client = network.build(reconnect::client("http://test/clock"));
+    network.refuse(2);
+    reconnect::play(&client, &hub).await.unwrap();
+    // Two attempts were refused, and the hub has ended one connection.
+    assert_eq!(network.attempts(), 4);
+}
+
 #[test]
 fn every_example_is_short_says_how_to_run_it_and_is_run_here() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -330,7 +343,10 @@ fn every_example_is_short_says_how_to_run_it_and_is_run_here() {
         found += 1;
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(NAMES.contains(&name) || name == TESTED_ITSELF, "{name}");
+        assert!(
+            [NAMES, TESTED_THEMSELVES].concat().contains(&name),
+            "{name}"
+        );
         assert!(text.lines().count() <= 120, "{name} is long");
         let head: String = text
             .lines()
@@ -338,5 +354,5 @@ fn every_example_is_short_says_how_to_run_it_and_is_run_here() {
             .collect();
         assert!(head.contains(&format!("--example {name}")), "{name}");
     }
-    assert_eq!(found, NAMES.len() + 1);
+    assert_eq!(found, NAMES.len() + TESTED_THEMSELVES.len());
 }
