@@ -75,7 +75,7 @@ check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude signal
 check_features() {
     need cargo-hack
     cargo hack clippy --each-feature --no-dev-deps \
-        -p signalr -p signalr-client -p signalr-net -p signalr-tokio -p signalr-smol -p signalr-async-std -p signalr-server -p signalr-redis -p signalr-proto -p signalr-cli -- -D warnings
+        -p signalr -p signalr-client -p signalr-net -p signalr-tokio -p signalr-smol -p signalr-async-std -p signalr-server -p signalr-redis -p signalr-proto -p signalr-cli -p signalr-testkit -- -D warnings
 }
 
 # The core and the client build where there are no sockets and no clock.

@@ -52,6 +52,7 @@ fn pages() -> Vec<(String, String)> {
         "docs/security.md",
         "docs/server.md",
         "docs/spec/README.md",
+        "docs/testing.md",
     ]
     .map(|path| (path.to_owned(), read(path)))
     .into();
