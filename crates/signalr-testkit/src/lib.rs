@@ -32,7 +32,8 @@
 //! # Failures
 //!
 //! Expectations panic, with the place in the test, what was expected, and what was seen. Nothing waits for ever: an expectation gives
-//! up after 5 minutes of a time that costs nothing or 10 seconds of one that does, and [`run`] after 24 hours of its time.
+//! up after 5 minutes of a time that costs nothing or 10 seconds of one that does. When a test has not ended after 24 hours of its
+//! time, [`run`] panics, and within tokio its connections are cut, which ends what waits for them.
 //!
 //! | feature | default | |
 //! |---|---|---|

@@ -46,6 +46,7 @@ pub struct Observer {
 
 struct Shared {
     clock: Clock,
+    began: Duration,
     state: Mutex<State>,
 }
 
@@ -63,10 +64,10 @@ impl Shared {
     }
 
     fn change(&self, line: impl fmt::Display, change: impl FnOnce(&mut State)) {
-        let now = self.clock.now();
+        let since = self.clock.now().saturating_sub(self.began);
         let waiting = {
             let mut state = self.lock();
-            state.transcript.tell(now, line);
+            state.transcript.tell(since, line);
             change(&mut state);
             core::mem::take(&mut state.waiting)
         };
@@ -106,6 +107,7 @@ impl Observer {
     pub fn of(connection: &HubConnection) -> Self {
         let clock = Clock::current();
         let shared = Arc::new(Shared {
+            began: clock.now(),
             clock: clock.clone(),
             state: Mutex::new(State {
                 patience: Patience::DEFAULT,

@@ -16,12 +16,12 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    pub(crate) fn tell(&mut self, now: core::time::Duration, line: impl fmt::Display) {
+    pub(crate) fn tell(&mut self, since: core::time::Duration, line: impl fmt::Display) {
         if self.lines.len() >= KEPT {
             self.lines.pop_front();
             self.forgotten += 1;
         }
-        self.lines.push_back(format!("[{}] {line}", words(now)));
+        self.lines.push_back(format!("[{}] {line}", words(since)));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use signalr_proto::EndCause;
 
+use super::faults::Cut;
+
 /// Why a request or WebSocket of a [`Network`](crate::Network) failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", words(.cause))]
@@ -20,8 +22,13 @@ impl MemoryError {
         })
     }
 
-    pub(crate) fn cut() -> Self {
-        Self::failed("the connection was cut by the test")
+    pub(super) fn cut(cut: &Cut) -> Self {
+        Self::failed(match cut {
+            Cut::ByTest => "the connection was cut by the test",
+            Cut::TooLong => {
+                "the test has not ended after 24 hours of its time: what it waits for does not come"
+            }
+        })
     }
 
     pub(crate) fn closed(code: u16, reason: &str) -> Self {

@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::runtime::{Clock, LIMIT};
+
 /// How the next attempt to connect fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,8 +51,12 @@ pub(crate) enum Step {
 }
 
 /// Of one network.
-#[derive(Default)]
-pub(crate) struct Faults(Mutex<State>);
+pub(crate) struct Faults {
+    state: Mutex<State>,
+    clock: Clock,
+    /// When a test must have ended, which may wait for a connection that lives on for ever.
+    end: Duration,
+}
 
 #[derive(Default)]
 struct State {
@@ -64,8 +70,16 @@ struct State {
 }
 
 impl Faults {
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self {
+            state: Mutex::default(),
+            clock: clock.clone(),
+            end: clock.now().saturating_add(LIMIT),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -134,7 +148,10 @@ impl Faults {
     pub(crate) fn poll_open(&self, begun: u64, cx: &Context<'_>) -> Poll<Result<(), Cut>> {
         let mut state = self.lock();
         if state.cuts != begun {
-            return Poll::Ready(Err(Cut));
+            return Poll::Ready(Err(Cut::ByTest));
+        }
+        if self.clock.now() > self.end {
+            return Poll::Ready(Err(Cut::TooLong));
         }
         if !state
             .waiting
@@ -150,6 +167,10 @@ impl Faults {
     }
 }
 
-/// The connection was cut.
+/// Why a connection was cut.
 #[derive(Debug)]
-pub(crate) struct Cut;
+pub(crate) enum Cut {
+    ByTest,
+    /// The test goes on and on.
+    TooLong,
+}

@@ -10,6 +10,8 @@ mod socket;
 mod transport;
 
 use core::fmt;
+use core::future::Future;
+use core::panic::Location;
 use core::pin::Pin;
 use core::time::Duration;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ pub use socket::{MemoryBody, MemorySocket};
 pub use transport::MemoryTransport;
 
 use crate::recording::Recorder;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Patience, words};
 use faults::Faults;
 
 /// Connects clients to one hub without sockets, and breaks what connects them when the test wants it to.
@@ -43,11 +45,11 @@ pub struct Network {
 }
 
 /// Makes the hub's side anew for each connection, so that none sees another's cookies.
-type Maker = Arc<dyn Fn() -> Side + Send + Sync>;
+type Maker = Arc<dyn Fn() -> HubSide + Send + Sync>;
 
 /// The hub's side of a connection.
 #[derive(Clone)]
-pub(crate) enum Side {
+pub(crate) enum HubSide {
     #[cfg(feature = "server")]
     Hub(hub::Pipes),
     Script(Arc<dyn Script>),
@@ -62,7 +64,7 @@ pub(crate) trait Script: Send + Sync {
     ) -> Result<Pin<Box<dyn HubSocket>>, MemoryError>;
 }
 
-impl Side {
+impl HubSide {
     async fn request(&self, request: Request<Bytes>) -> Result<Response<HubBody>, MemoryError> {
         match self {
             #[cfg(feature = "server")]
@@ -119,16 +121,16 @@ impl Network {
         let clock = Clock::current();
         let (hub, of) = (hub.clone(), clock.clone());
         Self {
-            transport: Arc::new(move || Side::Hub(hub::Pipes::new(&hub, &of))),
-            faults: Arc::default(),
+            transport: Arc::new(move || HubSide::Hub(hub::Pipes::new(&hub, &of))),
+            faults: Arc::new(Faults::new(&clock)),
             clock,
         }
     }
 
     pub(crate) fn to_script(script: Arc<dyn Script>, clock: Clock) -> Self {
         Self {
-            transport: Arc::new(move || Side::Script(Arc::clone(&script))),
-            faults: Arc::default(),
+            transport: Arc::new(move || HubSide::Script(Arc::clone(&script))),
+            faults: Arc::new(Faults::new(&clock)),
             clock,
         }
     }
@@ -152,10 +154,17 @@ impl Network {
     ///
     /// # Panics
     /// When it is configured wrongly, or cannot be started.
-    pub async fn connect(&self, builder: HubConnectionBuilder) -> HubConnection {
-        let connection = self.build(builder);
-        started(&connection).await;
-        connection
+    #[track_caller]
+    pub fn connect(&self, builder: HubConnectionBuilder) -> impl Future<Output = HubConnection> {
+        let (at, connection) = (Location::caller(), self.build(builder));
+        async move {
+            let started = connection.start();
+            match Patience::DEFAULT.wait(&self.clock, started).await {
+                Ok(Ok(())) => connection,
+                Ok(Err(error)) => panic!("{at}: {}", with_causes(&error)),
+                Err(waited) => panic!("{at}: not connected within {}", words(waited)),
+            }
+        }
     }
 
     /// A connection that is not started yet, and what keeps a record of what it says and hears.
@@ -242,12 +251,6 @@ impl Network {
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.faults.attempts()
-    }
-}
-
-pub(crate) async fn started(connection: &HubConnection) {
-    if let Err(error) = connection.start().await {
-        panic!("{}", with_causes(&error));
     }
 }
 

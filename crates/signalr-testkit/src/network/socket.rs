@@ -12,7 +12,7 @@ use signalr_proto::WsMessage;
 use signalr_proto::codec::handshake;
 
 use super::error::MemoryError;
-use super::faults::Faults;
+use super::faults::{Cut, Faults};
 use crate::runtime::{Clock, Sleep};
 
 /// A WebSocket as a hub's side gives it.
@@ -29,8 +29,8 @@ impl<S> HubSocket for S where
 /// A body as a hub's side gives it.
 pub(crate) type HubBody = Pin<Box<dyn Stream<Item = Result<Bytes, MemoryError>> + Send>>;
 
-/// The way that things take, and when each of them arrives.
-struct Way {
+/// What the network is like for what travels in one direction, and when it arrives.
+struct Conditions {
     faults: Arc<Faults>,
     clock: Clock,
     /// How often the network had been cut when this began.
@@ -38,7 +38,7 @@ struct Way {
     alarm: Option<Sleep>,
 }
 
-impl Way {
+impl Conditions {
     fn new(faults: &Arc<Faults>, clock: &Clock, begun: u64) -> Self {
         Self {
             faults: Arc::clone(faults),
@@ -70,7 +70,7 @@ impl Way {
 
 /// What is on its way from the hub, in its order.
 struct Incoming<T> {
-    way: Way,
+    conditions: Conditions,
     queue: VecDeque<(Duration, T)>,
     /// What is there already came together with what took its time before: the body of an answer, with its head.
     came_along: bool,
@@ -86,19 +86,20 @@ impl<T> Incoming<T> {
         while let Poll::Ready(item) = next(cx) {
             let last = self.queue.back().map_or(Duration::ZERO, |(due, _)| *due);
             let arrival = match self.came_along {
-                true => self.way.clock.now(),
-                false => self.way.arrival(),
+                true => self.conditions.clock.now(),
+                false => self.conditions.arrival(),
             };
             self.queue.push_back((arrival.max(last), item));
         }
         self.came_along = false;
-        if let Err(_cut) = ready!(self.way.faults.poll_open(self.way.begun, cx)) {
-            return Poll::Ready(Err(MemoryError::cut()));
+        let open = ready!(self.conditions.faults.poll_open(self.conditions.begun, cx));
+        if let Err(cut) = open {
+            return Poll::Ready(Err(MemoryError::cut(&cut)));
         }
         let Some((due, _)) = self.queue.front() else {
             return Poll::Pending;
         };
-        ready!(self.way.poll_until(*due, cx));
+        ready!(self.conditions.poll_until(*due, cx));
         match self.queue.pop_front() {
             Some((_, item)) => Poll::Ready(Ok(item)),
             None => Poll::Pending,
@@ -111,7 +112,7 @@ pub struct MemorySocket {
     /// None when it is cut or has ended.
     inner: Option<Pin<Box<dyn HubSocket>>>,
     incoming: Incoming<Option<Result<WsMessage, MemoryError>>>,
-    outgoing: Way,
+    outgoing: Conditions,
     /// The message under way to the hub, and when it arrives.
     sent: Option<(Duration, WsMessage)>,
     /// The hub has said its last.
@@ -131,11 +132,11 @@ impl MemorySocket {
         Self {
             inner: Some(inner),
             incoming: Incoming {
-                way: Way::new(faults, clock, begun),
+                conditions: Conditions::new(faults, clock, begun),
                 queue: VecDeque::new(),
                 came_along: false,
             },
-            outgoing: Way::new(faults, clock, begun),
+            outgoing: Conditions::new(faults, clock, begun),
             sent: None,
             drained: false,
             refused,
@@ -143,7 +144,7 @@ impl MemorySocket {
     }
 
     fn is_cut(&self) -> bool {
-        self.incoming.way.faults.cuts() != self.incoming.way.begun
+        self.incoming.conditions.faults.cuts() != self.incoming.conditions.begun
     }
 
     /// The first that a hub says is its answer to the handshake.
@@ -203,7 +204,7 @@ impl Sink<WsMessage> for MemorySocket {
             this.inner = None;
         }
         let Some(inner) = &mut this.inner else {
-            return Poll::Ready(Err(MemoryError::cut()));
+            return Poll::Ready(Err(MemoryError::cut(&Cut::ByTest)));
         };
         if let Some((due, _)) = &this.sent {
             ready!(this.outgoing.poll_until(*due, cx));
@@ -242,7 +243,7 @@ impl MemoryBody {
         Self {
             inner: Some(inner),
             incoming: Incoming {
-                way: Way::new(faults, clock, begun),
+                conditions: Conditions::new(faults, clock, begun),
                 queue: VecDeque::new(),
                 came_along: true,
             },

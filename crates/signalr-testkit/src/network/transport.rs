@@ -13,16 +13,16 @@ use http::{Request, Response, StatusCode, Uri};
 use signalr_client::Transport;
 use signalr_proto::{EndCause, Instant};
 
-use super::Side;
+use super::HubSide;
 use super::error::MemoryError;
-use super::faults::{Cut, Faults, Refusal, Step};
+use super::faults::{Faults, Refusal, Step};
 use super::socket::{HubBody, MemoryBody, MemorySocket};
 use crate::runtime::Clock;
 
 /// The [`Transport`] of a [`Network`](crate::Network), for connections that are built with `build_with`.
 #[derive(Clone)]
 pub struct MemoryTransport {
-    pub(super) side: Side,
+    pub(super) side: HubSide,
     pub(super) faults: Arc<Faults>,
     pub(super) clock: Clock,
 }
@@ -115,15 +115,15 @@ impl MemoryTransport {
         work: impl Future<Output = T>,
     ) -> Result<T, MemoryError> {
         let cut = poll_fn(|cx| match self.faults.poll_open(begun, cx) {
-            Poll::Ready(Err(Cut)) => Poll::Ready(()),
+            Poll::Ready(Err(cut)) => Poll::Ready(cut),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         });
         let done = match select(pin!(work), cut).await {
             Either::Left((done, _)) => done,
-            Either::Right(((), _)) => return Err(MemoryError::cut()),
+            Either::Right((cut, _)) => return Err(MemoryError::cut(&cut)),
         };
         let heard = poll_fn(|cx| self.faults.poll_open(begun, cx));
-        heard.await.map_err(|Cut| MemoryError::cut())?;
+        heard.await.map_err(|cut| MemoryError::cut(&cut))?;
         Ok(done)
     }
 

@@ -298,7 +298,7 @@ fn entry(line: &str, protocol: Option<Protocol>) -> Result<Entry, String> {
         _ => Err(format!("`{word}` stands alone in its line")),
     };
     match word {
-        "connect" if protocol.is_some() => {
+        "connect" | "refuse" if protocol.is_some() => {
             Err("a connection is open: `close`, `lost` or `left` ends it".to_owned())
         }
         "connect" => match rest {
@@ -423,6 +423,10 @@ mod tests {
             ("connect json\nlost it", "recording:3: `lost` stands alone"),
             (
                 "connect json\nconnect json",
+                "recording:3: a connection is open",
+            ),
+            (
+                "connect json\nrefuse \"no\"",
                 "recording:3: a connection is open",
             ),
             (

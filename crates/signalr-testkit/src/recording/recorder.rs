@@ -49,7 +49,7 @@ const MAX_EVENT: usize = 64 << 20;
 #[derive(Clone)]
 pub struct Recorder<T> {
     inner: T,
-    tape: Arc<Mutex<Tape>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl<T> Recorder<T> {
@@ -58,15 +58,15 @@ impl<T> Recorder<T> {
     pub fn new(inner: T) -> Self {
         Self {
             inner,
-            tape: Arc::default(),
+            state: Arc::default(),
         }
     }
 
     /// What was said so far.
     #[must_use]
     pub fn recording(&self) -> Recording {
-        let tape = lock(&self.tape);
-        Recording::of(&tape.entries)
+        let state = lock(&self.state);
+        Recording::of(&state.entries)
     }
 }
 
@@ -76,13 +76,13 @@ impl<T> core::fmt::Debug for Recorder<T> {
     }
 }
 
-fn lock(tape: &Mutex<Tape>) -> MutexGuard<'_, Tape> {
-    tape.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is written, and by whom.
 #[derive(Default)]
-struct Tape {
+struct State {
     entries: Vec<Entry>,
     /// By the id that requests carry, or by a name of their own.
     sessions: HashMap<String, Session>,
@@ -109,7 +109,7 @@ impl Default for Session {
     }
 }
 
-impl Tape {
+impl State {
     fn client(&mut self, session: &str, mut bytes: Bytes) {
         let session = self.sessions.entry(session.to_owned()).or_default();
         while let Ok(Some(part)) = session.up.next(&mut bytes, session.protocol) {
@@ -138,7 +138,7 @@ impl Tape {
                     session.open = matches!(error, Ok(None));
                     self.entries.push(match error {
                         Ok(None) => Entry::Connect(protocol),
-                        Ok(Some(error)) => Entry::Refuse(error.to_string()),
+                        Ok(Some(error)) => Entry::Refuse(self.secrets.hide_in_text(&error)),
                         Err(error) => Entry::Refuse(error.to_string()),
                     });
                 }
@@ -188,13 +188,13 @@ impl<T: Transport> Transport for Recorder<T> {
     type Error = T::Error;
 
     async fn request(&self, request: Request<Bytes>) -> Result<Response<Self::Body>, T::Error> {
-        lock(&self.tape).secrets.learn(&request);
+        lock(&self.state).secrets.learn(&request);
         let session = session_of(&request);
         let is_poll = request.method() == Method::GET;
         if let Some(session) = &session {
             match *request.method() {
-                Method::POST => lock(&self.tape).client(session, request.body().clone()),
-                Method::DELETE => lock(&self.tape).end(session, Entry::Left),
+                Method::POST => lock(&self.state).client(session, request.body().clone()),
+                Method::DELETE => lock(&self.state).end(session, Entry::Left),
                 _ => {}
             }
         }
@@ -205,20 +205,20 @@ impl<T: Transport> Transport for Recorder<T> {
         };
         Ok(response.map(|inner| RecordedBody {
             inner,
-            tape: Arc::clone(&self.tape),
+            state: Arc::clone(&self.state),
             reading,
         }))
     }
 
     async fn open_web_socket(&self, request: Request<()>) -> Result<Self::WebSocket, T::Error> {
-        lock(&self.tape).secrets.learn(&request);
+        lock(&self.state).secrets.learn(&request);
         let inner = self.inner.open_web_socket(request).await?;
-        let mut tape = lock(&self.tape);
-        tape.opened += 1;
+        let mut state = lock(&self.state);
+        state.opened += 1;
         Ok(RecordedSocket {
             inner,
-            session: format!("WebSocket {}", tape.opened),
-            tape: Arc::clone(&self.tape),
+            session: format!("WebSocket {}", state.opened),
+            state: Arc::clone(&self.state),
         })
     }
 
@@ -240,11 +240,11 @@ impl<T> Recorder<T> {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NO_CONTENT => {
-                lock(&self.tape).end(&session, Entry::Close(1000));
+                lock(&self.state).end(&session, Entry::Close(1000));
                 return Reading::Nothing;
             }
             _ => {
-                lock(&self.tape).end(&session, Entry::Lost);
+                lock(&self.state).end(&session, Entry::Lost);
                 return Reading::Nothing;
             }
         }
@@ -263,7 +263,7 @@ fn session_of<B>(request: &Request<B>) -> Option<String> {
     if matches!(last, Some("negotiate" | "refresh")) {
         return None;
     }
-    let mut parts = request.uri().query()?.split('&');
+    let mut parts = request.uri().query()?.rsplit('&');
     let id = parts.find_map(|part| part.strip_prefix("id="))?;
     Some(id.to_owned())
 }
@@ -272,7 +272,7 @@ fn session_of<B>(request: &Request<B>) -> Option<String> {
 pub struct RecordedSocket<T: Transport> {
     inner: T::WebSocket,
     session: String,
-    tape: Arc<Mutex<Tape>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl<T: Transport> Stream for RecordedSocket<T> {
@@ -280,16 +280,16 @@ impl<T: Transport> Stream for RecordedSocket<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = ready!(Pin::new(&mut self.inner).poll_next(cx));
-        let mut tape = lock(&self.tape);
+        let mut state = lock(&self.state);
         match &item {
             Some(Ok(WsMessage::Text(bytes) | WsMessage::Binary(bytes))) => {
-                tape.server(&self.session, bytes.clone());
+                state.server(&self.session, bytes.clone());
             }
-            Some(Ok(WsMessage::Close(code))) => tape.end(&self.session, Entry::Close(*code)),
-            Some(Err(error)) => tape.end(&self.session, ending(&T::end_cause(error))),
-            None => tape.end(&self.session, Entry::Lost),
+            Some(Ok(WsMessage::Close(code))) => state.end(&self.session, Entry::Close(*code)),
+            Some(Err(error)) => state.end(&self.session, ending(&T::end_cause(error))),
+            None => state.end(&self.session, Entry::Lost),
         }
-        drop(tape);
+        drop(state);
         Poll::Ready(item)
     }
 }
@@ -303,7 +303,7 @@ impl<T: Transport> Sink<WsMessage> for RecordedSocket<T> {
 
     fn start_send(mut self: Pin<&mut Self>, message: WsMessage) -> Result<(), T::Error> {
         if let WsMessage::Text(bytes) | WsMessage::Binary(bytes) = &message {
-            lock(&self.tape).client(&self.session, bytes.clone());
+            lock(&self.state).client(&self.session, bytes.clone());
         }
         Pin::new(&mut self.inner).start_send(message)
     }
@@ -319,7 +319,7 @@ impl<T: Transport> Sink<WsMessage> for RecordedSocket<T> {
 
 impl<T: Transport> Drop for RecordedSocket<T> {
     fn drop(&mut self) {
-        lock(&self.tape).end(&self.session, Entry::Left);
+        lock(&self.state).end(&self.session, Entry::Left);
     }
 }
 
@@ -332,7 +332,7 @@ impl<T: Transport> core::fmt::Debug for RecordedSocket<T> {
 /// The body of an answer to a [`Recorder`].
 pub struct RecordedBody<T: Transport> {
     inner: T::Body,
-    tape: Arc<Mutex<Tape>>,
+    state: Arc<Mutex<State>>,
     reading: Reading,
 }
 
@@ -351,22 +351,22 @@ impl<T: Transport> Stream for RecordedBody<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = ready!(Pin::new(&mut self.inner).poll_next(cx));
         let this = &mut *self;
-        let mut tape = lock(&this.tape);
+        let mut state = lock(&this.state);
         match (&mut this.reading, &item) {
-            (Reading::Poll(session), Some(Ok(bytes))) => tape.server(session, bytes.clone()),
+            (Reading::Poll(session), Some(Ok(bytes))) => state.server(session, bytes.clone()),
             (Reading::Events(session, events), Some(Ok(bytes))) => {
                 let mut bytes = bytes.clone();
                 while let Ok(Some(data)) = events.decode(&mut bytes) {
-                    tape.server(session, data);
+                    state.server(session, data);
                 }
             }
-            (Reading::Events(session, _), None) => tape.end(session, Entry::Close(1000)),
+            (Reading::Events(session, _), None) => state.end(session, Entry::Close(1000)),
             (Reading::Poll(session) | Reading::Events(session, _), Some(Err(_))) => {
-                tape.end(session, Entry::Lost);
+                state.end(session, Entry::Lost);
             }
             (Reading::Poll(_), None) | (Reading::Nothing, _) => {}
         }
-        drop(tape);
+        drop(state);
         Poll::Ready(item)
     }
 }

@@ -19,7 +19,7 @@ use super::Recording;
 use super::file::{Entry, Line, told};
 use super::secrets::Secrets;
 use crate::link::{Outbox, Part, Peer, Reader, ScriptSocket};
-use crate::network::{HubSocket, MemoryError, Network, Script, started};
+use crate::network::{HubSocket, MemoryError, Network, Script};
 use crate::runtime::{Clock, Patience, words};
 
 /// How often the hub shows that it lives, which recordings do not tell.
@@ -48,7 +48,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// ```
 #[derive(Clone)]
 pub struct Replay {
-    player: Arc<Player>,
+    shared: Arc<Shared>,
     network: Network,
 }
 
@@ -60,7 +60,7 @@ impl Recording {
     #[must_use]
     pub fn replay(self) -> Replay {
         let clock = Clock::current();
-        let player = Arc::new(Player {
+        let shared = Arc::new(Shared {
             clock: clock.clone(),
             state: Mutex::new(State {
                 name: self.name,
@@ -73,8 +73,8 @@ impl Recording {
                 waiting: Vec::new(),
             }),
         });
-        let network = Network::to_script(Arc::new(Door(Arc::clone(&player))), clock);
-        Replay { player, network }
+        let network = Network::to_script(Arc::new(ReplaySide(Arc::clone(&shared))), clock);
+        Replay { shared, network }
     }
 }
 
@@ -92,10 +92,9 @@ impl Replay {
     ///
     /// # Panics
     /// When it is configured wrongly, or cannot be started.
-    pub async fn connect(&self, builder: HubConnectionBuilder) -> HubConnection {
-        let connection = self.network.build(builder);
-        started(&connection).await;
-        connection
+    #[track_caller]
+    pub fn connect(&self, builder: HubConnectionBuilder) -> impl Future<Output = HubConnection> {
+        self.network.connect(builder)
     }
 
     /// The way to this hub, and what can go wrong on it.
@@ -113,7 +112,7 @@ impl Replay {
         let at = Location::caller();
         async move {
             let played = core::future::poll_fn(|cx| {
-                let mut state = self.player.lock();
+                let mut state = self.shared.lock();
                 if let Some(failure) = &state.failure {
                     return Poll::Ready(Err(failure.clone()));
                 }
@@ -125,11 +124,11 @@ impl Replay {
                 state.waiting.push(cx.waker().clone());
                 Poll::Pending
             });
-            match Patience::DEFAULT.wait(&self.player.clock, played).await {
+            match Patience::DEFAULT.wait(&self.shared.clock, played).await {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => panic!("{at}: {failure}"),
                 Err(waited) => {
-                    let place = self.player.lock().place();
+                    let place = self.shared.lock().place();
                     panic!("{at}: {place} was not played within {}", words(waited))
                 }
             }
@@ -143,7 +142,7 @@ impl fmt::Debug for Replay {
     }
 }
 
-struct Player {
+struct Shared {
     clock: Clock,
     state: Mutex<State>,
 }
@@ -168,7 +167,7 @@ struct Link {
     protocol: Option<Protocol>,
 }
 
-impl Player {
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -326,7 +325,7 @@ fn framed(protocol: Protocol, message: &[u8]) -> Bytes {
     out.freeze()
 }
 
-impl Peer for Player {
+impl Peer for Shared {
     fn received(&self, id: u64, message: WsMessage) {
         let (WsMessage::Text(mut bytes) | WsMessage::Binary(mut bytes)) = message else {
             return;
@@ -372,9 +371,9 @@ impl Peer for Player {
 }
 
 /// The recorded hub's side of the network.
-struct Door(Arc<Player>);
+struct ReplaySide(Arc<Shared>);
 
-impl Script for Door {
+impl Script for ReplaySide {
     fn request(&self, request: &Request<Bytes>) -> Response<Bytes> {
         self.0.lock().secrets.learn(request);
         if request.uri().path().ends_with("/negotiate") {
@@ -389,13 +388,13 @@ impl Script for Door {
         &self,
         request: &Request<()>,
     ) -> Result<Pin<Box<dyn HubSocket>>, MemoryError> {
-        let player = &self.0;
-        let (id, outbox) = player.change(|state| {
+        let shared = &self.0;
+        let (id, outbox) = shared.change(|state| {
             state.secrets.learn(request);
             state.open()
         })?;
-        let peer: Arc<dyn Peer> = Arc::clone(player) as Arc<dyn Peer>;
-        let (clock, ping) = (&player.clock, Some(KEEP_ALIVE));
+        let peer: Arc<dyn Peer> = Arc::clone(shared) as Arc<dyn Peer>;
+        let (clock, ping) = (&shared.clock, Some(KEEP_ALIVE));
         Ok(Box::pin(ScriptSocket::new(id, peer, outbox, clock, ping)))
     }
 }

@@ -27,11 +27,17 @@ impl Secrets {
                 self.add(cookie.split_once('=').map_or(cookie, |(_, value)| value));
             }
         }
-        for part in request.uri().query().unwrap_or_default().split('&') {
-            if let Some(("access_token" | "id", value)) = part.split_once('=') {
-                self.add(value);
-                self.add(&percent_decoded(value));
-            }
+        let query = request.uri().query().unwrap_or_default();
+        let parameters = || query.split('&').filter_map(|part| part.split_once('='));
+        // The client adds its own behind those of the user, and to everything but negotiation.
+        let id = parameters().rfind(|(name, _)| *name == "id");
+        let id = id.filter(|_| !request.uri().path().ends_with("/negotiate"));
+        for (_, value) in parameters()
+            .filter(|(name, _)| *name == "access_token")
+            .chain(id)
+        {
+            self.add(value);
+            self.add(&percent_decoded(value));
         }
     }
 
@@ -67,6 +73,12 @@ impl Secrets {
         }
         hidden.push_str(rest);
         hidden
+    }
+
+    /// A text with a `*` for each byte of a token.
+    pub(super) fn hide_in_text(&self, text: &str) -> String {
+        let hide = |text: String, secret: &String| text.replace(secret, &"*".repeat(secret.len()));
+        self.0.iter().fold(text.to_owned(), hide)
     }
 
     fn hide_in_literal(&self, literal: &str, is_name: bool) -> String {
@@ -168,6 +180,21 @@ mod tests {
             let hidden = secrets.hide(Protocol::Json, &Bytes::from_static(said.as_bytes()));
             assert_eq!(hidden, kept);
         }
+    }
+
+    #[test]
+    fn what_the_user_calls_an_id_is_no_token() {
+        let mut secrets = Secrets::default();
+        for address in [
+            "http://h/hub/negotiate?id=ann&negotiateVersion=1",
+            "http://h/hub?id=ann&id=connection-token",
+        ] {
+            secrets.learn(&Request::get(address).body(()).unwrap());
+        }
+        assert_eq!(
+            secrets.hide_in_text("ann has connection-token"),
+            "ann has ****************"
+        );
     }
 
     #[test]

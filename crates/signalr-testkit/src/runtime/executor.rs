@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 /// How long a test may take of its own time.
-const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long other threads may take to wake anybody, in real time.
 const STALL: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
 
+pub(crate) use executor::LIMIT;
 pub use executor::run;
 pub(crate) use patience::{Patience, words};
 

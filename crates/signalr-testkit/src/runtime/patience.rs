@@ -64,7 +64,11 @@ impl Patience {
 pub(crate) fn words(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 120.. if seconds % 60 == 0 => format!("{} min", seconds / 60),
-        _ => format!("{} s", duration.as_secs_f64()),
+        // To the millisecond.
+        _ => {
+            let seconds = duration.as_millis() as f64 / 1000.0;
+            format!("{seconds} s")
+        }
     }
 }
 

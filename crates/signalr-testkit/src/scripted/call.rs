@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use signalr_proto::codec::{HubMessage, Invocation, Outcome};
 use signalr_proto::{FromArguments, Protocol};
 
-use super::state::{Came, Shared, completion, payload};
+use super::state::{IncomingCall, Shared, completion, payload};
 use crate::describe;
 
 /// A call that the client made, to be answered: what [`expect_invocation`](super::ScriptedHub::expect_invocation) gives.
@@ -23,7 +23,7 @@ pub struct Call {
 }
 
 impl Call {
-    pub(super) fn new(shared: &Arc<Shared>, came: Came) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, came: IncomingCall) -> Self {
         Self {
             shared: Arc::clone(shared),
             link: came.link,

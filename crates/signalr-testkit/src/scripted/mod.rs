@@ -24,9 +24,9 @@ pub use call::Call;
 
 use crate::describe;
 use crate::link::{Part, Peer, Reader, ScriptSocket};
-use crate::network::{HubSocket, MemoryError, Network, Script, started};
+use crate::network::{HubSocket, MemoryError, Network, Script};
 use crate::runtime::{Clock, Patience, words};
-use state::{Came, Shared};
+use state::{IncomingCall, Shared};
 
 /// How the names of the hub's own questions begin; no client names its uploads so.
 const QUESTION: &str = "hub-";
@@ -72,7 +72,7 @@ impl ScriptedHub {
     pub fn new() -> Self {
         let clock = Clock::current();
         let shared = Arc::new(Shared::new(clock.clone()));
-        let network = Network::to_script(Arc::new(Door(Arc::clone(&shared))), clock);
+        let network = Network::to_script(Arc::new(ScriptedSide(Arc::clone(&shared))), clock);
         Self { shared, network }
     }
 
@@ -83,6 +83,7 @@ impl ScriptedHub {
 
     /// How often the hub pings the clients that connect from now on; `None` for never. Default: every 15 seconds.
     pub fn set_keep_alive(&self, interval: Option<Duration>) {
+        let interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
         self.shared.lock().keep_alive = interval;
     }
 
@@ -105,13 +106,16 @@ impl ScriptedHub {
     ///
     /// # Panics
     /// When it is configured wrongly, or cannot be started.
-    pub async fn connect(&self, builder: HubConnectionBuilder) -> HubConnection {
-        let connection = self.network.build(builder);
-        started(&connection).await;
-        let mut state = self.shared.lock();
-        state.accepted = state.connections;
-        drop(state);
-        connection
+    #[track_caller]
+    pub fn connect(&self, builder: HubConnectionBuilder) -> impl Future<Output = HubConnection> {
+        let connecting = self.network.connect(builder);
+        async move {
+            let connection = connecting.await;
+            let mut state = self.shared.lock();
+            state.accepted = state.connections;
+            drop(state);
+            connection
+        }
     }
 
     /// Cuts the connection without a word: short for that of the [`network`](Self::network).
@@ -438,7 +442,7 @@ fn list_words(arguments: Option<&Arguments>) -> String {
     arguments.map_or_else(|| "…".to_owned(), describe::list)
 }
 
-fn fits(came: &Came, streaming: bool, target: &str, wanted: Option<&Arguments>) -> bool {
+fn fits(came: &IncomingCall, streaming: bool, target: &str, wanted: Option<&Arguments>) -> bool {
     let Some(wanted) = wanted else {
         return came.invocation.target == target;
     };
@@ -480,9 +484,9 @@ fn encoded(protocol: Protocol, arguments: &impl HubArguments) -> Arguments {
 }
 
 /// The hub's side of the network.
-struct Door(Arc<Shared>);
+struct ScriptedSide(Arc<Shared>);
 
-impl Script for Door {
+impl Script for ScriptedSide {
     fn request(&self, request: &Request<Bytes>) -> Response<Bytes> {
         if !request.uri().path().ends_with("/negotiate") {
             let mut response = Response::new(Bytes::new());

@@ -22,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) type Answer = Box<dyn FnMut(&Invocation) -> Result<Payload, String> + Send>;
 
 /// A call that was not looked at yet.
-pub(super) struct Came {
+pub(super) struct IncomingCall {
     pub(super) link: u64,
     pub(super) streaming: bool,
     pub(super) invocation: Invocation,
@@ -46,6 +46,7 @@ struct Link {
 
 pub(super) struct Shared {
     pub(super) clock: Clock,
+    began: Duration,
     state: Mutex<State>,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct State {
     /// Handshakes so far, and those that the test has looked at.
     pub(super) connections: u64,
     pub(super) accepted: u64,
-    pub(super) calls: VecDeque<Came>,
+    pub(super) calls: VecDeque<IncomingCall>,
     pub(super) cancelled: HashSet<(u64, String)>,
     pub(super) uploads: HashMap<(u64, String), Uploaded>,
     pub(super) answers: HashMap<String, Answer>,
@@ -74,6 +75,7 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
+            began: clock.now(),
             clock,
             state: Mutex::new(State {
                 patience: Patience::DEFAULT,
@@ -111,8 +113,8 @@ impl Shared {
     }
 
     pub(super) fn tell(&self, line: impl core::fmt::Display) {
-        let now = self.clock.now();
-        self.lock().transcript.tell(now, line);
+        let since = self.clock.now().saturating_sub(self.began);
+        self.lock().transcript.tell(since, line);
     }
 
     /// Waits until something is there. `Err` is how long was waited.
@@ -267,7 +269,7 @@ impl Shared {
         let answer = self.lock().answers.remove(&*invocation.target);
         let Some(mut answer) = answer else {
             self.change(|state| {
-                state.calls.push_back(Came {
+                state.calls.push_back(IncomingCall {
                     link,
                     streaming,
                     invocation,

@@ -29,7 +29,7 @@ fn another_call_is_told_beside_the_expected_one() {
                 "failures.rs:",
                 "expected Add(1,\"three\"), and the client called Add(1,\"two\") #1",
                 "seen so far:\n",
-                "client: connected, ",
+                "[0 s] client: connected, ",
                 "client: Add(1,\"two\") #1",
             ],
         );
@@ -205,6 +205,7 @@ fn a_connection_that_does_not_start_tells_why() {
     tells(
         &text,
         &[
+            "failures.rs:",
             "could not connect to http://test/hub",
             "test cannot be reached: connection refused",
         ],

@@ -240,6 +240,17 @@ mod within_tokio {
         assert!(began.elapsed() < 20 * SECOND, "{:?}", began.elapsed());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_not_the_testkits_ends_as_well() {
+        let hub = ScriptedHub::new();
+        let connection = hub.connect(builder()).await;
+        let error = connection.call("Never", ()).await.unwrap_err();
+        let CallErrorKind::ConnectionLost(reason) = error.kind() else {
+            panic!("{error:?}");
+        };
+        assert!(reason.to_string().contains("24 hours"), "{reason}");
+    }
+
     #[tokio::test]
     async fn a_real_clock_does_as_well() {
         comes_back().await;

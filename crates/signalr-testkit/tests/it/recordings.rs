@@ -221,6 +221,24 @@ fn no_token_is_in_a_recording() {
     }
 }
 
+#[test]
+fn a_token_in_a_refusal_is_hidden_as_well() {
+    let text = run(async {
+        let hub = ScriptedHub::new();
+        let error = "who is secret-token-1?".to_owned();
+        let refusal = signalr_testkit::Refusal::Handshake { error };
+        hub.network().refuse_with(1, &refusal);
+        let builder = builder().token("secret-token-1");
+        let (connection, recorder) = hub.network().record(builder);
+        connection.start().await.unwrap_err();
+        recorder.recording().to_string()
+    });
+    assert_eq!(
+        text,
+        "signalr-recording 1\nrefuse \"who is **************?\"\n"
+    );
+}
+
 #[cfg(feature = "server")]
 #[test]
 fn every_transport_of_a_real_hub_gives_the_same_recording() {
