@@ -25,3 +25,5 @@ mod names;
 mod node;
 #[cfg(all(feature = "client", feature = "server"))]
 mod pages;
+#[cfg(all(feature = "axum", feature = "tokio"))]
+mod testing;
