@@ -371,6 +371,15 @@ impl<T: Transport> Stream for RecordedBody<T> {
     }
 }
 
+impl<T: Transport> Drop for RecordedBody<T> {
+    /// An event stream that the client does not want any more is all that there is of its going.
+    fn drop(&mut self) {
+        if let Reading::Events(session, _) = &self.reading {
+            lock(&self.state).end(session, Entry::Left);
+        }
+    }
+}
+
 impl<T: Transport> core::fmt::Debug for RecordedBody<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("RecordedBody").finish_non_exhaustive()

@@ -265,10 +265,48 @@ fn every_transport_of_a_real_hub_gives_the_same_recording() {
             connection.start().await.unwrap();
             assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
             sleep(Duration::from_secs(60)).await;
-            recorder.recording().to_string()
+            // Without waiting for the hub.
+            drop(connection);
+            sleep(Duration::from_secs(60)).await;
+            let text = recorder.recording().to_string();
+            // What each of them makes of a farewell is its own affair.
+            let kept = text.lines().take_while(|line| !line.contains("\"type\":7"));
+            kept.collect::<Vec<_>>().join("\n")
         })
     });
     assert!(recordings[0].contains("\"result\":3"), "{}", recordings[0]);
     assert_eq!(recordings[0], recordings[1]);
     assert_eq!(recordings[0], recordings[2]);
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn the_end_of_a_connection_is_recorded_over_every_transport() {
+    use signalr_client::TransportKind;
+    use signalr_server::{Hub, HubMethods, HubServer};
+    use signalr_testkit::{Network, TestRuntime};
+
+    struct Nothing;
+
+    impl Hub for Nothing {
+        fn methods(_: &mut HubMethods<Self>) {}
+    }
+
+    for transport in TransportKind::ALL {
+        let text = run(async {
+            let hub = HubServer::builder(Nothing)
+                .build_on(TestRuntime::current())
+                .unwrap();
+            let builder = builder().transports([transport]);
+            let (connection, recorder) = Network::to(&hub).record(builder);
+            connection.start().await.unwrap();
+            connection.stop().await;
+            recorder.recording().to_string()
+        });
+        let last = text.lines().last().unwrap();
+        assert!(
+            ["left", "close 1000"].contains(&last),
+            "{transport:?}: {text}"
+        );
+    }
 }
