@@ -54,7 +54,7 @@ check_test() {
         need_package nats-server
     fi
     bench test
-    timed test --workspace
+    timed test --workspace --no-fail-fast
 }
 
 # Runs cargo, and tells in the end which tests took longest.
