@@ -9,11 +9,11 @@
 //!
 //! ```no_run
 //! # async fn example(server: std::net::SocketAddr) -> std::io::Result<()> {
-//! use signalr_harness::fault_proxy::{At, End, Fault, FaultProxy, Kind, Once, Side};
+//! use signalr_harness::fault_proxy::{At, End, Fault, FaultProxy, Once, RequestKind, Side};
 //!
 //! // The first negotiate answer is reset after its tenth byte; whatever comes later gets through.
 //! let fault = Fault::cut(Side::Answer, At::Byte(10), End::Reset);
-//! let proxy = FaultProxy::start(Some(server), Once::new(Kind::Negotiate, 0, fault)).await?;
+//! let proxy = FaultProxy::start(Some(server), Once::new(RequestKind::Negotiate, 0, fault)).await?;
 //! println!("connect to {}", proxy.url());
 //! # Ok(())
 //! # }

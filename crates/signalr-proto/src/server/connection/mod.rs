@@ -64,10 +64,11 @@ pub struct ServerConnection {
     applicants: Applicants,
     inbound: Inbound,
     ahead: Ahead,
-    /// Messages in the present second, and when it began.
-    rate: (Instant, u32),
+    /// When the present second began, and the messages in it: no pair, as there are many connections, and this takes less room.
+    second: Instant,
+    messages: u32,
     /// The latest arrival: nothing can have happened to one that comes after it.
-    latest: Option<OpId>,
+    latest: OpId,
 }
 
 /// Getters.
@@ -100,8 +101,9 @@ impl ServerConnection {
             applicants: Applicants::default(),
             inbound: Inbound::default(),
             ahead: Ahead::default(),
-            rate: (now, 0),
-            latest: None,
+            second: now,
+            messages: 0,
+            latest: OpId::new(0),
             config,
         };
         connection.start(Timer::Disconnect, connection.config.disconnect_timeout);
@@ -205,7 +207,7 @@ impl ServerConnection {
     /// connection is over.
     fn ignore(&mut self, owner: Owner, input: &Input) {
         let Some(op) = input.op() else { return };
-        let arrived = self.latest.is_some_and(|latest| op <= latest);
+        let arrived = op <= self.latest;
         if self.is_closed() || owner == Owner::Nobody && arrived {
             return;
         }
@@ -229,7 +231,7 @@ impl ServerConnection {
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        self.latest = self.latest.max(Some(arrival.op));
+        self.latest = self.latest.max(arrival.op);
         if self.is_closed() || self.link.over().is_some() {
             return self.respond(arrival.op, arrival.gone());
         }

@@ -286,13 +286,12 @@ impl ServerConnection {
         let Some(most) = most.filter(|_| self.state.is_live()) else {
             return;
         };
-        let (second, messages) = &mut self.rate;
-        if self.now.since(*second) >= SECOND {
-            (*second, *messages) = (self.now, 0);
+        if self.now.since(self.second) >= SECOND {
+            (self.second, self.messages) = (self.now, 0);
         }
-        *messages = messages.saturating_add(1);
-        if *messages >= most {
-            let next = second.after(SECOND);
+        self.messages = self.messages.saturating_add(1);
+        if self.messages >= most {
+            let next = self.second.after(SECOND);
             self.timers.set(Timer::Rate, Some(next));
         }
     }

@@ -49,10 +49,15 @@ impl Plain {
                 )
             }
             6 if protocol == Protocol::MessagePack => {
-                // Whole seconds, some milliseconds, before 1970, after 2514; all that JavaScript has dates for.
+                // Whole seconds, some milliseconds, before 1970, after 2514; years 1 to 9999, as .NET has them.
                 let shift = random.of(&[23, 30, 34, 20]);
                 let milliseconds = (random.any() as i64 >> shift) * random.of(&[1, 1000]);
-                Self::Date(milliseconds % 8_640_000_000_000_000)
+                let bound = if milliseconds < 0 {
+                    62_135_596_800_000
+                } else {
+                    253_402_300_800_000
+                };
+                Self::Date(milliseconds % bound)
             }
             5..=7 => Self::Text(text(random)),
             8 => Self::List(Self::several(random, protocol, depth - 1)),
