@@ -64,7 +64,7 @@ timed() {
     host="$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')"
     env "CARGO_TARGET_${host}_RUNNER=$PWD/tests/timed.sh" SIGNALR_TIMES="$times" cargo "$@" || status=$?
     echo "the slowest tests:"
-    sed -n 's/^test \(.*\) \.\.\. .*<\([0-9.]*\)s>$/\2 s  \1/p' "$times" | sort -rn | head -n 10
+    sed -n 's/^test \(.*\) \.\.\. .*<\([0-9.]*\)s>$/\2 s  \1/p' "$times" | sort -rn | sed -n 1,10p
     rm -f "$times"
     return "$status"
 }
