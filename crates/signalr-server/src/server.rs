@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use signalr_proto::backplane::BackplaneConfig;
+use signalr_proto::backplane::{BackplaneConfig, BackplaneError};
 use signalr_proto::server::{ConnectionKey, Endpoint, Identity};
 
 use crate::authorize::Denial;
@@ -412,12 +412,21 @@ impl HubServer {
         }
     }
 
-    /// Ends a connection with a Close message. `allow_reconnect` invites the client to come back. `false` when there is no
-    /// such connection.
-    pub fn close(&self, connection_id: &str, allow_reconnect: bool) -> bool {
-        self.with(connection_id, |connection| {
+    /// Ends a connection of this server with a Close message. `allow_reconnect` invites the client to come back. `false` when this
+    /// server has no such connection: what servers of a farm say to each other has no word for it, so that those of other servers
+    /// are not reached.
+    ///
+    /// # Errors
+    /// None yet. They are for a backplane that carries it.
+    #[expect(clippy::unused_async, reason = "so that a backplane can carry it")]
+    pub async fn close(
+        &self,
+        connection_id: &str,
+        allow_reconnect: bool,
+    ) -> Result<bool, BackplaneError> {
+        Ok(self.with(connection_id, |connection| {
             connection.close(allow_reconnect)
-        })
+        }))
     }
 
     /// Loses a connection's transport without a word, as a broken network would. With stateful reconnect the client may come

@@ -54,7 +54,7 @@ pub(crate) async fn play(
     eprintln!("tick {count} as {:?}", connection.connection_id());
 
     // The hub ends the connection and invites the client to come back: as another one, which is in no group any more.
-    hub.close(id, true);
+    hub.close(id, true).await?;
     while let Some(state) = states.next().await {
         eprintln!("status: {state:?}");
         if state == ConnectionState::Connected && connection.connection_id() != first {

@@ -73,7 +73,7 @@ async fn a_method_that_never_stops_sending_does_not_hold_up_other_connections() 
     for _ in 0..1_000 {
         soon(chatty.message()).await.unwrap();
     }
-    assert!(server.close(chatty.id(), false));
+    assert_eq!(server.close(chatty.id(), false).await, Ok(true));
     until(&mut chatty, &Some(r#"{"type":7}"#.to_owned())).await;
     assert_eq!(soon(chatty.message()).await, None);
 }

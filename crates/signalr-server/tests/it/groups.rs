@@ -43,7 +43,7 @@ impl Hub for Rooms {
                 async |_: Arc<Self>, context: CallContext, user: String| {
                     let connections = context.clients().list_of_user(&user).await?;
                     for connection in &connections {
-                        context.server().close(connection, false);
+                        context.server().close(connection, false).await?;
                     }
                     Ok::<_, HubError>(connections.len())
                 },

@@ -299,7 +299,7 @@ async fn what_was_sent_before_the_close_comes_before_the_close() {
         }
     });
     tokio::time::sleep(SECOND).await;
-    assert!(server.close(&id, false));
+    assert_eq!(server.close(&id, false).await, Ok(true));
     let mut heard = String::new();
     while !heard.contains(r#"{"type":7}"#) {
         heard += &soon(slow.message()).await;

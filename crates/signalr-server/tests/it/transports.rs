@@ -218,7 +218,7 @@ async fn the_end_of_the_connection_is_the_last_answer_to_a_poll() {
     let test = Test::new(|_| {});
     let client = HttpClient::new(&test.server).await;
     client.start_polling().await;
-    assert!(test.server.close(&client.id, true));
+    assert_eq!(test.server.close(&client.id, true).await, Ok(true));
     let close = "{\"type\":7,\"allowReconnect\":true}\u{1e}";
     assert_eq!(client.messages().await, close);
     let end = client.poll().await;
@@ -256,7 +256,7 @@ async fn an_event_stream_ends_behind_the_close() {
     let test = Test::new(|_| {});
     let client = HttpClient::new(&test.server).await;
     let mut events = client.start_events().await;
-    assert!(test.server.close(&client.id, false));
+    assert_eq!(test.server.close(&client.id, false).await, Ok(true));
     let close = "{\"type\":7}\u{1e}";
     assert_eq!(events.message().await.as_deref(), Some(close));
     assert_eq!(events.message().await, None);
@@ -405,7 +405,7 @@ async fn requests_that_wait_are_answered_when_the_connection_ends() {
     let polling = tokio::spawn(async move { polling.poll().await });
     tokio::time::sleep(SECOND).await;
     assert!(!posting.is_finished() && !polling.is_finished());
-    assert!(test.server.close(&client.id, false));
+    assert_eq!(test.server.close(&client.id, false).await, Ok(true));
     let posted = soon(posting).await.unwrap();
     assert_eq!(posted.status(), StatusCode::NOT_FOUND);
     let polled = soon(polling).await.unwrap();

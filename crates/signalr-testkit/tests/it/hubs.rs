@@ -175,10 +175,11 @@ fn a_client_that_is_cut_is_gone_for_the_hub_in_time() {
         let (ann, bob) =
             futures_util::join!(network.connect(builder()), network.connect(builder()));
         let id = bob.connection_id().unwrap();
-        assert!(hub.close(&id, false));
+        assert_eq!(hub.close(&id, false).await, Ok(true));
         network.cut();
         sleep(Duration::from_secs(60)).await;
-        assert!(!hub.close(&ann.connection_id().unwrap_or(id), false));
+        let id = ann.connection_id().unwrap_or(id);
+        assert_eq!(hub.close(&id, false).await, Ok(false));
     });
 }
 

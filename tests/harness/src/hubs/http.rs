@@ -63,13 +63,13 @@ pub(super) fn administration(world: World) -> Router {
         .route(
             "/admin/abort/{id}",
             post(async |State(world): State<World>, Path(id): Path<String>| {
-                found(&world, |server| server.close(&id, false))
+                close(&world, &id, false).await
             }),
         )
         .route(
             "/admin/request-close/{id}",
             post(async |State(world): State<World>, Path(id): Path<String>| {
-                found(&world, |server| server.close(&id, true))
+                close(&world, &id, true).await
             }),
         )
         .route(
@@ -86,6 +86,15 @@ pub(super) fn administration(world: World) -> Router {
             }),
         )
         .with_state(world)
+}
+
+async fn close(world: &World, id: &str, allow_reconnect: bool) -> StatusCode {
+    for server in world.servers() {
+        if server.close(id, allow_reconnect).await == Ok(true) {
+            return StatusCode::OK;
+        }
+    }
+    StatusCode::NOT_FOUND
 }
 
 fn found(world: &World, act: impl Fn(&HubServer) -> bool) -> StatusCode {
