@@ -15,7 +15,7 @@ use super::error::{TestError, mistyped};
 use super::line::Line;
 use crate::connection::lock;
 
-/// The items of a streaming method: made by [`TestClient::stream`]. Dropping it cancels the stream.
+/// The items of a streaming method: made by [`TestClient::stream`](super::TestClient::stream). Dropping it cancels the stream.
 #[must_use = "a stream that is dropped is cancelled"]
 pub struct TestStream<T> {
     /// None when it has ended.

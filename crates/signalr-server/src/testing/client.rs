@@ -20,7 +20,7 @@ use super::line::{Answered, Line, Report};
 use crate::connection::lock;
 use crate::server::HubServer;
 
-/// A client of a hub, within the same process. See the [module](self).
+/// A client of a hub, within the same process. See the [module](super).
 ///
 /// A client that is dropped is disconnected, without waiting until the hub has noticed; [`close`](Self::close) waits.
 pub struct TestClient {
