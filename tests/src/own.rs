@@ -26,7 +26,8 @@ pub fn start() -> Result<Own, Failure> {
     Ok(Own { url, world })
 }
 
-/// Serves anything, on a thread of its own: what it allocates is not counted as the client's. Gives the address.
+/// Serves anything as applications serve a hub, on a thread of its own: what it allocates is not counted as the client's. Gives the
+/// address.
 ///
 /// # Errors
 /// When nobody can listen there.
@@ -40,7 +41,7 @@ pub fn serve(address: SocketAddr, router: Router) -> Result<String, Failure> {
     std::thread::spawn(move || {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router).await
+            signalr_server::serve(listener, router).await
         })
     });
     Ok(url)

@@ -58,7 +58,7 @@ impl Server {
             listener.set_nonblocking(true).unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            runtime.spawn(async move { axum::serve(listener, router).await });
+            runtime.spawn(async move { signalr_server::serve(listener, router).await });
             (url, world)
         };
         Self {

@@ -29,7 +29,7 @@ impl Server {
             let (router, _) = test_hubs().unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            tokio::spawn(async move { signalr_server::serve(listener, router).await });
             return Self {
                 address,
                 _program: None,
