@@ -394,10 +394,11 @@ pub struct Client {
 impl Client {
     /// Calls a method on the client, without waiting for an answer. A client that is not there is no error.
     ///
-    /// Waits while too much waits to be sent to it.
+    /// A method that sends to its own caller waits while too much waits to be sent to it, as if it answered. Others wait for a
+    /// client that takes nothing only once, and for a moment (see [`SlowClients`]).
     ///
     /// # Errors
-    /// When an argument cannot be serialized.
+    /// When an argument cannot be serialized, or the backplane does not take a message for another server's client.
     pub async fn send<A: HubArguments + Send>(
         &self,
         target: &str,
@@ -410,9 +411,20 @@ impl Client {
         drop(arguments);
         // A client that left meanwhile is no error either.
         if connection.mailbox.push(frame) == Pushed::Behind {
-            connection.mailbox.room().await;
+            if self.is_caller() {
+                // It holds up nobody but the one who does not read.
+                connection.mailbox.room().await;
+            } else {
+                wait_for(&self.shared, vec![connection]).await;
+            }
         }
         Ok(())
+    }
+
+    /// Whether it is the client whose call is running.
+    fn is_caller(&self) -> bool {
+        let caller = self.caller.as_ref();
+        caller.is_some_and(|(caller, _)| *caller.id == *self.connection_id)
     }
 
     /// Sends to whichever other server has the client, if there are others.

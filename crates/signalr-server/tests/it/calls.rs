@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signalr_server::{BuildError, Hub, HubMethods, HubServer};
+use signalr_server::{BuildError, Hub, HubMethods, HubServer, SlowClients};
 
 use crate::support::{SECOND, Test, call, result, silence, soon};
 
@@ -257,8 +257,8 @@ async fn questions_are_forbidden_while_a_client_is_welcomed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_floods_a_client_waits_for_it() {
-    let test = Test::new(|_| {});
+async fn a_method_that_floods_another_client_waits_for_it_if_the_hub_wants_that() {
+    let test = Test::new(|options| options.slow_clients = SlowClients::Wait);
     let mut reader = test.client("").await;
     let mut caller = test.client("").await;
     let flood = format!("\"{}\",50", reader.id());

@@ -33,6 +33,7 @@ impl Hub for Talker {
             .on("Add", async |_: Arc<Self>, a: i32, b: i32| a + b)
             .on("Talk", Self::talk)
             .on("Blurt", Self::blurt)
+            .on("Tell", Self::tell)
             .stream("Items", async |hub: Arc<Self>, count: usize| {
                 stream::iter(0..count).map(move |number| {
                     hub.made.fetch_add(1, Ordering::Relaxed);
@@ -51,6 +52,19 @@ impl Talker {
         let caller = context.caller();
         for number in 0..count {
             caller.send("Hear", (text(number),)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(
+        self: Arc<Self>,
+        context: CallContext,
+        connection_id: String,
+        count: usize,
+    ) -> Result<(), SendError> {
+        let client = context.clients().client(&connection_id);
+        for number in 0..count {
+            client.send("Hear", (text(number),)).await?;
         }
         Ok(())
     }
@@ -174,6 +188,47 @@ async fn a_stalled_member_never_delays_the_others() {
         assert!(longest < SECOND / 2, "{longest:?}");
         assert_eq!(server.dropped_messages(&id), Some(0), "within the budget");
     }
+}
+
+/// Neither the server by itself nor a method that another client has called.
+#[tokio::test(start_paused = true)]
+async fn a_stalled_client_never_delays_who_sends_to_it_alone() {
+    for slow_clients in [SlowClients::Disconnect, SlowClients::DropOldest] {
+        let (_, server) = talker(|options| options.slow_clients = slow_clients);
+        let (_first, first) = sleeper(&server).await;
+        let (_second, second) = sleeper(&server).await;
+        let mut quick = MemoryClient::connect(&server, "").await;
+
+        let client = server.clients().client(&first);
+        let begun = Instant::now();
+        for number in 0..50 {
+            client.send("Hear", (text(number),)).await.unwrap();
+        }
+        assert!(begun.elapsed() < SECOND / 2, "{:?}", begun.elapsed());
+
+        let begun = Instant::now();
+        let arguments = format!(r#""{second}",50"#);
+        quick.send_records(&[&call(1, "Tell", &arguments)]).await;
+        let answer = soon(quick.message()).await.unwrap();
+        assert!(answer.contains(r#""result""#), "{answer}");
+        assert!(begun.elapsed() < SECOND / 2, "{:?}", begun.elapsed());
+        for id in [first, second] {
+            assert_eq!(server.dropped_messages(&id), Some(0), "within the budget");
+        }
+    }
+}
+
+/// The official server's way stays what it is for single clients, too.
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_to_one_slow_client_waits_if_the_hub_wants_it() {
+    let (_, server) = talker(|options| options.slow_clients = SlowClients::Wait);
+    let (_slow, id) = sleeper(&server).await;
+    let client = server.clients().client(&id);
+    let begun = Instant::now();
+    for number in 0..40 {
+        client.send("Hear", (text(number),)).await.unwrap();
+    }
+    assert_eq!(begun.elapsed().as_secs(), 10, "until it is cut");
 }
 
 #[tokio::test(start_paused = true)]
