@@ -75,6 +75,7 @@ mod runtime;
 mod serve;
 mod server;
 mod service;
+mod slow;
 mod telemetry;
 pub mod testing;
 mod upload;
@@ -128,6 +129,7 @@ pub use signalr_proto::backplane::{
 pub use signalr_proto::server::DisconnectReason;
 pub use signalr_proto::server::{EndpointConfig, Origins, ServerConfig};
 pub use signalr_proto::{Payload, Protocol, TransportKind};
+pub use slow::SlowClientStats;
 pub use tokio_util::sync::CancellationToken;
 pub use upload::UploadStream;
 pub use user::User;

@@ -27,6 +27,7 @@ use crate::registry::{Registry, ResultOwners};
 use crate::request::HubRequest;
 use crate::runtime::{Clock, Runtime};
 use crate::service::random;
+use crate::slow::{SlowClientStats, SlowCounters};
 use crate::user::User;
 use signalr_proto::server::DisconnectReason;
 
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) authorize: Option<Authorize>,
     pub(crate) on_authentication_refresh: Option<OnRefresh>,
     pub(crate) shutting_down: AtomicBool,
+    pub(crate) slow_counters: Arc<SlowCounters>,
     /// Tells tokens apart without keeping them.
     fingerprints: RandomState,
 }
@@ -339,6 +341,7 @@ impl<H: Hub> HubServerBuilder<H> {
             authorize: self.authorize,
             on_authentication_refresh: self.on_authentication_refresh,
             shutting_down: AtomicBool::new(false),
+            slow_counters: Arc::default(),
             fingerprints: RandomState::new(),
         };
         let shared = Arc::new(shared);
@@ -442,6 +445,12 @@ impl HubServer {
     pub fn dropped_messages(&self, connection_id: &str) -> Option<u64> {
         let connection = self.shared.registry.get(connection_id)?;
         Some(connection.mailbox.dropped())
+    }
+
+    /// What clients that did not take what was sent to them have cost this hub so far, those that are gone included.
+    #[must_use]
+    pub fn slow_client_stats(&self) -> SlowClientStats {
+        self.shared.slow_counters.stats()
     }
 
     fn with(&self, connection_id: &str, act: impl FnOnce(&Connection)) -> bool {

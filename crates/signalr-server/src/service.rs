@@ -274,6 +274,7 @@ fn open(
         options.outgoing_limit,
         options.outgoing_budget,
         options.slow_clients,
+        Arc::clone(&shared.slow_counters),
     );
     let connection = Arc::new(Connection::new(
         key,

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::lock;
 use super::wires::Exchange;
 use crate::options::SlowClients;
+use crate::slow::SlowCounters;
 
 /// Something a connection's task is asked to do.
 pub(crate) enum Order {
@@ -97,10 +98,17 @@ pub(crate) struct Mailbox {
     budget: usize,
     slow: SlowClients,
     dropped: AtomicU64,
+    /// Of all connections of the hub.
+    counters: Arc<SlowCounters>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(limit: usize, budget: usize, slow: SlowClients) -> Self {
+    pub(crate) fn new(
+        limit: usize,
+        budget: usize,
+        slow: SlowClients,
+        counters: Arc<SlowCounters>,
+    ) -> Self {
         Self {
             contents: Mutex::default(),
             filled: AtomicBool::new(false),
@@ -110,6 +118,7 @@ impl Mailbox {
             budget: budget.max(limit),
             slow,
             dropped: AtomicU64::new(0),
+            counters,
         }
     }
 
@@ -123,14 +132,14 @@ impl Mailbox {
             match self.slow {
                 SlowClients::Wait => break,
                 SlowClients::DropOldest => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
                     let Some(oldest) = contents.frames.pop_front() else {
                         break;
                     };
+                    self.count_dropped();
                     contents.bytes = contents.bytes.saturating_sub(oldest.len());
                 }
                 SlowClients::Disconnect => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                    self.count_dropped();
                     let waiting = contents.bytes.saturating_add(frame.len());
                     contents
                         .orders
@@ -180,6 +189,11 @@ impl Mailbox {
         drop(contents);
         self.fill();
         Ok(())
+    }
+
+    fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.counters.message_dropped();
     }
 
     fn fill(&self) {

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, join, stream};
 use signalr_harness::memory::MemoryClient;
 use signalr_server::{
     Audiences, CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubServer, SendError,
-    SlowClients,
+    SlowClientStats, SlowClients,
 };
 use tokio::time::Instant;
 
@@ -168,6 +168,8 @@ async fn whoever_waits_for_slow_clients_goes_on_when_they_are_cut() {
         *hub.reasons.lock().unwrap(),
         ["the client took no data for 10s"]
     );
+    let stats = server.slow_client_stats();
+    assert_eq!((stats.dropped_messages, stats.dropped_connections), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +265,8 @@ async fn a_client_that_lets_more_than_the_budget_wait_is_cut() {
     assert!(reason.starts_with("the client was too slow: 2"), "{reason}");
     assert!(reason.ends_with(" the limit of 200000"), "{reason}");
     assert!(begun.elapsed() < SECOND, "long before it is cut anyway");
+    let stats = server.slow_client_stats();
+    assert_eq!((stats.dropped_messages, stats.dropped_connections), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,6 +290,27 @@ async fn the_oldest_messages_are_dropped_and_counted_and_the_newest_arrive() {
     assert_eq!(numbers(&soon(slow.message()).await), [0]);
     let now = server.dropped_messages(&id);
     assert_eq!(now, Some(dropped as u64), "no more than before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_slow_clients_cost_is_counted_for_all_of_them_and_stays() {
+    let (_, server) = talker(|options| {
+        options.slow_clients = SlowClients::DropOldest;
+        options.outgoing_budget = 200_000;
+    });
+    assert_eq!(server.slow_client_stats(), SlowClientStats::default());
+    let (first, first_id) = sleeper(&server).await;
+    let (second, second_id) = sleeper(&server).await;
+    tell(&server.clients().all(), 100).await;
+    let dropped = [first_id, second_id].map(|id| server.dropped_messages(&id).unwrap());
+    assert!(dropped.iter().all(|dropped| *dropped > 0), "{dropped:?}");
+    let together = dropped.iter().sum::<u64>();
+    assert_eq!(server.slow_client_stats().dropped_messages, together);
+    drop((first, second));
+    empty(&server).await;
+    let stats = server.slow_client_stats();
+    assert_eq!(stats.dropped_messages, together, "of those that are gone");
+    assert_eq!(stats.dropped_connections, 0, "they left by themselves");
 }
 
 #[tokio::test(start_paused = true)]

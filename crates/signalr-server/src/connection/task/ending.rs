@@ -90,6 +90,7 @@ impl Task {
                 telemetry::status(&reason, shutting_down),
             );
         }
+        shared.slow_counters.connection_over(&reason);
         drop((machine, streams, client_results));
         presence.over();
         wires.dismiss();
