@@ -14,7 +14,9 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::upgrade::OnUpgrade;
 use signalr_proto::server::ConnectionKey;
-use signalr_proto::server::{Arrival, FreshIds, RequestHead, Resource, ServerConnection, Verdict};
+use signalr_proto::server::{
+    Arrival, FreshIds, Identity, RequestHead, Resource, ServerConnection, Verdict,
+};
 use tower_service::Service;
 
 use crate::body::HubBody;
@@ -121,6 +123,20 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Its head as the endpoint reads it.
+    fn head<'a>(&'a self, identity: Option<&'a Identity>) -> RequestHead<'a> {
+        RequestHead {
+            method: &self.method,
+            resource: Resource::of(self.request.path()),
+            query: self.request.query(),
+            headers: self.request.headers(),
+            upgrade: matches!(self.incoming, Incoming::Upgrade(_)),
+            identity,
+        }
+    }
+}
+
 /// HTTP/2 names the host in the request's address, and the endpoint looks for it among the headers.
 fn name_host<B>(request: &mut Request<B>) {
     if request.headers().contains_key(header::HOST) {
@@ -169,7 +185,7 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
                 let response = denial.into_response();
                 let (path, status) = (asked.request.path(), response.status().as_u16());
                 tracing::info!(path, status, "a request was not authorized");
-                return response.map(HubBody::whole);
+                return asked.head(None).own_answer(response).map(HubBody::whole);
             }
         },
     };
@@ -215,19 +231,12 @@ enum Routed {
 
 fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
     let identity = shared.identity(&asked.request, user);
-    let head = RequestHead {
-        method: &asked.method,
-        resource: Resource::of(asked.request.path()),
-        query: asked.request.query(),
-        headers: asked.request.headers(),
-        upgrade: matches!(asked.incoming, Incoming::Upgrade(_)),
-        identity: identity.as_ref(),
-    };
+    let head = asked.head(identity.as_ref());
     let mut routes = lock(&shared.routes);
     // Those who are here still have to fetch their Close messages.
     let shutting_down = shared.shutting_down.load(Ordering::SeqCst);
     if shutting_down && head.resource == Resource::Negotiate {
-        return Routed::Respond(unavailable());
+        return refuse(&head, StatusCode::SERVICE_UNAVAILABLE);
     }
     let now = shared.clock.now();
     match routes.endpoint.handle(now, fresh_ids, &head) {
@@ -237,7 +246,7 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
         }
         Verdict::Open { key, .. } if shutting_down => {
             routes.endpoint.closed(key);
-            Routed::Respond(unavailable())
+            refuse(&head, StatusCode::SERVICE_UNAVAILABLE)
         }
         Verdict::Open {
             key,
@@ -247,7 +256,7 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
         } => {
             let Ok(permits) = limit::permits(&shared.limits, &asked.request, user) else {
                 routes.endpoint.closed(key);
-                return Routed::Respond(status(StatusCode::TOO_MANY_REQUESTS));
+                return refuse(&head, StatusCode::TOO_MANY_REQUESTS);
             };
             let opened = open(shared, asked, user, key, &ids, connection, permits);
             routes.connections.insert(key, Arc::clone(&opened));
@@ -301,6 +310,7 @@ fn exchange(
     user: Option<User>,
 ) -> impl Future<Output = Response<HubBody>> + use<> {
     let (answer, answered) = oneshot::channel();
+    let port = arrival.port;
     let arrived = connection.mailbox.arrive(Box::new(Exchange {
         arrival,
         user,
@@ -312,13 +322,15 @@ fn exchange(
             return exchange.arrival.gone().map(HubBody::whole);
         }
         answered.await.unwrap_or_else(|oneshot::Canceled| {
-            status(StatusCode::INTERNAL_SERVER_ERROR).map(HubBody::whole)
+            let lost = status(StatusCode::INTERNAL_SERVER_ERROR);
+            port.own_answer(lost).map(HubBody::whole)
         })
     }
 }
 
-fn unavailable() -> Response<Bytes> {
-    status(StatusCode::SERVICE_UNAVAILABLE)
+/// What is not let in, although the endpoint would have let it.
+fn refuse(head: &RequestHead<'_>, code: StatusCode) -> Routed {
+    Routed::Respond(head.own_answer(status(code)))
 }
 
 fn status(status: StatusCode) -> Response<Bytes> {

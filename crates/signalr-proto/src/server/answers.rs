@@ -37,7 +37,7 @@ pub(super) fn other_transport() -> Response<Bytes> {
 }
 
 /// Adds the headers of every answer to a poll.
-pub(super) fn not_cached(mut response: Response<Bytes>) -> Response<Bytes> {
+pub(super) fn not_cached<B>(mut response: Response<B>) -> Response<B> {
     add(response.headers_mut(), &NO_CACHE);
     response
 }
@@ -85,12 +85,30 @@ impl Arrival {
     /// The answer when the connection is gone meanwhile.
     #[must_use]
     pub fn gone(&self) -> Response<Bytes> {
-        match self.port {
-            Port::Poll => not_cached(text(StatusCode::NOT_FOUND, "")),
-            Port::Refresh => refresh_error(StatusCode::NOT_FOUND, "connection_not_found"),
-            Port::WebSocket | Port::Events | Port::Post | Port::Delete => {
+        self.port.gone()
+    }
+}
+
+impl Port {
+    /// The answer to such a request when its connection is gone meanwhile.
+    #[must_use]
+    pub fn gone(self) -> Response<Bytes> {
+        match self {
+            Self::Poll => not_cached(text(StatusCode::NOT_FOUND, "")),
+            Self::Refresh => refresh_error(StatusCode::NOT_FOUND, "connection_not_found"),
+            Self::WebSocket | Self::Events | Self::Post | Self::Delete => {
                 text(StatusCode::NOT_FOUND, "")
             }
+        }
+    }
+
+    /// An answer to such a request that the driver gives by itself, such as 503 while it shuts down, with the headers that every
+    /// answer to it has: no cache may keep one to a poll ([TR-64](crate::spec::transports#tr-64)).
+    #[must_use]
+    pub fn own_answer<B>(self, response: Response<B>) -> Response<B> {
+        match self {
+            Self::Poll => not_cached(response),
+            Self::WebSocket | Self::Events | Self::Post | Self::Delete | Self::Refresh => response,
         }
     }
 }

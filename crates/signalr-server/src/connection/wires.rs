@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
-use signalr_proto::server::{Action, Arrival, Input, ServerConnection};
+use signalr_proto::server::{Action, Arrival, Input, Port, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId};
 
 use crate::body::{Eaten, Feeder, HubBody};
@@ -48,6 +48,7 @@ enum WireKind {
 }
 
 struct Asked {
+    port: Port,
     answer: oneshot::Sender<Response<HubBody>>,
     incoming: Incoming,
 }
@@ -109,11 +110,15 @@ impl Wires {
 
     pub(crate) fn add(
         &mut self,
-        op: OpId,
+        (op, port): (OpId, Port),
         incoming: Incoming,
         answer: oneshot::Sender<Response<HubBody>>,
     ) {
-        let kind = WireKind::Waiting(Asked { answer, incoming });
+        let kind = WireKind::Waiting(Asked {
+            port,
+            answer,
+            incoming,
+        });
         self.wires.push(Wire { op, kind });
     }
 
@@ -195,6 +200,7 @@ impl Wires {
         let Some(WireKind::Waiting(Asked {
             answer,
             incoming: Incoming::Upgrade(upgrade),
+            ..
         })) = self.take(op)
         else {
             return;
@@ -284,9 +290,8 @@ impl Wires {
     pub(crate) fn dismiss(&mut self) {
         for wire in self.wires.drain(..) {
             if let WireKind::Waiting(asked) = wire.kind {
-                let mut response = Response::new(HubBody::whole(Bytes::new()));
-                *response.status_mut() = StatusCode::NOT_FOUND;
-                let _ = asked.answer.send(response);
+                // Nobody hears it when the request was given up meanwhile.
+                let _ = asked.answer.send(asked.port.gone().map(HubBody::whole));
             }
         }
     }

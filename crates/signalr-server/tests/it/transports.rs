@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use signalr_harness::memory::{MemoryClient, ask};
-use signalr_server::TransportKind;
+use signalr_server::{Hub, HubMethods, HubRequest, HubServer, TransportKind};
 use tokio::time::Instant;
 
 use crate::support::requests::{HELLO, HttpClient};
@@ -45,6 +45,49 @@ async fn a_client_polls_and_posts() {
     check(answer.headers(), &NOT_CACHED);
     check(answer.headers(), &octets);
     assert_eq!(test.notes(), ["connected"]);
+}
+
+/// `TR-64`, also where the answer is not the endpoint's.
+#[tokio::test(start_paused = true)]
+async fn polls_that_nobody_lets_in_forbid_caches_too() {
+    let hub = HubServer::builder(Nothing)
+        .limit_connections(1, |_, _| Some("everybody".to_owned()))
+        .authorize(|request: HubRequest| async move {
+            match request.bearer_token().as_deref() {
+                Some("good") => Ok(None),
+                _ => Err(StatusCode::UNAUTHORIZED),
+            }
+        })
+        .build()
+        .unwrap();
+    let first = HttpClient::new_as(&hub, "good").await;
+    first.start_polling().await;
+    let second = HttpClient::new_as(&hub, "good").await;
+    let late = HttpClient::new_as(&hub, "good").await;
+    let refused = async |client: &HttpClient, status: StatusCode| {
+        let poll = client.poll().await;
+        assert_eq!(poll.status(), status);
+        check(poll.headers(), &NOT_CACHED);
+    };
+    refused(&first.with("bad"), StatusCode::UNAUTHORIZED).await;
+    refused(&second, StatusCode::TOO_MANY_REQUESTS).await;
+    let other = second.with("bad").post("").await;
+    assert_eq!(other.headers().get(header::CACHE_CONTROL), None);
+    let waiting = first.clone();
+    let waiting = tokio::spawn(async move { waiting.poll().await });
+    tokio::time::sleep(SECOND).await;
+    assert!(hub.cut(&first.id));
+    let lost = soon(waiting).await.unwrap();
+    assert_eq!(lost.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    check(lost.headers(), &NOT_CACHED);
+    soon(hub.shutdown()).await;
+    refused(&late, StatusCode::SERVICE_UNAVAILABLE).await;
+}
+
+struct Nothing;
+
+impl Hub for Nothing {
+    fn methods(_: &mut HubMethods<Self>) {}
 }
 
 /// `SB-6`.

@@ -103,6 +103,18 @@ impl RequestHead<'_> {
     }
 }
 
+impl RequestHead<'_> {
+    /// An answer that the driver gives by itself, before or instead of the endpoint, such as 401, with the headers that every answer
+    /// to such a request has ([TR-64](crate::spec::transports#tr-64)).
+    #[must_use]
+    pub fn own_answer<B>(&self, response: Response<B>) -> Response<B> {
+        match (self.resource, self.port()) {
+            (Resource::Hub, Some(port)) => port.own_answer(response),
+            (Resource::Hub | Resource::Negotiate | Resource::Refresh, _) => response,
+        }
+    }
+}
+
 impl Port {
     /// The transport that such a request is, if it is one.
     pub(super) const fn transport(self) -> Option<TransportKind> {

@@ -68,7 +68,7 @@ impl Task {
         if refreshes && !matches!(arrival.port, Port::Post | Port::Delete) {
             self.newcomers.push((arrival.op, user));
         }
-        self.wires.add(arrival.op, incoming, answer);
+        self.wires.add((arrival.op, arrival.port), incoming, answer);
         self.machine.handle_input(self.now, Input::Arrived(arrival));
         if let Some(transport) = self.machine.transport() {
             // Set once: a connection does not change its transport.
