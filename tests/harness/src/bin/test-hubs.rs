@@ -1,7 +1,8 @@
 //! Serves the test hubs: `test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]`, by default on a free port of
 //! 127.0.0.1 and by themselves. With a Redis they are one server of a farm, whose channels have this prefix (default: `reference`).
 //!
-//! Prints `READY http://HOST:PORT` once it listens, and exits when its standard input closes.
+//! Prints `READY http://HOST:PORT` once it listens, and shuts down and exits when its standard input closes: it begins and ends as the
+//! README starts and ends a server.
 #![expect(
     clippy::print_stdout,
     reason = "whoever starts this program waits for its one line"
@@ -10,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_channel::oneshot;
 use futures_util::future::join_all;
 use signalr_harness::hubs;
 use signalr_redis::RedisBackplane;
@@ -17,6 +19,9 @@ use tokio::net::TcpListener;
 
 const USAGE: &str =
     "usage: test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]";
+
+/// How long requests that are no hub's may take to be answered once the hubs are shut down.
+const GRACE: Duration = Duration::from_secs(2);
 
 struct Options {
     /// Where to listen, as `HOST:PORT`.
@@ -78,12 +83,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| format!("{address}: {error}"))?;
     println!("READY http://{}", listener.local_addr()?);
-    let server = tokio::spawn(async move { signalr_server::serve(listener, router).await });
-    tokio::task::spawn_blocking(|| {
-        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())
-    })
-    .await??;
-    world.shutdown().await;
-    server.abort();
+    let (shut_down, is_shut_down) = oneshot::channel();
+    let serving = signalr_server::serve(listener, router).with_graceful_shutdown(async move {
+        input_closed().await;
+        world.shutdown().await;
+        // Nobody waits for it when nothing is served any more.
+        let _ = shut_down.send(());
+    });
+    let overdue = async {
+        let _ = is_shut_down.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = serving.into_future() => ended?,
+        () = overdue => {}
+    }
     Ok(())
+}
+
+/// Waits for the end of the standard input; one that cannot be read has ended.
+async fn input_closed() {
+    let read = || std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = tokio::task::spawn_blocking(read).await;
 }
