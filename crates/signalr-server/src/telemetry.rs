@@ -10,7 +10,7 @@ use tracing::field::Empty;
 
 /// A call, from its invocation to its answer; a stream's until its end. At debug, under the target `signalr_server::calls`.
 ///
-/// The trace context that a client sent in the headers of its message is in the fields `traceparent` and `tracestate`, for
+/// The trace context that a client sent in the headers of its message is in the fields `traceparent`, `tracestate` and `baggage`, for
 /// whatever hands spans on to a tracing system.
 pub(crate) fn call(service: &str, target: &str, headers: &Headers) -> Span {
     let span = tracing::debug_span!(
@@ -24,13 +24,14 @@ pub(crate) fn call(service: &str, target: &str, headers: &Headers) -> Span {
         error.type = Empty,
         traceparent = Empty,
         tracestate = Empty,
+        baggage = Empty,
     );
     if span.is_disabled() {
         return span;
     }
     span.record("otel.name", fmt::format(format_args!("{service}/{target}")));
     for (name, value) in headers {
-        for known in ["traceparent", "tracestate"] {
+        for known in ["traceparent", "tracestate", "baggage"] {
             if name.eq_ignore_ascii_case(known) {
                 span.record(known, &**value);
             }

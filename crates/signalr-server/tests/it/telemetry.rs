@@ -31,7 +31,7 @@ async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
     let log = Log::begin(Level::DEBUG);
     let test = Test::new(|_| {});
     let mut client = test.client("").await;
-    let call = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2],"headers":{"traceparent":"00-canary-01","tracestate":"a=b"}}"#;
+    let call = r#"{"type":1,"invocationId":"1","target":"Add","arguments":[1,2],"headers":{"traceparent":"00-canary-01","tracestate":"a=b","Baggage":"region=north"}}"#;
     client.send_records(&[call]).await;
     soon(client.message()).await.unwrap();
     client
@@ -56,6 +56,7 @@ async fn calls_welcomes_and_farewells_are_spans_with_the_official_names() {
             "rpc.service=\"it::support::Probe\"",
             r#"traceparent="00-canary-01""#,
             r#"tracestate="a=b""#,
+            r#"baggage="region=north""#,
         ],
     );
     span(
