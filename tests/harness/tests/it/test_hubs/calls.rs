@@ -114,6 +114,30 @@ async fn messages_behind_one_of_unknown_type_are_answered() {
     );
 }
 
+/// The official server takes a comma too many for arguments that do not fit, and an empty target for a method that it does not have.
+#[tokio::test(start_paused = true)]
+async fn an_empty_target_or_a_comma_too_many_fails_that_call_alone() {
+    let good = r#"{"type":1,"invocationId":"good","target":"Add","arguments":[1,2]}"#;
+    let mut client = client("/hub").await;
+    for kind in [1, 4] {
+        for (target, arguments) in [("", "[1,2]"), ("Add", "[1,2,]"), ("Count", "[1,2,]")] {
+            for id in ["", r#""invocationId":"bad","#] {
+                let call =
+                    format!(r#"{{"type":{kind},{id}"target":"{target}","arguments":{arguments}}}"#);
+                client.send_records(&[&call, good]).await;
+                if !id.is_empty() {
+                    let failed = client.message().await.expect(&call);
+                    let refusal = r#"{"type":3,"invocationId":"bad","error":""#;
+                    assert!(failed.starts_with(refusal), "{call}: {failed}");
+                }
+                let answer = client.message().await.expect(&call);
+                let sum = r#"{"type":3,"invocationId":"good","result":3}"#;
+                assert_eq!(answer, sum, "{call}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_when_its_token_does() {
     let (_, world) = test_hubs().unwrap();
