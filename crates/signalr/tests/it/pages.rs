@@ -29,6 +29,8 @@ const STALE: &[&str] = &[
     "only websockets",
     "the server knows websockets with stateful reconnect",
     "hubs, with axum |",
+    "stateful reconnect is not offered",
+    "reach the clients of this process only",
 ];
 
 fn root() -> PathBuf {
