@@ -2,6 +2,7 @@
 
 mod desk;
 mod http1;
+mod http2;
 mod line;
 mod stream;
 
@@ -21,10 +22,8 @@ use futures_util::future::{BoxFuture, Either, select};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -44,7 +43,7 @@ const DRIP: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_millis(100);
 
 /// Serves an application that has hubs: as `axum::serve` does, but answers wait for nobody's acknowledgement (`TCP_NODELAY`),
-/// a request whose head does not come within 30 seconds is ended, and so is an event stream whose client takes nothing of it for
+/// a client whose first request, or whose head of a request, does not come within 30 seconds is hung up on, and so is an event stream whose client takes nothing of it for
 /// 30 seconds. Connections that wait, for the answer to a poll or for the next piece of an event stream, hold no buffers.
 ///
 /// The application is an axum `Router`, a [`HubService`](crate::HubService) or any other tower service.
@@ -167,44 +166,24 @@ async fn run<S: App>(serve: Serve<S>) -> io::Result<()> {
 
 /// Serves one connection until its end, or until the request under way is answered once the server stops.
 async fn converse<S: App>(stream: TcpStream, app: S, stop: CancellationToken) {
-    let known = tokio::time::timeout(HEAD_TIMEOUT, is_http2(&stream));
-    let http2 = match select(pin!(known), pin!(stop.cancelled())).await {
-        Either::Left((Ok(Ok(http2)), _)) => http2,
+    let head_by = Instant::now() + HEAD_TIMEOUT;
+    let known = tokio::time::timeout_at(head_by, is_http2(&stream));
+    let is_http2 = match select(pin!(known), pin!(stop.cancelled())).await {
+        Either::Left((Ok(Ok(is_http2)), _)) => is_http2,
         Either::Left((Ok(Err(error)), _)) => return broke(&error),
         Either::Left((Err(_), _)) => {
             return tracing::debug!("an HTTP connection brought no request");
         }
         Either::Right(((), _)) => return,
     };
-    let ended = if http2 {
+    let ended = if is_http2 {
         // Rare, and large: it shall not take room in the task of the others.
-        Box::pin(converse_in_http2(stream, app, stop)).await
+        Box::pin(http2::converse(stream, app, stop, head_by)).await
     } else {
         http1::converse(stream, app, stop).await
     };
     if let Err(error) = ended {
         broke(&error);
-    }
-}
-
-async fn converse_in_http2<S: App>(
-    stream: TcpStream,
-    app: S,
-    stop: CancellationToken,
-) -> hyper::Result<()> {
-    let (stream, app) = (TokioIo::new(stream), TowerToHyperService::new(app));
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT / 2)
-        .keep_alive_timeout(HEAD_TIMEOUT / 2)
-        .enable_connect_protocol();
-    let mut connection = pin!(http.serve_connection(stream, app));
-    match select(connection.as_mut(), pin!(stop.cancelled())).await {
-        Either::Left((ended, _)) => ended,
-        Either::Right(((), _)) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
     }
 }
 

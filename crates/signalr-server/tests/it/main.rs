@@ -16,6 +16,7 @@ mod connections;
 mod fairness;
 mod filters;
 mod groups;
+mod http2;
 mod lifetimes;
 mod outcomes;
 mod questions;
