@@ -29,14 +29,14 @@ check_fmt() {
 # The benches of servers are a workspace of their own; without socketioxide, and beside what is built anyway, they build in seconds.
 bench() { cargo "$1" --manifest-path tests/bench/server/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" "${@:2}"; }
 
-# Installs a program that is missing, from the Debian package of its name.
+# Installs a program that is missing, from the Debian package of its name or from another one.
 need_package() {
     command -v "$1" >/dev/null 2>&1 && return
     local root=()
     [ "$(id -u)" = 0 ] || root=(sudo)
     export DEBIAN_FRONTEND=noninteractive
     "${root[@]}" apt-get update -qq
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    "${root[@]}" apt-get install -y -qq --no-install-recommends "${2:-$1}" >/dev/null
 }
 
 # incompatible_msrv, which stands in for an old toolchain, is among the lints.
@@ -45,13 +45,15 @@ check_clippy() {
     bench clippy --all-targets -- -D warnings
 }
 
-# Where nothing may be skipped, what is missing is installed: the browser that shows the test's page, and the brokers that the
-# tests start by themselves on ports of their own. Node and npm are expected to be there; the tests install their packages.
+# Where nothing may be skipped, what is missing is installed: the browser that shows the test's page, the brokers that the tests start
+# by themselves on ports of their own, and Node with npm, by which the tests install the official client's packages.
 check_test() {
     if [ "${CI:-}" = true ]; then
         need_package chromium
         need_package redis-server
         need_package nats-server
+        need_package node nodejs
+        need_package npm
     fi
     bench test
     timed test --workspace --no-fail-fast
