@@ -1,4 +1,7 @@
-//! One client that reads nothing while everybody else is told a lot.
+//! One client that reads nothing while everybody is told a lot.
+//!
+//! The gigabyte is what all of them are sent together. The silent one itself cannot be sent as much: it is cut as soon as more waits
+//! for it than the budget of 16 MiB, or after ten seconds, and either of them comes long before.
 
 use std::time::Duration;
 

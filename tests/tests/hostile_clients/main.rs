@@ -16,7 +16,7 @@
 //! | 50,000 groups, group names of 10 kB | 1,000 until they leave; joining more fails | 8 MiB |
 //! | 5,000 streams | 1,000 run, the others fail with `Too many streams` | 16 MiB |
 //! | calls or items for 400 MB of answers, nothing read | nothing more is taken from it, cut after 10 s | 16 MiB |
-//! | reads nothing while 1 GB goes to others | cut after 10 s; the others wait for nothing longer than 2 s | 32 MiB |
+//! | reads nothing while 1 GB goes to it and four others together | cut when more waits for it than the budget, or after 10 s; the others wait for nothing longer than 2 s | 32 MiB |
 //! | 60 clients tell each other 30 kB at once, three times | nobody is cut | 128 MiB |
 //! | broken frames | 1002; 1007 for text that is none | 8 MiB |
 //! | 200,000 fragments of a byte | answered | 16 MiB |
@@ -33,7 +33,7 @@
 //! | 10,000 idle connections for ten minutes (`SIGNALR_LONG=1`) | all stay | 160 MiB in total |
 //!
 //! Afterwards, within 20 s: at most 16 MiB more than before (32 MiB after 70,000 negotiations; an allocator keeps what it may need
-//! again), two descriptors, eight threads. Crowds of polls and of idle connections come twice, and the second must not need much more.
+//! again), two descriptors, eight threads, four tasks of the runtime. Crowds of polls and of idle connections come twice, and the second must not need much more.
 //!
 //! `SIGNALR_HOSTILE=official` plays the cases against Microsoft's server where both must behave alike, to see that the clients here
 //! do what they seem to do; its memory is not judged.

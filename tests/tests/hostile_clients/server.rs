@@ -35,6 +35,8 @@ pub struct Server {
     pub kind: Kind,
     pub address: SocketAddr,
     process: Child,
+    /// Tasks of ours before there were clients.
+    idle_tasks: u64,
 }
 
 /// What a process has in use.
@@ -53,6 +55,8 @@ pub struct Margin {
     pub memory: u64,
     pub descriptors: usize,
     pub threads: usize,
+    /// Beyond those of the server without clients.
+    pub tasks: u64,
     pub patience: Duration,
 }
 
@@ -62,6 +66,7 @@ impl Default for Margin {
             memory: 16 * MIB,
             descriptors: 2,
             threads: 8,
+            tasks: 4,
             patience: Duration::from_secs(20),
         }
     }
@@ -99,16 +104,18 @@ impl Server {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("READY http://")?.trim().parse().ok())
             .expect("the server says where it listens");
-        let server = Self {
+        let mut server = Self {
             kind,
             address,
             process,
+            idle_tasks: 0,
         };
         // What is allocated once for all clients does not count.
         let mut first = Socket::connect(&server, "/hub").await;
         first.works().await;
         first.send(frame(LAST | CLOSE, [])).await;
         assert_eq!(first.end().await.code, Some(1000));
+        server.idle_tasks = server.tasks().await;
         server
     }
 
@@ -149,21 +156,32 @@ impl Server {
         self.usage()
     }
 
+    /// How many tasks there are, the one that answers this included. Microsoft's server is not asked.
+    async fn tasks(&self) -> u64 {
+        if self.kind == Kind::Official {
+            return 0;
+        }
+        let answer = Http::open(self).await.get("/admin/tasks").await;
+        let tasks = std::str::from_utf8(&answer.body).unwrap();
+        tasks.parse().unwrap()
+    }
+
     /// Nothing is left but for the margin, soon.
     pub async fn returns_to(&self, before: Usage, margin: Margin) {
         let begin = Instant::now();
         loop {
-            let now = self.usage();
+            let (now, tasks, idle) = (self.usage(), self.tasks().await, self.idle_tasks);
             let back = now.memory <= before.memory + margin.memory
                 && now.descriptors <= before.descriptors + margin.descriptors
-                && now.threads <= before.threads + margin.threads;
+                && now.threads <= before.threads + margin.threads
+                && tasks <= idle + margin.tasks;
             if back {
-                eprintln!("  afterwards {now}, before {before}");
+                eprintln!("  afterwards {now}, {tasks} tasks, before {before}, {idle} tasks");
                 return;
             }
             assert!(
                 begin.elapsed() < margin.patience,
-                "the clients are gone, but the server has {now}, before {before}"
+                "the clients are gone, but the server has {now}, {tasks} tasks, before {before}, {idle} tasks"
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

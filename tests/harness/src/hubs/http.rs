@@ -85,6 +85,13 @@ pub(super) fn administration(world: World) -> Router {
                 json(serde_json::json!(world.counters()).to_string())
             }),
         )
+        .route(
+            "/admin/tasks",
+            get(async || {
+                let tasks = tokio::runtime::Handle::current().metrics();
+                json(tasks.num_alive_tasks().to_string())
+            }),
+        )
         .with_state(world)
 }
 
