@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use signalr_proto::codec::ArgumentWriter;
-use signalr_proto::{Arguments, Encode, EncodeError, HubArguments, Payload, Protocol};
+use signalr_proto::{Arguments, Encode, EncodeError, HubArguments, Payload, Protocol, Spread};
 
 use crate::upload::Upload;
 
@@ -190,19 +190,6 @@ impl CallArguments for Arguments {
         writer.raw(self)
     }
 }
-
-/// A list whose elements are the arguments of a call, one by one: a `Vec`, an array or a slice.
-///
-/// ```
-/// # async fn example(connection: signalr_client::HubConnection) -> Result<(), signalr_client::CallError> {
-/// use signalr_client::Spread;
-///
-/// let sum: i32 = connection.invoke("Add", Spread(vec![1, 2])).await?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread<L>(pub L);
 
 impl<T: HubArgument> CallArguments for Spread<Vec<T>> {
     fn stream_count(&self) -> usize {

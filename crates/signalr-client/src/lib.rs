@@ -54,7 +54,7 @@ mod states;
 mod transport;
 mod upload;
 
-pub use arguments::{Argument, CallArguments, HubArgument, Spread};
+pub use arguments::{Argument, CallArguments, HubArgument};
 pub use builder::HubConnectionBuilder;
 pub use call::{Invoke, ItemStream, OpenStream, Sending};
 pub use connection::{HubConnection, WeakHubConnection};
@@ -83,5 +83,5 @@ pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, 
 pub use signalr_proto::domain::ascii_address;
 pub use signalr_proto::{
     Arguments, CloseReason, ConnectionId, FromArguments, Instant, Limits, Payload, Protocol,
-    Timestamp, TransportKind,
+    Spread, Timestamp, TransportKind,
 };

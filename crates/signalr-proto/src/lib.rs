@@ -55,7 +55,7 @@ pub use client::InvocationId;
 pub use codec::{
     ArgumentReader, ArgumentWriter, Arguments, CompletionOutcome, DecodeError, DecodeErrorKind,
     Encode, EncodeError, FromArguments, HubArguments, HubMessage, Payload, PayloadError, Protocol,
-    TransferFormat, WithUploads,
+    Spread, TransferFormat, WithUploads,
 };
 pub use error::{
     CloseReason, HttpRequest, NegotiateError, RefreshError, SendError, SequenceError, UsageError,

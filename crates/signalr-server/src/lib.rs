@@ -128,7 +128,7 @@ pub use signalr_proto::backplane::{
 #[doc(inline)]
 pub use signalr_proto::server::DisconnectReason;
 pub use signalr_proto::server::{EndpointConfig, Origins, ServerConfig};
-pub use signalr_proto::{Payload, Protocol, TransportKind};
+pub use signalr_proto::{Payload, Protocol, Spread, TransportKind};
 pub use slow::SlowClientStats;
 pub use tokio_util::sync::CancellationToken;
 pub use upload::UploadStream;

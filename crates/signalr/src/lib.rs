@@ -62,10 +62,10 @@ pub use signalr_client::{
     Argument, Arguments, BuildError, CallArguments, CallError, CallErrorKind, CloseReason,
     ConnectionId, ConnectionState, FromArguments, Handler, HandlerError, HubArgument,
     HubConnection, HubConnectionBuilder, Invoke, ItemStream, LifecycleEvent, Payload,
-    ReconnectPolicy, RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, Spread, StartError,
+    ReconnectPolicy, RefreshError, RefreshErrorKind, RetryContext, RetryPolicy, StartError,
     StartErrorKind, Subscription, TransportKind, Upload, WeakHubConnection,
 };
-pub use signalr_proto::{Limits, Protocol, Timestamp};
+pub use signalr_proto::{Limits, Protocol, Spread, Timestamp};
 #[cfg(feature = "smol")]
 pub use signalr_smol::Smol;
 #[cfg(feature = "tokio")]

@@ -12,9 +12,9 @@ pub use crate::Tokio;
 #[cfg(feature = "client")]
 pub use crate::{
     BuildError, CallError, CloseReason, ConnectionState, HandlerError, HubConnection, ItemStream,
-    LifecycleEvent, ReconnectPolicy, Spread, StartError, TransportKind, Upload, WeakHubConnection,
+    LifecycleEvent, ReconnectPolicy, StartError, TransportKind, Upload, WeakHubConnection,
 };
-pub use signalr_proto::Protocol;
+pub use signalr_proto::{Protocol, Spread};
 #[cfg(feature = "server")]
 pub use signalr_server::{
     CallContext, CancellationToken, Hub, HubError, HubMethods, HubServer, UploadStream, User,

@@ -120,9 +120,24 @@ impl fmt::Debug for Arguments {
     }
 }
 
-/// An argument list that can be sent: tuples of up to 12 values, slices, arrays and `Vec`s of values, and [`Arguments`].
+/// An argument list that can be sent: `()`, tuples of up to 12 values, a [`Spread`] list of values, and [`Arguments`].
 ///
-/// A single argument is `(value,)`.
+/// A list is one argument, `(list,)`, and does not compile by itself: whether it was meant as one argument or as many
+/// could only be told when the peer refuses the call.
+///
+/// ```
+/// # use signalr_proto::{HubArguments, Spread};
+/// # fn send(_: impl HubArguments) {}
+/// send(("user", 42));
+/// send((vec![1, 2, 3],));
+/// send(Spread(vec![1, 2, 3]));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of arguments",
+    label = "not a list of arguments",
+    note = "arguments are a tuple: `()` for none, `(value,)` for one (mind the comma), up to 12, each serializable or a `Payload`",
+    note = "a list is one argument as `(list,)`, and as many as it has elements as `Spread(list)`"
+)]
 pub trait HubArguments {
     /// How many of the arguments are streams, which travel apart from the list.
     fn stream_count(&self) -> usize {
@@ -215,27 +230,39 @@ impl<A: HubArguments + ?Sized> HubArguments for &A {
     }
 }
 
-impl<T: Encode> HubArguments for [T] {
+impl HubArguments for Arguments {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
         self.iter().try_for_each(|value| writer.value(value))
     }
 }
 
-impl<T: Encode> HubArguments for Vec<T> {
+/// A list whose elements are the arguments of a call, one by one: a `Vec`, an array or a slice.
+///
+/// ```
+/// # use signalr_proto::{HubArguments, Spread};
+/// # fn send(_: &str, _: impl HubArguments) {}
+/// send("Add", Spread(vec![1, 2]));
+/// send("Add", Spread([1, 2]));
+/// send("Add", (1, 2));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread<L>(pub L);
+
+impl<T: Encode> HubArguments for Spread<&[T]> {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
         self.as_slice().write(writer)
     }
 }
 
-impl<T: Encode, const N: usize> HubArguments for [T; N] {
+impl<T: Encode> HubArguments for Spread<Vec<T>> {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.as_slice().write(writer)
+        Spread(self.0.as_slice()).write(writer)
     }
 }
 
-impl HubArguments for Arguments {
+impl<T: Encode, const N: usize> HubArguments for Spread<[T; N]> {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        writer.raw(self)
+        Spread(self.0.as_slice()).write(writer)
     }
 }
 

@@ -18,7 +18,7 @@ mod protocol;
 mod returned;
 
 pub use arguments::{
-    ArgumentReader, ArgumentWriter, Arguments, FromArguments, HubArguments, WithUploads,
+    ArgumentReader, ArgumentWriter, Arguments, FromArguments, HubArguments, Spread, WithUploads,
 };
 pub use encode::{Encode, Returned};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, PayloadError};

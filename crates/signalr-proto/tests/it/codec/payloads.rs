@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use signalr_proto::codec::{CompletionOutcome, InvocationHead};
-use signalr_proto::{Arguments, EncodeError, HubArguments, Payload, Protocol, Timestamp};
+use signalr_proto::{Arguments, EncodeError, HubArguments, Payload, Protocol, Spread, Timestamp};
 
 use crate::support::hex;
 
@@ -123,12 +123,12 @@ fn argument_lists_of_every_kind_are_written() {
     let list = list("[ 1,2 ]");
     for out in [
         sent(Protocol::Json, &(1, 2)),
-        sent(Protocol::Json, &vec![1, 2]),
-        sent(Protocol::Json, &[1, 2]),
-        sent(Protocol::Json, &&[1, 2][..]),
+        sent(Protocol::Json, &Spread(vec![1, 2])),
+        sent(Protocol::Json, &Spread([1, 2])),
+        sent(Protocol::Json, &Spread(&[1, 2][..])),
         sent(Protocol::Json, &list),
         sent(Protocol::Json, &(json("1"), &json("2"))),
-        sent(Protocol::Json, &vec![json("1"), json("2")]),
+        sent(Protocol::Json, &Spread(vec![json("1"), json("2")])),
     ] {
         assert_eq!(out.unwrap(), expected);
     }

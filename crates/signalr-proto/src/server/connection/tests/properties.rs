@@ -226,7 +226,7 @@ impl Watch {
             Act::Reject => self.machine.reject(now, Failure::hub_exception("no")),
             Act::Send(size) => {
                 let text = "x".repeat(usize::from(*size));
-                let _ = self.machine.send(now, "T", &[text]);
+                let _ = self.machine.send(now, "T", &(text,));
             }
             Act::Ask => {
                 self.asked += 1;

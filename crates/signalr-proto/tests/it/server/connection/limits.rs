@@ -270,7 +270,7 @@ fn senders_are_turned_away_while_too_much_waits_and_told_of_room() {
     }));
     test.takes = false;
     test.machine
-        .send(test.now, "Long", &["x".repeat(200)])
+        .send(test.now, "Long", &("x".repeat(200),))
         .unwrap();
     test.poll();
     assert!(matches!(
