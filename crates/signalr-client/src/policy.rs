@@ -13,6 +13,11 @@ type TokenResult = Result<Option<AccessToken>, Box<str>>;
 pub(crate) type TokenFuture = Pin<Box<dyn Future<Output = TokenResult> + Send>>;
 
 /// What a token provider may return: a `String`, an `Option<String>`, or a `Result` of either.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an access token",
+    label = "not a token",
+    note = "a token provider is an async function of a `String`, an `Option<String>`, or a `Result` of either with an error that implements `Display`"
+)]
 pub trait IntoToken {
     /// The token, none, or why there is none in the words for the error.
     ///

@@ -62,6 +62,9 @@ impl fmt::Debug for CallParts<'_> {
 /// A parameter of a hub method: an argument (anything that serde can deserialize, or a raw [`Payload`]), an
 /// [`UploadStream`], or the [`CallContext`].
 ///
+/// A tuple is none, since parameters are what is meant; a client's argument that is an array of unlike elements is a
+/// [`Payload`], or a struct of one's own that is deserialized from it.
+///
 /// `M` tells the kinds apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a hub method",
@@ -93,6 +96,11 @@ pub struct Raw(());
 #[derive(Debug)]
 pub struct Synthetic(());
 
+/// Marks a tuple where parameters belong. It makes the tuple ambiguous, so that `async |_, (a, b): (i32, i32)|` does not compile,
+/// instead of waiting for one argument that is an array.
+#[derive(Debug)]
+pub struct WriteParametersInsteadOfOneTuple(());
+
 impl<T: DeserializeOwned + Send + 'static> FromCall<Value> for T {
     const ARGUMENTS: usize = 1;
 
@@ -100,6 +108,21 @@ impl<T: DeserializeOwned + Send + 'static> FromCall<Value> for T {
         next_argument(parts)?.decode()
     }
 }
+
+macro_rules! not_lists {
+    ($(($count:literal: $($index:tt $type:ident $marker:ident $value:ident),*))+) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<$($type: DeserializeOwned + Send + 'static),*> FromCall<WriteParametersInsteadOfOneTuple> for ($($type,)*) {
+            const ARGUMENTS: usize = 1;
+
+            fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
+                next_argument(parts)?.decode()
+            }
+        }
+    )+};
+}
+
+signalr_proto::for_each_arity!(not_lists);
 
 /// Checked to be well-formed, so that it can be passed on.
 impl FromCall<Raw> for Payload {

@@ -232,7 +232,7 @@ impl<A: HubArguments + ?Sized> HubArguments for &A {
 
 impl HubArguments for Arguments {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.iter().try_for_each(|value| writer.value(value))
+        writer.raw(self)
     }
 }
 
@@ -250,7 +250,7 @@ pub struct Spread<L>(pub L);
 
 impl<T: Encode> HubArguments for Spread<&[T]> {
     fn write(&self, writer: &mut ArgumentWriter<'_>) -> Result<(), EncodeError> {
-        self.as_slice().write(writer)
+        self.0.iter().try_for_each(|value| writer.value(value))
     }
 }
 
@@ -332,6 +332,12 @@ impl HubArguments for () {
 
 /// An argument list that a handler can ask for: tuples of up to 12 values, `Vec<T>` of values of one type, `Vec<Payload>`
 /// and [`Arguments`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a list of arguments",
+    label = "not a list of arguments",
+    note = "a list is read as a tuple: `()` for none, `(value,)` for one (mind the comma), up to 12, each deserializable (`serde::Deserialize`, owned)",
+    note = "or as a `Vec` of one type, a `Vec<Payload>`, or `Arguments` as they came"
+)]
 pub trait FromArguments: Sized {
     /// The number of arguments, or `None` for any.
     const COUNT: Option<usize>;

@@ -12,6 +12,11 @@ use crate::codec::EncodeError;
 ///
 /// In MessagePack structs become maps of their field names, unit variants their names and byte strings `bin`, which is what
 /// the .NET peers read. In JSON, .NET peers expect camelCase member names.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent",
+    label = "not a value that can be sent",
+    note = "a value is serializable (`serde::Serialize`) or a `Payload`"
+)]
 pub trait Encode {
     /// Appends the value to `out`.
     ///
