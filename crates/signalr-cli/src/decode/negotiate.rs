@@ -2,9 +2,8 @@
 
 use std::io::{Read, Write};
 
-use serde::Deserialize;
 use signalr_proto::NegotiateError;
-use signalr_proto::transport::negotiate::{NegotiateResponse, TransportOffer};
+use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse, Offer};
 
 use super::describe::put_optional;
 use super::from_decode_error;
@@ -14,18 +13,35 @@ use crate::input;
 /// Larger ones are not what they claim to be.
 const MAX_RESPONSE: u64 = 16 << 20;
 
-/// The members of a response that [`NegotiateResponse::decode`] accepted.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Members {
-    connection_id: Option<String>,
-    connection_token: Option<String>,
-    negotiate_version: Option<i64>,
-    available_transports: Option<Vec<TransportOffer>>,
-    url: Option<String>,
-    access_token: Option<String>,
-    use_stateful_reconnect: Option<bool>,
-    error: Option<String>,
+/// What there is to print of an answer, whatever kind it is of.
+#[derive(Default)]
+struct Members<'a> {
+    offer: Option<&'a Offer>,
+    url: Option<&'a str>,
+    access_token: Option<&'a AccessToken>,
+    error: Option<&'a str>,
+}
+
+impl<'a> Members<'a> {
+    fn of(response: &'a NegotiateResponse) -> Self {
+        match response {
+            NegotiateResponse::Connect(offer) => Self {
+                offer: Some(offer),
+                access_token: offer.access_token.as_ref(),
+                ..Self::default()
+            },
+            NegotiateResponse::Redirect { url, access_token } => Self {
+                url: Some(url),
+                access_token: access_token.as_ref(),
+                ..Self::default()
+            },
+            NegotiateResponse::Refused { error } => Self {
+                error: Some(error),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
 }
 
 pub(super) fn run(input: &mut impl Read, out: &mut impl Write) -> Result<(), Failure> {
@@ -39,9 +55,9 @@ pub(super) fn run(input: &mut impl Read, out: &mut impl Write) -> Result<(), Fai
             "a negotiate response of more than {MAX_RESPONSE} bytes"
         )));
     }
-    NegotiateResponse::decode(&body).map_err(explained)?;
+    let response = NegotiateResponse::decode(&body).map_err(explained)?;
     let mut line = vec![b'{'];
-    put_members(&mut line, &body);
+    put_members(&mut line, &response);
     line.extend(b"}\n");
     out.write_all(&line)?;
     Ok(())
@@ -54,30 +70,26 @@ fn explained(error: NegotiateError) -> Failure {
     Failure::failed(error.to_string())
 }
 
-/// Appends all members of a response, without the braces.
-pub(crate) fn put_members(out: &mut Vec<u8>, body: &[u8]) {
-    // The body was accepted before, with the same types.
-    let members: Members = serde_json::from_slice(body).unwrap_or_default();
+/// Appends all members of a response, without the braces: what the library understood, and null for what is not there.
+pub(crate) fn put_members(out: &mut Vec<u8>, response: &NegotiateResponse) {
+    let members = Members::of(response);
+    let offer = members.offer;
     out.extend(b"\"connectionId\":");
-    put_optional(out, members.connection_id.as_deref());
+    put_optional(out, offer.map(|offer| &*offer.connection_id));
     out.extend(b",\"connectionToken\":");
-    put_optional(out, members.connection_token.as_deref());
-    out.extend(format!(",\"version\":{}", members.negotiate_version.unwrap_or(0)).as_bytes());
-    out.extend(b",\"transports\":");
-    out.extend(
-        serde_json::to_vec(&members.available_transports.unwrap_or_default()).unwrap_or_default(),
+    put_optional(
+        out,
+        offer.and_then(|offer| offer.connection_token.as_deref()),
     );
+    let version = offer.map_or(0, |offer| offer.version);
+    out.extend(format!(",\"version\":{version},\"transports\":").as_bytes());
+    let transports = offer.map_or(&[][..], |offer| &offer.transports);
+    out.extend(serde_json::to_vec(transports).unwrap_or_default());
     out.extend(b",\"url\":");
-    put_optional(out, members.url.as_deref());
+    put_optional(out, members.url);
     out.extend(b",\"accessToken\":");
-    put_optional(out, members.access_token.as_deref());
-    out.extend(
-        format!(
-            ",\"useStatefulReconnect\":{}",
-            members.use_stateful_reconnect.unwrap_or(false)
-        )
-        .as_bytes(),
-    );
-    out.extend(b",\"error\":");
-    put_optional(out, members.error.as_deref());
+    put_optional(out, members.access_token.map(AccessToken::expose));
+    let stateful = offer.is_some_and(|offer| offer.stateful_reconnect);
+    out.extend(format!(",\"useStatefulReconnect\":{stateful},\"error\":").as_bytes());
+    put_optional(out, members.error);
 }

@@ -126,7 +126,7 @@ fn show(
     match options.server.output {
         cli::Output::Json => {
             let mut members = b"\"event\":\"negotiated\",".to_vec();
-            put_negotiate_members(&mut members, answer.body());
+            put_negotiate_members(&mut members, &response);
             print_members(&members)?;
         }
         cli::Output::Pretty => print_lines(&lines(&response, options.show_secrets))?,

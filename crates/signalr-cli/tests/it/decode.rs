@@ -361,6 +361,11 @@ fn negotiate_responses_are_printed_with_all_members() {
             r#"{"error":"no"}"#,
             r#"{"connectionId":null,"connectionToken":null,"version":0,"transports":[],"url":null,"accessToken":null,"useStatefulReconnect":false,"error":"no"}"#,
         ),
+        // Of members that are there twice the last counts, of whatever level they are.
+        (
+            r#"{"connectionId":7,"connectionId":"i","availableTransports":[],"availableTransports":[{"transport":"X","transport":"LongPolling","transferFormats":[],"transferFormats":["Text"]}],"error":"no","error":""}"#,
+            r#"{"connectionId":"i","connectionToken":null,"version":0,"transports":[{"transport":"LongPolling","transferFormats":["Text"]}],"url":null,"accessToken":null,"useStatefulReconnect":false,"error":null}"#,
+        ),
     ];
     for (body, object) in cases {
         assert_eq!(

@@ -91,6 +91,17 @@ fn negotiate_prints_the_answer_and_masks_secrets_for_people_only() {
     );
 }
 
+/// Of members that are there twice the last counts, in what is printed, too.
+#[test]
+fn what_negotiate_prints_is_what_a_connection_would_use() {
+    let twice = b"HTTP/1.1 200 OK\r\ncontent-length: 128\r\nconnection: close\r\n\r\n{\"negotiateVersion\":0,\"negotiateVersion\":1,\"connectionId\":\"a\",\"connectionId\":\"b\",\"connectionToken\":\"t\",\"availableTransports\":[]}";
+    let printed = run(&["negotiate", &serve_bytes(Some(twice)), "--output", "json"]).ok_text();
+    assert_eq!(
+        printed,
+        "{\"event\":\"negotiated\",\"connectionId\":\"b\",\"connectionToken\":\"t\",\"version\":1,\"transports\":[],\"url\":null,\"accessToken\":null,\"useStatefulReconnect\":false,\"error\":null}\n"
+    );
+}
+
 #[test]
 fn addresses_where_no_hub_answers_are_explained() {
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
