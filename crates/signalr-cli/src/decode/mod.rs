@@ -27,9 +27,12 @@ const CHUNK: usize = 64 * 1024;
 /// Runs the command.
 pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
     let mut input = input::open(options.file.as_deref())?;
+    if options.hex || is_text(options.protocol) {
+        let text = input::skip_mark(input).map_err(|error| input::unreadable(&error))?;
+        input = Box::new(text);
+    }
     if options.hex {
-        let digits = input::skip_mark(input).map_err(|error| input::unreadable(&error))?;
-        input = Box::new(input::HexReader::new(digits));
+        input = Box::new(input::HexReader::new(input));
     }
     let mut out = io::BufWriter::with_capacity(CHUNK, io::stdout().lock());
     let result = match options.protocol {
@@ -43,6 +46,18 @@ pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
     // Whatever came before an error is there to be seen before the error is.
     out.flush()?;
     result
+}
+
+/// Whether people may have written the input with an editor, which puts a mark in front. Event streams may have one by their own
+/// rules, and their reader passes over it.
+const fn is_text(format: DecodeFormat) -> bool {
+    match format {
+        DecodeFormat::Json
+        | DecodeFormat::HandshakeRequest
+        | DecodeFormat::HandshakeResponse
+        | DecodeFormat::Negotiate => true,
+        DecodeFormat::Messagepack | DecodeFormat::Sse => false,
+    }
 }
 
 /// What is wrong in the input, and where in all of it.

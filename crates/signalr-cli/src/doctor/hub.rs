@@ -284,7 +284,7 @@ fn not_connected(
 fn not_kept(patient: &Patient, reason: &CloseReason) -> Finding {
     Finding::failed(format!(
         "connected, but closed before a call was answered: {}",
-        patient.explain.reason(reason)
+        patient.explain.lost(reason)
     ))
     .advice("the hub may refuse the connection in OnConnectedAsync: look at the log of the server")
 }
@@ -443,7 +443,7 @@ pub(super) async fn round_trip(patient: &Patient, working: &[TransportKind]) -> 
     probe.close().await;
     times.sort_unstable();
     let Some((median, fastest)) = times.get(times.len() / 2).zip(times.first()) else {
-        let why = lost.map_or_else(String::new, |reason| patient.explain.reason(&reason));
+        let why = lost.map_or_else(String::new, |reason| patient.explain.lost(&reason));
         return Finding::warning(format!(
             "a call of a method that does not exist got no answer: {why}"
         ))
@@ -484,7 +484,7 @@ pub(super) async fn size(patient: &Patient, method: &str, working: &[TransportKi
                 }
                 passed = size;
             }
-            Ok(Err(reason)) => break Some(patient.explain.reason(&reason)),
+            Ok(Err(reason)) => break Some(patient.explain.lost(&reason)),
             Err(_) => break Some("no answer in time".to_owned()),
         }
         size = size.saturating_mul(2);

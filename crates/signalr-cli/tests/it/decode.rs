@@ -379,6 +379,28 @@ fn negotiate_responses_are_printed_with_all_members() {
 }
 
 #[test]
+fn a_byte_order_mark_in_front_of_text_is_no_part_of_it() {
+    let offer = r#"{"connectionId":"i","availableTransports":[]}"#;
+    for (format, text) in [
+        ("json", "{\"type\":6}\u{1e}"),
+        (
+            "handshake-request",
+            "{\"protocol\":\"json\",\"version\":1}\u{1e}",
+        ),
+        ("handshake-response", "{}\u{1e}"),
+        ("negotiate", offer),
+        ("sse", "data: {\"type\":6}\u{1e}\n\n"),
+    ] {
+        let plain = decode(format, text.as_bytes()).ok_text();
+        assert!(!plain.is_empty(), "{format}");
+        let marked = decode(format, format!("\u{feff}{text}").as_bytes());
+        assert_eq!(marked.ok_text(), plain, "{format}");
+        let twice = decode(format, format!("\u{feff}\u{feff}{text}").as_bytes());
+        assert_ne!((twice.code, twice.text()), (0, plain.as_str()), "{format}");
+    }
+}
+
+#[test]
 fn hexadecimal_input_must_be_hexadecimal() {
     assert_eq!(
         decode_hex("messagepack", " 0\n2 9 1\t06\r\n").ok_text(),

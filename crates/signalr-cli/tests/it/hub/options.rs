@@ -121,6 +121,39 @@ fn advice_follows_the_evidence() {
     }
 }
 
+/// Its requests reached the server that had it, so several servers are not the reason.
+#[test]
+fn a_connection_that_the_server_forgot_is_no_sign_of_several_servers() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let answer = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    };
+    let offer = r#"{"negotiateVersion":1,"connectionId":"i","connectionToken":"canary","availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}"#;
+    let polls = AtomicUsize::new(0);
+    let url = serve_answers("", move |_, first| {
+        Some(if first.contains("/negotiate") {
+            answer("200 OK", offer)
+        } else if first.starts_with("GET") {
+            match polls.fetch_add(1, Ordering::Relaxed) {
+                0 => answer("200 OK", ""),
+                1 => answer("200 OK", "{}\u{1e}"),
+                _ => answer("404 Not Found", "No Connection with that ID"),
+            }
+        } else {
+            answer("200 OK", "")
+        })
+    });
+    let run = run(&["listen", &format!("{url}/hub"), "Nothing"]);
+    let said = format!("{}{}", run.text(), run.err);
+    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(run.code, 1, "{said}");
+    assert!(flat.contains("no longer knows this connection"), "{said}");
+    assert!(!flat.contains("sticky"), "{said}");
+    assert!(!flat.contains("canary"), "{said}");
+}
+
 #[test]
 fn headers_are_sent_and_the_log_keeps_secrets() {
     let (base, _hub) = serve();
