@@ -220,6 +220,28 @@ fn broken(error: &WsError) -> NetError {
     }
 }
 
+/// What the server is told that broke the rules of WebSockets; nothing when it is the connection that broke.
+fn objection(error: &WsError) -> Option<CloseCode> {
+    match error {
+        WsError::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
+        ) => None,
+        WsError::Protocol(_) => Some(CloseCode::Protocol),
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::Size),
+        WsError::Utf8(_) => Some(CloseCode::Invalid),
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Io(_)
+        | WsError::Capacity(_)
+        | WsError::Tls(_)
+        | WsError::WriteBufferFull(_)
+        | WsError::AttackAttempt
+        | WsError::Url(_)
+        | WsError::Http(_)
+        | WsError::HttpFormat(_) => None,
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
     const fn new(stream: NetStream<S>, protocol: WebSocketContext) -> Self {
         Self {
@@ -267,6 +289,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> NetWebSocket<S> {
         }
     }
 
+    /// Reading failed. A server that broke the rules is told so by a close frame as far as that goes without waiting, since nobody
+    /// comes back to a stream that has ended.
+    fn failed(&mut self, cx: &mut Context<'_>, error: &WsError) -> NetError {
+        if let Some(code) = objection(error) {
+            let frame = CloseFrame {
+                code,
+                reason: "".into(),
+            };
+            let _ = self.with_stream(cx, |protocol, stream| protocol.close(stream, Some(frame)));
+        }
+        broken(error)
+    }
+
     /// The peer closed: answers with a close frame as far as that goes without waiting, and ends the stream.
     fn closed(&mut self, cx: &mut Context<'_>, frame: Option<&CloseFrame>) -> NetError {
         let (code, reason) = frame.map_or((1005, ""), |frame| {
@@ -300,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for NetWebSocket<S> {
                 },
                 Ok(Message::Close(frame)) => Some(self.closed(cx, frame.as_ref())),
                 Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => None,
-                Err(error) => Some(broken(&error)),
+                Err(error) => Some(self.failed(cx, &error)),
             };
             self.ended = true;
             return Poll::Ready(end.map(Err));

@@ -408,24 +408,35 @@ async fn an_endless_message_is_not_read_to_its_end() {
     }
 }
 
+/// The code of the client's close frame, when it sends one before it leaves.
+fn close_code(mut socket: WebSocket<TcpStream>) -> Option<u16> {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 #[tokio::test]
 async fn frames_that_web_sockets_do_not_know_end_the_connection() {
-    for bytes in [
-        &b"\x83\x00"[..],
-        b"\xf1\x01x",
-        b"\x89\x7e\x01\x00",
-        b"\x81\x81\x00\x00\x00\x00x",
-        b"\x80\x01x",
+    for (bytes, code) in [
+        (&b"\x83\x00"[..], 1002),
+        (b"\xf1\x01x", 1002),
+        (b"\x89\x7e\x01\x00", 1002),
+        (b"\x81\x81\x00\x00\x00\x00x", 1002),
+        (b"\x80\x01x", 1002),
+        (b"\x81\x01\xff", 1007),
+        (b"\x82\x7f\x00\x00\x00\x00\x7f\xff\xff\xff", 1009),
     ] {
-        broken(
-            &connected(move |mut socket| {
-                let _ = socket.get_mut().write_all(bytes);
-                let _ = socket.get_mut().write_all(&[0; 300]);
-                linger_socket(socket);
-            }),
-            Protocol::Json,
-        )
-        .await;
+        let (told, telling) = std::sync::mpsc::channel();
+        let url = connected(move |mut socket| {
+            let _ = socket.get_mut().write_all(bytes);
+            let _ = told.send(close_code(socket));
+        });
+        broken(&url, Protocol::Json).await;
+        assert_eq!(telling.recv_timeout(PATIENCE), Ok(Some(code)), "{bytes:x?}");
     }
 }
 
