@@ -19,6 +19,8 @@ pub struct HubError {
     text: Box<str>,
     /// What led to it, for the log.
     causes: Box<str>,
+    /// The text is the JSON of data and may hold payloads, so it is not for the log.
+    is_data: bool,
     visible: bool,
     nature: Nature,
 }
@@ -46,6 +48,7 @@ impl HubError {
             kind: Self::VISIBLE,
             text: text.into(),
             causes: Box::default(),
+            is_data: false,
             visible: true,
             nature: Nature::Failure,
         }
@@ -96,7 +99,10 @@ impl HubError {
 
     /// A `Result` that serde knows was `Err`.
     pub(crate) fn returned(error: &ReturnedError) -> Self {
-        Self::concealed(error.kind(), error.text())
+        Self {
+            is_data: error.is_data(),
+            ..Self::concealed(error.kind(), error.text())
+        }
     }
 
     /// Its text.
@@ -134,6 +140,7 @@ impl HubError {
             kind,
             text: text.into(),
             causes: Box::default(),
+            is_data: false,
             visible: false,
             nature: Nature::Failure,
         }
@@ -174,15 +181,20 @@ impl HubError {
             kind: self.kind,
             text: self.text.clone(),
             causes: self.causes.clone(),
+            is_data: self.is_data,
             visible: self.visible,
             nature: self.nature,
         }
     }
 }
 
-/// Shows the text and what led to it: this is for the application's own eyes, and what the log tells.
+/// Shows the text and what led to it: this is for the application's own eyes, and what the log tells. Of an error whose text is
+/// the JSON of data it shows the name of its type.
 impl fmt::Debug for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_data {
+            return f.write_str(self.kind);
+        }
         write!(f, "{}: {}", self.kind, self.text)?;
         if self.causes.is_empty() {
             return Ok(());

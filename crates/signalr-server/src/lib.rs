@@ -42,6 +42,16 @@
 //! [`HubServer::service`] is the hub without axum, and [`testing`] tests hubs without a network. The guide to all of it is
 //! `docs/server.md` in the repository.
 //!
+//! # Logs
+//!
+//! Through `tracing`: `error` tells of failures that clients are not told, with the method, the error and its causes, and of panics;
+//! `warn` of a backplane that cannot be reached; `info` of calls and requests that were refused, by target and reason; `debug` of
+//! connections that open, resume and close, and of failures that clients are told. Tokens, headers and payloads are never
+//! logged, but the words of the application's errors and panics are. Of an `Err` that serde can serialize and that is more than
+//! a text, the log has the name of its type.
+//!
+//! # Crates and features
+//!
 //! The protocol itself is in `signalr-proto`; this crate runs methods and carries out what the machines want of the network.
 //!
 //! | feature | default | |

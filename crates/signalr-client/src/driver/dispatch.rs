@@ -15,7 +15,7 @@ use signalr_proto::codec::CompletionOutcome;
 use signalr_proto::{Arguments, Instant, SendError};
 
 use crate::arguments::Guarded;
-use crate::handler::{Called, Entries, Found, Observers, Reply, ReplyFuture};
+use crate::handler::{Called, Entries, Found, HandlerError, Observers, Reply, ReplyFuture};
 use crate::shared::Shared;
 use crate::transport::Transport;
 
@@ -101,14 +101,15 @@ impl HandlerRun {
                     );
                     self.misfit = true;
                 }
-                Err(_) => self.settle(Reply::Failed(PANIC.into()), counts),
+                Err(_) => self.settle(failed(PANIC), counts),
             }
         }
     }
 
     fn settle(&mut self, answer: Reply, counts: bool) {
-        if let Reply::Failed(text) = &answer {
-            tracing::error!(target = &*self.target, "a handler failed: {text}");
+        if let Reply::Failed(error) = &answer {
+            let error = error.logged();
+            tracing::error!(target = &*self.target, "a handler failed: {error}");
         }
         if counts && !self.asked && matches!(answer, Reply::Value(_)) {
             self.warn_of_unwanted_value();
@@ -141,20 +142,25 @@ impl HandlerRun {
                 target = &*self.target,
                 "several handlers gave a result, and the server can take one only: it is told an error"
             );
-            return Reply::Failed(SEVERAL_RESULTS.into());
+            return failed(SEVERAL_RESULTS);
         }
         match self.answer {
-            Some(Reply::Void) => Reply::Failed(NO_RESULT.into()),
+            Some(Reply::Void) => failed(NO_RESULT),
             Some(answer) => answer,
-            None if self.misfit => Reply::Failed(MISFIT.into()),
-            None => Reply::Failed(NO_RESULT.into()),
+            None if self.misfit => failed(MISFIT),
+            None => failed(NO_RESULT),
         }
     }
 }
 
+/// Words of ours.
+fn failed(text: &'static str) -> Reply {
+    Reply::Failed(HandlerError::new(text))
+}
+
 fn poll_guarded(future: &mut ReplyFuture, cx: &mut Context<'_>) -> Poll<Reply> {
     catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(Reply::Failed(PANIC.into())))
+        .unwrap_or_else(|_| Poll::Ready(failed(PANIC)))
 }
 
 /// One that panics keeps neither the others nor the handlers from the call.
@@ -384,7 +390,7 @@ impl<T: Transport> Dispatcher<T> {
                     id = reply_to.id(),
                     "a handler's result cannot be sent: {error}"
                 );
-                self.answer(reply_to, Reply::Failed(NOT_SERIALIZED.into()));
+                self.answer(reply_to, failed(NOT_SERIALIZED));
             }
             Err((error, reply_to)) => {
                 tracing::debug!(id = reply_to.id(), "an answer came too late: {error}")
@@ -403,7 +409,7 @@ impl<T: Transport> Dispatcher<T> {
                 value = Guarded(&**result);
                 CompletionOutcome::Result(&value)
             }
-            Reply::Failed(text) => CompletionOutcome::Error(text),
+            Reply::Failed(error) => CompletionOutcome::Error(error.text()),
         };
         inner.machine.complete(now, reply_to, outcome)
     }

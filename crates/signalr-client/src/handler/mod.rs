@@ -203,7 +203,7 @@ mod tests {
     fn text(answer: Reply) -> String {
         match answer {
             Reply::Void => "void".into(),
-            Reply::Failed(text) => format!("failed: {text}"),
+            Reply::Failed(error) => format!("failed: {error}"),
             Reply::Value(value) => {
                 let mut out = bytes::BytesMut::new();
                 value.encode(Protocol::Json, &mut out).unwrap();

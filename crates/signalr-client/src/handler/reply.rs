@@ -5,7 +5,7 @@ use core::error::Error;
 use core::ops::Deref;
 
 use signalr_proto::Encode;
-use signalr_proto::codec::Returned;
+use signalr_proto::codec::{Returned, ReturnedError};
 
 use super::form;
 
@@ -13,14 +13,15 @@ use super::form;
 pub(crate) enum Reply {
     Void,
     Value(Box<dyn Encode + Send>),
-    Failed(Box<str>),
+    Failed(HandlerError),
 }
 
 /// What a handler can return: nothing (`()`), a value that serde can serialize, or a `Result` of these.
 ///
 /// A `Result` is an outcome whatever its error is, and never a value on the wire: [`HandlerError`], any `std::error::Error`,
 /// `Box<dyn Error + Send + Sync>` and what else leads to one (such as `anyhow::Error`), and whatever serde can serialize (a
-/// `String`, an enum of your own). The server is told the error's text.
+/// `String`, an enum of your own). The server is told the error's text: what `Display` says, or the JSON of what serde can serialize.
+/// So is the log, at error, but for JSON that is more than a text: it may hold payloads, and the log has the name of its type.
 ///
 /// Only an error that is both a `std::error::Error` and serializable has two ways to become a failure, of which the
 /// compiler takes neither: turn it into a [`HandlerError`] with `?`.
@@ -50,14 +51,14 @@ impl core::fmt::Debug for AnyReply {
 
 fn answer<R: Encode + Send + 'static>(value: R) -> AnyReply {
     AnyReply(match Returned::new(value) {
-        Err(error) => Reply::Failed(error.text().into()),
+        Err(error) => Reply::Failed(HandlerError::returned(&error)),
         Ok(_) if !has_value::<R>() => Reply::Void,
         Ok(value) => Reply::Value(Box::new(value)),
     })
 }
 
 fn failure(error: HandlerError) -> AnyReply {
-    AnyReply(Reply::Failed(error.text))
+    AnyReply(Reply::Failed(error))
 }
 
 /// `Result<(), E>` is void too. Its success cannot be got at where only serde knows that it is a `Result`, but by its name.
@@ -104,18 +105,41 @@ where
     }
 }
 
-/// Why a handler has no answer. The server gets the text and nothing else.
+/// Why a handler has no answer. The server gets the text and nothing else, and the log tells it at error: choose words without
+/// payloads.
 ///
 /// Every `std::error::Error` turns into one, so `?` works in handlers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HandlerError {
     text: Box<str>,
+    /// What the log tells instead: the name of the type, when the text is data.
+    kind: Option<&'static str>,
 }
 
 impl HandlerError {
     /// An error with this text.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self { text: text.into() }
+        Self {
+            text: text.into(),
+            kind: None,
+        }
+    }
+
+    pub(crate) fn returned(error: &ReturnedError) -> Self {
+        Self {
+            text: error.text().into(),
+            kind: error.is_data().then(|| error.kind()),
+        }
+    }
+
+    /// What the server is told.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the log is told.
+    pub(crate) fn logged(&self) -> &str {
+        self.kind.unwrap_or(&self.text)
     }
 
     /// An error with the text of anything that has one, also where `?` does not know how: `Box<dyn Error + Send + Sync>`,
@@ -142,7 +166,7 @@ impl<E: Error> From<E> for HandlerError {
 
 impl core::fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_tuple("HandlerError").field(&self.text).finish()
+        f.debug_tuple("HandlerError").field(&self.logged()).finish()
     }
 }
 

@@ -64,6 +64,56 @@ fn the_way_to_another_connection_is_told_at_info_and_giving_up_at_warn() {
     );
 }
 
+const TWO: &str = r#"{"negotiateVersion":1,"connectionId":"id","connectionToken":"canary","availableTransports":[{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}"#;
+
+#[test]
+fn a_transport_that_does_not_start_is_told_at_info_with_its_reason() {
+    let lines = logged(Level::INFO, || {
+        let mut bench = Bench::new(|builder| builder);
+        bench.net.change(|world| world.offer = Some(TWO));
+        let connection = bench.connection().clone();
+        assert_eq!(bench.finish(connection.start()), Ok(()));
+    });
+    let fallback = line(&lines, "a transport did not start, trying the next");
+    assert!(
+        fallback.starts_with("INFO")
+            && fallback.contains("from=\"ServerSentEvents\" to=\"WebSockets\"")
+            && fallback.contains("is no event stream"),
+        "{fallback}"
+    );
+    assert!(!lines.concat().contains("canary"), "{lines:#?}");
+}
+
+/// Words of the application are told, and data are not, as they may be what the server has sent.
+#[test]
+fn a_handler_that_fails_is_an_error_with_its_words_or_the_name_of_its_type() {
+    #[derive(serde::Serialize)]
+    struct Unreadable {
+        found: String,
+    }
+
+    let lines = logged(Level::TRACE, || {
+        let mut bench = Bench::started(|builder| builder);
+        let connection = bench.connection();
+        connection.on("Data", |found: String| Err::<(), _>(Unreadable { found }));
+        connection.on("Words", |_: String| Err::<(), _>("it is not readable"));
+        for target in ["Data", "Words"] {
+            bench.net.say(&format!(
+                r#"{{"type":1,"target":"{target}","arguments":["canary"]}}"#
+            ));
+        }
+        bench.settle();
+    });
+    let data = line(&lines, "a handler failed: Unreadable");
+    assert!(data.starts_with("ERROR") && data.contains("Data"), "{data}");
+    let words = line(&lines, "a handler failed: it is not readable");
+    assert!(
+        words.starts_with("ERROR") && words.contains("Words"),
+        "{words}"
+    );
+    assert!(!lines.concat().contains("canary"), "{lines:#?}");
+}
+
 /// Servers of version 0 let requests in by it ([`Bench`] offers version 1).
 #[test]
 fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {

@@ -18,6 +18,7 @@ use super::forward::forward_serializer;
 pub struct ReturnedError {
     kind: &'static str,
     text: Box<str>,
+    is_data: bool,
 }
 
 impl ReturnedError {
@@ -34,15 +35,23 @@ impl ReturnedError {
         &self.text
     }
 
+    /// Whether the text is the JSON of data, and no words that somebody chose. Data may hold whatever the peer has sent, so they
+    /// are not for logs.
+    #[must_use]
+    pub const fn is_data(&self) -> bool {
+        self.is_data
+    }
+
     fn of<E: Serialize + ?Sized>(error: &E) -> Self {
-        let text = match serde_json::to_value(error) {
-            Ok(serde_json::Value::String(text)) => text,
-            Ok(value) => value.to_string(),
-            Err(_) => String::new(),
+        let (text, is_data) = match serde_json::to_value(error) {
+            Ok(serde_json::Value::String(text)) => (text, false),
+            Ok(value) => (value.to_string(), true),
+            Err(_) => (String::new(), true),
         };
         Self {
             kind: simple_name(core::any::type_name::<E>()),
             text: text.into(),
+            is_data,
         }
     }
 }

@@ -82,6 +82,12 @@ impl std::error::Error for Outer {
     }
 }
 
+/// A failure that serde can serialize and that holds what came.
+#[derive(serde::Serialize)]
+struct Unreadable {
+    found: String,
+}
+
 struct Faulty;
 
 impl Hub for Faulty {
@@ -97,6 +103,9 @@ impl Hub for Faulty {
             })
             .on("Told", async |_: Arc<Self>| {
                 Err::<(), _>(HubError::new("words"))
+            })
+            .on("Data", async |_: Arc<Self>, found: String| {
+                Err::<(), _>(Unreadable { found })
             })
             .on("Panics", async |_: Arc<Self>, number: i32| {
                 assert!(number > 1, "too small");
@@ -117,6 +126,7 @@ async fn failures_that_clients_are_not_told_are_errors_in_the_log_and_refusals_a
     for method in ["Hidden", "Told", "hidden", "Forbidden", "Nothing"] {
         client.invoke::<()>(method, ()).await.unwrap_err();
     }
+    client.invoke::<()>("Data", ("canary",)).await.unwrap_err();
     client.invoke::<()>("Panics", (1,)).await.unwrap_err();
     client.invoke::<()>("Panics", ("x",)).await.unwrap_err();
     client.invoke::<()>("Panics", ()).await.unwrap_err();
@@ -141,8 +151,14 @@ async fn failures_that_clients_are_not_told_are_errors_in_the_log_and_refusals_a
         1,
         "{text}"
     );
+    assert_eq!(
+        count(&["ERROR", "method=\"Data\"", "error=Unreadable"]),
+        1,
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "data may be payloads:\n{text}");
     assert_eq!(count(&["ERROR", "nobody to write to"]), 1, "{text}");
-    assert_eq!(count(&["ERROR"]), 4, "{text}");
+    assert_eq!(count(&["ERROR"]), 5, "{text}");
     assert!(!text.contains("words"), "it was told:\n{text}");
     let refused = |target: &str, reason: &str| {
         let target = format!("target=\"{target}\"");
