@@ -81,6 +81,7 @@ pub use signalr_net::{
 pub use signalr_proto as proto;
 pub use signalr_proto::client::{ConnectionState, ReconnectPolicy, RetryContext, Stats};
 pub use signalr_proto::domain::ascii_address;
+pub use signalr_proto::transport::WsMessage;
 pub use signalr_proto::{
     Arguments, CloseReason, ConnectionId, FromArguments, Instant, Limits, Payload, Protocol,
     Spread, Timestamp, TransportKind,

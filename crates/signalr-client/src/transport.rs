@@ -4,7 +4,8 @@ use core::future::Future;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use signalr_proto::{EndCause, Instant, WsMessage};
+use signalr_proto::transport::WsMessage;
+use signalr_proto::{EndCause, Instant};
 
 /// HTTP, WebSockets and time, as the driver uses them.
 ///

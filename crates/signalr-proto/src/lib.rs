@@ -65,4 +65,4 @@ pub use time::Instant;
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use transport::HubUrl;
 pub use transport::negotiate::{AccessToken, TransportKind};
-pub use transport::{BodyMode, ConnectionId, EndCause, OpId, WsMessage};
+pub use transport::{BodyMode, ConnectionId, EndCause, OpId};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
+use signalr_proto::Protocol;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake::HandshakeDecoder;
-use signalr_proto::{Protocol, WsMessage};
+use signalr_proto::transport::WsMessage;
 
 use crate::network::MemoryError;
 use crate::runtime::{Clock, Sleep};

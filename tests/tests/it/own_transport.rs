@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::future::join;
 use futures_util::{Sink, Stream, StreamExt as _, stream};
-use signalr_client::proto::{EndCause, WsMessage};
+use signalr_client::WsMessage;
+use signalr_client::proto::EndCause;
 use signalr_client::{CallErrorKind, CloseReason, HubConnection, Instant, Transport};
 use signalr_tests::with_causes;
 

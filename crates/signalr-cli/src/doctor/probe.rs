@@ -14,8 +14,9 @@ use signalr_proto::client::{
     Action, CallError, ClientConfig, ClientConnection, Event, Input, Output,
 };
 use signalr_proto::transport::TransportFailureReason;
+use signalr_proto::transport::WsMessage;
 use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse};
-use signalr_proto::{BodyMode, EndCause, HubArguments, NegotiateError, OpId, Payload, WsMessage};
+use signalr_proto::{BodyMode, EndCause, HubArguments, NegotiateError, OpId, Payload};
 
 use crate::hub::token::TokenSource;
 

@@ -2,8 +2,9 @@
 
 use core::task::Context;
 
+use signalr_proto::OpId;
 use signalr_proto::client::{Action, Input, Output};
-use signalr_proto::{OpId, WsMessage};
+use signalr_proto::transport::WsMessage;
 
 use super::Engine;
 use super::perform::{Futures, TransportOperation};

@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use signalr_proto::{EndCause, Instant, OpId, WsMessage};
+use signalr_proto::transport::WsMessage;
+use signalr_proto::{EndCause, Instant, OpId};
 
 use crate::transport::Transport;
 

@@ -12,7 +12,7 @@ use std::task::Wake;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Sink, Stream, stream};
-use signalr_client::proto::WsMessage;
+use signalr_client::WsMessage;
 use signalr_client::{HubConnection, HubConnectionBuilder, Instant, Transport};
 
 /// The network's state, seen from the test.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
-use signalr_proto::WsMessage;
 use signalr_proto::codec::handshake;
+use signalr_proto::transport::WsMessage;
 
 use super::error::MemoryError;
 use super::faults::{Cut, Faults};

@@ -11,7 +11,8 @@ use http::{Method, Request, Response, StatusCode, header};
 use signalr_client::Transport;
 use signalr_proto::codec::{HubMessage, Role, handshake};
 use signalr_proto::transport::EventStream;
-use signalr_proto::{EndCause, Instant, Protocol, WsMessage};
+use signalr_proto::transport::WsMessage;
+use signalr_proto::{EndCause, Instant, Protocol};
 
 use super::Recording;
 use super::file::Entry;

@@ -13,7 +13,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::Value;
 use signalr_client::{HubConnection, HubConnectionBuilder};
 use signalr_proto::codec::{HubMessage, Role, handshake};
-use signalr_proto::{Payload, Protocol, WsMessage};
+use signalr_proto::transport::WsMessage;
+use signalr_proto::{Payload, Protocol};
 
 use super::Recording;
 use super::file::{Entry, Line, told};

@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use signalr_client::{HubConnection, HubConnectionBuilder, TransportKind};
 use signalr_proto::codec::{HubMessage, Invocation, InvocationHead, Outcome, Role};
+use signalr_proto::transport::WsMessage;
 use signalr_proto::transport::negotiate::{NegotiateResponse, Offer};
-use signalr_proto::{Arguments, FromArguments, HubArguments, Payload, Protocol, WsMessage};
+use signalr_proto::{Arguments, FromArguments, HubArguments, Payload, Protocol};
 
 pub use call::Call;
 

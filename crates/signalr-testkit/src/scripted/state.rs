@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use signalr_proto::codec::{HubMessage, Invocation, Outcome, Role, handshake};
-use signalr_proto::{Payload, Protocol, WsMessage};
+use signalr_proto::transport::WsMessage;
+use signalr_proto::{Payload, Protocol};
 
 use crate::describe;
 use crate::link::{Outbox, Part, Peer, Reader};

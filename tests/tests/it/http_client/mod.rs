@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, Request, Response};
-use signalr_client::proto::WsMessage;
+use signalr_client::WsMessage;
 use signalr_client::{HubConnection, Limits};
 use signalr_net::{NetBody, NetError, NetOptions, NetTransport, NoCookies, Proxy, Runtime};
 use signalr_tests::wire::{Heard, Peer, Wire};
