@@ -1,6 +1,6 @@
 //! An async SignalR client that knows no runtime.
 //!
-//! Most programs use it through the facade [`signalr`](https://docs.rs/signalr), which fills in the runtime. This crate knows none
+//! Most programs use it through the facade `signalr`, which fills in the runtime. This crate knows none
 //! of them without its features, and no network: a connection runs over any [`Transport`], and whoever builds it runs its driver.
 //!
 //! ```no_run
@@ -28,7 +28,7 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `net` | no | `build_on`: HTTP, WebSockets, proxies and cookies over the sockets of any runtime, from [`signalr-net`](https://docs.rs/signalr-net) |
+//! | `net` | no | `build_on`: HTTP, WebSockets, proxies and cookies over the sockets of any runtime, from `signalr-net` |
 //! | `tokio` | no | `build`: on tokio; brings `net` along |
 //! | `blocking` | no | `build_blocking`: for threads without an async runtime, see `blocking`; brings `tokio` along |
 //! | `tls-native-roots` | no | https, with the certificates the system trusts; brings `net` along |

@@ -1,6 +1,6 @@
 //! HTTP/1.1, WebSockets and TLS over the sockets of any async runtime: the network of a SignalR client.
 //!
-//! Most programs meet this crate through [`signalr`](https://docs.rs/signalr), whose builder makes a [`NetTransport`] by itself. Make
+//! Most programs meet this crate through the facade `signalr`, whose builder makes a [`NetTransport`] by itself. Make
 //! one yourself to wrap it in a transport of your own, or to run a connection's driver yourself. A [`Runtime`] is all it takes:
 //!
 //! ```

@@ -1,7 +1,7 @@
 //! What most programs need: `use signalr::prelude::*`.
 //!
 //! The names of the client with the feature `client`, and those of hubs with the feature `server`. None of them is the name of
-//! another crate, and neither are those of `use signalr::*`.
+//! another crate. Those of `use signalr::*` hide no runtime's crate; but with the feature `redis` one of them is the module `redis`.
 
 #[cfg(feature = "async-std")]
 pub use crate::AsyncStd;
