@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
 /// Crates that signatures may name.
 const PUBLIC: [&str; 4] = ["bytes", "bytestring", "http", "serde"];
@@ -16,6 +17,9 @@ const PRIVATE: [&str; 6] = [
     "thiserror",
     "time",
 ];
+
+/// Crates that programs get with this one, itself included, without procedural macros and what those are made of.
+const MOST_CRATES: usize = 20;
 
 /// The pieces of a text that can be paths: `a::b`, and single names.
 fn paths(text: &str) -> impl Iterator<Item = &str> {
@@ -157,6 +161,31 @@ fn each_dependency_is_either_seen_or_not() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(names, known);
+}
+
+/// Counted by cargo, for this crate alone: what other crates of the workspace enable does not count.
+#[test]
+fn programs_get_few_crates_with_this_one() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--prefix", "none"])
+        .args(["--package", "signalr-proto", "--edges"])
+        .arg("normal,no-proc-macro")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&tree.stderr);
+    assert!(tree.status.success(), "{errors}");
+    let text = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<_> = text
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    for known in ["signalr-proto v", "bytes v", "serde_json v"] {
+        let is_there = crates.iter().any(|name| name.starts_with(known));
+        assert!(is_there, "{known}: {crates:#?}");
+    }
+    assert!(crates.len() <= MOST_CRATES, "{}: {crates:#?}", crates.len());
 }
 
 #[test]
