@@ -30,13 +30,7 @@ impl ClientConnection {
         target: &str,
         arguments: &A,
     ) -> Result<Call, SendError> {
-        self.call(
-            now,
-            CallKind::Invocation,
-            target,
-            arguments,
-            CallOptions::new(),
-        )
+        self.call(now, CallKind::Invoke, target, arguments, CallOptions::new())
     }
 
     /// [`invoke`](Self::invoke) with options.
@@ -50,7 +44,7 @@ impl ClientConnection {
         arguments: &A,
         options: CallOptions,
     ) -> Result<Call, SendError> {
-        self.call(now, CallKind::Invocation, target, arguments, options)
+        self.call(now, CallKind::Invoke, target, arguments, options)
     }
 
     /// Calls a method and expects a stream: [`Event::StreamItem`](super::Event::StreamItem)s, then [`Event::Completion`](super::Event::Completion).
@@ -122,7 +116,7 @@ impl ClientConnection {
     ) -> Result<Call, SendError> {
         self.advance(now);
         let streams = arguments.stream_count();
-        if options.repeat && (kind != CallKind::Invocation || streams > 0) {
+        if options.repeat && (kind != CallKind::Invoke || streams > 0) {
             return Err(SendError::NotRepeatable);
         }
         let connected = matches!(self.state, State::Connected(_));

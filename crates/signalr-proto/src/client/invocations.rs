@@ -16,7 +16,7 @@ const MAX_CANCELLED: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallKind {
     /// One answer.
-    Invocation,
+    Invoke,
     /// Items, and the end.
     Stream,
     /// Nothing.
@@ -232,7 +232,7 @@ impl CallKind {
     /// Whether a Completion ends it.
     pub(super) const fn is_answered(self) -> bool {
         match self {
-            Self::Invocation | Self::Stream => true,
+            Self::Invoke | Self::Stream => true,
             Self::Send => false,
         }
     }
@@ -325,8 +325,8 @@ mod tests {
     #[test]
     fn streams_take_the_ids_before_their_call_and_sends_take_no_id() {
         let mut table = Invocations::default();
-        let call = table.next(CallKind::Invocation, 2, 10).unwrap();
-        table.begin(&call, CallKind::Invocation);
+        let call = table.next(CallKind::Invoke, 2, 10).unwrap();
+        table.begin(&call, CallKind::Invoke);
         assert_eq!(
             (
                 call.streams().map(|id| id.0).collect::<Vec<_>>(),
@@ -337,7 +337,7 @@ mod tests {
         let send = table.next(CallKind::Send, 1, 10).unwrap();
         table.begin(&send, CallKind::Send);
         assert_eq!(send.streams().map(|id| id.0).collect::<Vec<_>>(), [4]);
-        assert_eq!(table.next(CallKind::Invocation, 0, 10).unwrap().id().0, 5);
+        assert_eq!(table.next(CallKind::Invoke, 0, 10).unwrap().id().0, 5);
     }
 
     #[test]
