@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
-use futures_util::Stream;
+use futures_core::Stream;
 use signalr_proto::client::{CallOptions, ConnectionState, Stats};
 use signalr_proto::{Arguments, CloseReason, TransportKind};
 

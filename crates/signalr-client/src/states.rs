@@ -4,7 +4,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt};
+use futures_core::Stream;
+use futures_util::StreamExt;
 use signalr_proto::client::ConnectionState;
 
 use crate::shared::{DriverState, Shared};

@@ -3,7 +3,8 @@
 use core::future::Future;
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
+use futures_core::Stream;
+use futures_sink::Sink;
 use signalr_proto::transport::WsMessage;
 use signalr_proto::{EndCause, Instant};
 

@@ -5,7 +5,8 @@ use core::task::{Context, Poll, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_core::Stream;
+use futures_util::StreamExt as _;
 use signalr_proto::client::InvocationId;
 use signalr_proto::codec::Returned;
 use signalr_proto::{Encode, EncodeError, SendError};

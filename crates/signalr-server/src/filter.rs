@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use signalr_proto::codec::Returned;
 use signalr_proto::server::DisconnectReason;
 use signalr_proto::{Encode, EncodeError, Instant, Payload, Protocol};

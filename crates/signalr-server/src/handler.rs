@@ -6,7 +6,9 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::stream::StreamExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use signalr_proto::codec::Returned;
 use signalr_proto::server::CallId;
@@ -326,7 +328,7 @@ pub trait IntoItems<M> {
 
 impl<S, M: 'static> IntoItems<(Infallible, M)> for S
 where
-    S: futures_util::Stream + Send + 'static,
+    S: Stream + Send + 'static,
     S::Item: IntoReply<M>,
 {
     fn into_items(self) -> Result<Items, HubError> {
@@ -336,7 +338,7 @@ where
 
 impl<S, M: 'static, E> IntoItems<Fallible<M>> for Result<S, E>
 where
-    S: futures_util::Stream + Send + 'static,
+    S: Stream + Send + 'static,
     S::Item: IntoReply<M>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 
 /// An async runtime that can serve hubs. tokio is the default (feature `tokio`); any other takes a few lines:
 ///

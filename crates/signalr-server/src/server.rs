@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use signalr_proto::backplane::{BackplaneConfig, BackplaneError};
 use signalr_proto::server::{ConnectionKey, Endpoint, Identity};
 

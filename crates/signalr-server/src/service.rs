@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use futures_channel::oneshot;
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::upgrade::OnUpgrade;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::Stream;
+use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use signalr_proto::Payload;
 use signalr_proto::server::CallId;

@@ -6,7 +6,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::collections::VecDeque;
 
-use futures_util::{Stream, StreamExt};
+use futures_core::Stream;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use signalr_proto::Payload;
 use signalr_proto::client::InvocationId;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytestring::ByteString;
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use futures_util::stream::{StreamExt as _, unfold};
 use signalr_proto::backplane::Message;
 use tokio::sync::mpsc;

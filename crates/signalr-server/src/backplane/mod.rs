@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
 use signalr_proto::backplane::{BackplaneCounters, BackplaneState, Message};
 
 pub(crate) use driver::BackplaneDriver;

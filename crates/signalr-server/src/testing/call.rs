@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use futures_util::future::BoxFuture;
+use futures_core::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use signalr_proto::codec::Outcome;
 use signalr_proto::{Payload, Protocol};

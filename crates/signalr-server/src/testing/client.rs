@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::stream::{BoxStream, Stream, StreamExt as _};
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
+use futures_util::stream::StreamExt as _;
 use http::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
