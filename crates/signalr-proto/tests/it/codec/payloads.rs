@@ -147,7 +147,9 @@ fn long_argument_lists_get_longer_headers() {
         (65_536, "dd00010000"),
     ] {
         let arguments = vec![7_u8; count];
-        let out = sent(Protocol::MessagePack, &arguments).unwrap().freeze();
+        let out = sent(Protocol::MessagePack, &Spread(&arguments[..]))
+            .unwrap()
+            .freeze();
         let frame = crate::support::one_frame(Protocol::MessagePack, out);
         let expected = [&hex("960180c0a174")[..], &hex(header), &arguments, &[0x90]].concat();
         assert_eq!(frame, expected);

@@ -12,7 +12,7 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use signalr_harness::simulator::Random;
 use signalr_proto::codec::{CompletionOutcome, Headers, InvocationHead, Outcome};
-use signalr_proto::{HubMessage, Payload, Protocol, Timestamp};
+use signalr_proto::{HubMessage, Payload, Protocol, Spread, Timestamp};
 
 use super::official::hex;
 
@@ -290,7 +290,7 @@ impl Message {
                     target: &self.target,
                     stream_ids: &stream_ids,
                 };
-                protocol.encode_invocation(out, head, &self.arguments)
+                protocol.encode_invocation(out, head, &Spread(&self.arguments[..]))
             }
             2 => protocol.encode_stream_item(out, &headers, id, self.value.as_ref().unwrap()),
             3 => {
