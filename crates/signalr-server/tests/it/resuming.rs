@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use signalr_harness::memory::MemoryClient;
+use signalr_server::SlowClients;
 
 use crate::support::{SECOND, Test, call, result, silence, soon};
 
@@ -222,6 +223,7 @@ async fn senders_wait_while_too_much_is_not_acknowledged_and_are_let_go_when_the
         options.endpoint.stateful_reconnect = true;
         options.connection.stateful_reconnect_buffer_size = 10;
         options.outgoing_limit = 10;
+        options.slow_clients = SlowClients::Wait;
     });
     let place = Place::new(&test, "").await;
     let mut client = place.connect(&test, "").await;
