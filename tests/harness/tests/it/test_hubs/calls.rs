@@ -114,27 +114,44 @@ async fn messages_behind_one_of_unknown_type_are_answered() {
     );
 }
 
+const GOOD: &str = r#"{"type":1,"invocationId":"good","target":"Add","arguments":[1,2]}"#;
+
+/// A target, and arguments as the client wrote them.
+const BROKEN: [(&str, &str); 3] = [("", "[1,2]"), ("Add", "[1,2,]"), ("Count", "[1,2,]")];
+
 /// The official server takes a comma too many for arguments that do not fit, and an empty target for a method that it does not have.
 #[tokio::test(start_paused = true)]
 async fn an_empty_target_or_a_comma_too_many_fails_that_call_alone() {
-    let good = r#"{"type":1,"invocationId":"good","target":"Add","arguments":[1,2]}"#;
     let mut client = client("/hub").await;
-    for kind in [1, 4] {
-        for (target, arguments) in [("", "[1,2]"), ("Add", "[1,2,]"), ("Count", "[1,2,]")] {
-            for id in ["", r#""invocationId":"bad","#] {
-                let call =
-                    format!(r#"{{"type":{kind},{id}"target":"{target}","arguments":{arguments}}}"#);
-                client.send_records(&[&call, good]).await;
-                if !id.is_empty() {
-                    let failed = client.message().await.expect(&call);
-                    let refusal = r#"{"type":3,"invocationId":"bad","error":""#;
-                    assert!(failed.starts_with(refusal), "{call}: {failed}");
-                }
-                let answer = client.message().await.expect(&call);
-                let sum = r#"{"type":3,"invocationId":"good","result":3}"#;
-                assert_eq!(answer, sum, "{call}");
+    let bad = r#""invocationId":"bad","#;
+    for (target, arguments) in BROKEN {
+        for (kind, id) in [(1, ""), (1, bad), (4, bad)] {
+            let call =
+                format!(r#"{{"type":{kind},{id}"target":"{target}","arguments":{arguments}}}"#);
+            client.send_records(&[&call, GOOD]).await;
+            if !id.is_empty() {
+                let failed = client.message().await.expect(&call);
+                let refusal = r#"{"type":3,"invocationId":"bad","error":""#;
+                assert!(failed.starts_with(refusal), "{call}: {failed}");
             }
+            let answer = client.message().await.expect(&call);
+            let sum = r#"{"type":3,"invocationId":"good","result":3}"#;
+            assert_eq!(answer, sum, "{call}");
         }
+    }
+}
+
+/// A stream needs an id, whatever else is wrong with it. The official server looks for that last, and passes over a stream that fails
+/// for another reason.
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_an_id_ends_its_connection() {
+    for (target, arguments) in BROKEN.into_iter().chain([("Count", "[1,2]")]) {
+        let mut client = client("/hub").await;
+        let call = format!(r#"{{"type":4,"target":"{target}","arguments":{arguments}}}"#);
+        client.send_records(&[&call, GOOD]).await;
+        let end = client.message().await.expect(&call);
+        assert!(end.starts_with(r#"{"type":7,"error":"#), "{call}: {end}");
+        assert_eq!(client.message().await, None, "{call}");
     }
 }
 
