@@ -432,7 +432,7 @@ async fn frames_that_web_sockets_do_not_know_end_the_connection() {
     ] {
         let (told, telling) = std::sync::mpsc::channel();
         let url = connected(move |mut socket| {
-            let _ = socket.get_mut().write_all(bytes);
+            let _ = socket.get_mut().write_all(&[bytes, &[0; 300]].concat());
             let _ = told.send(close_code(socket));
         });
         broken(&url, Protocol::Json).await;

@@ -363,7 +363,7 @@ fn negotiate_responses_are_printed_with_all_members() {
         ),
         // Of members that are there twice the last counts, of whatever level they are.
         (
-            r#"{"connectionId":7,"connectionId":"i","availableTransports":[],"availableTransports":[{"transport":"X","transport":"LongPolling","transferFormats":[],"transferFormats":["Text"]}],"error":"no","error":""}"#,
+            r#"{"connectionId":"a","connectionId":"i","availableTransports":[],"availableTransports":[{"transport":"X","transport":"LongPolling","transferFormats":[],"transferFormats":["Text"]}],"error":"no","error":""}"#,
             r#"{"connectionId":"i","connectionToken":null,"version":0,"transports":[{"transport":"LongPolling","transferFormats":["Text"]}],"url":null,"accessToken":null,"useStatefulReconnect":false,"error":null}"#,
         ),
     ];
