@@ -50,7 +50,7 @@ trip() { # NAME: in words
         printf "%.2f us, a bare echo %.2f us, median of the ratios %.3f; over a bare client that sends the same to the same hub %.3f\n", call, echo, over_echo, over_raw
     }'
 }
-echo "round trip of a call, client and hub on one core (at most 1.10 wanted): $(trip same)"
+echo "round trip of a call, client and hub on one core (at most 1.05 wanted): $(trip same)"
 echo "round trip of a call, the hub on another core: $(trip other)"
 rate=invocations_per_second
 awk -v many="$(median many $rate)" -v packed="$(median packed $rate)" -v js="$(median javascript $rate)" 'BEGIN {
