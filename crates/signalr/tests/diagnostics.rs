@@ -18,3 +18,28 @@ fn mistakes_are_told_in_words_that_help() {
     }
     trybuild::TestCases::new().compile_fail("tests/diagnostics/*.rs");
 }
+
+/// What underlines a path is as long as the path, which is another one in each checkout.
+#[test]
+fn no_words_are_as_long_as_a_path() {
+    for entry in std::fs::read_dir("tests/diagnostics").unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "stderr")
+        {
+            continue;
+        }
+        let words = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = words.lines().collect();
+        for pair in lines.windows(2) {
+            let underlined = pair[1].contains("++") || pair[1].contains("^^");
+            let path = path.display();
+            assert!(
+                !(underlined && pair[0].contains("$DIR")),
+                "{path}: {}",
+                pair[0]
+            );
+        }
+    }
+}
