@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use signalr_harness::npm;
 use signalr_harness::program::{self, Program};
 use tokio::process::{Child, Command};
@@ -18,13 +19,21 @@ use site::Site;
 /// How long the page may take for everything.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// The transports, with the ways of each: event streams carry text only.
-const TRANSPORTS: [(&str, usize); 3] = [("websockets", 2), ("sse", 1), ("longpolling", 2)];
+/// Transports and protocols: event streams carry text only.
+const WAYS: [(&str, &str); 5] = [
+    ("websockets", "json"),
+    ("websockets", "messagepack"),
+    ("sse", "json"),
+    ("longpolling", "json"),
+    ("longpolling", "messagepack"),
+];
 
 /// Scenarios of the page.
 const SCENARIOS: usize = 12;
-/// Scenarios of the official suite; three of them are for WebSockets only.
+/// Scenarios of the official suite.
 const OFFICIAL: usize = 27;
+/// Those that it passes over on other transports.
+const WEB_SOCKETS_ONLY: usize = 3;
 
 /// A browser that shows one page, with a profile of its own.
 struct Browser {
@@ -78,65 +87,90 @@ fn only() -> Option<String> {
     std::env::var("SIGNALR_ONLY").ok()
 }
 
-/// What the page reports, line by line; nothing when something is not there. `name` tells the tests apart.
-async fn reports(name: &str, suite: Option<&Path>) -> Option<Vec<String>> {
-    let Some(browser) = browser() else {
-        program::missing("no Chromium to show a page in");
-        return None;
-    };
-    let packages = npm::install(
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
-        include_str!("../package.json"),
-    );
-    let packages = match packages {
-        Ok(packages) => packages,
-        Err(why) => {
-            program::missing(&format!("no JavaScript client: {why}"));
+/// What there is to show, and where to.
+struct Shown {
+    browser: String,
+    packages: PathBuf,
+    /// The official suite instead of the page's own scenarios.
+    suite: Option<PathBuf>,
+}
+
+impl Shown {
+    /// Nothing when something is not there.
+    fn find(suite: Option<PathBuf>) -> Option<Self> {
+        let Some(browser) = browser() else {
+            program::missing("no Chromium to show a page in");
             return None;
+        };
+        let packages = npm::install(
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+            include_str!("../package.json"),
+        );
+        match packages {
+            Ok(packages) => Some(Self {
+                browser,
+                packages,
+                suite,
+            }),
+            Err(why) => {
+                program::missing(&format!("no JavaScript client: {why}"));
+                None
+            }
         }
-    };
-    let hubs = tokio::task::spawn_blocking(Program::hubs)
-        .await
-        .unwrap()
-        .unwrap();
-    let mut site = Site::open(&packages, suite).await;
-    let names: Vec<_> = TRANSPORTS.iter().map(|(name, _)| *name).collect();
-    let page = format!(
-        "{}/?hubs={}&transports={}&only={}{}",
-        site.url,
-        hubs.url,
-        names.join(","),
-        only().unwrap_or_default(),
-        if suite.is_some() { "&suite" } else { "" }
-    );
-    let browser = Browser::open(&browser, name, &page);
-    let mut lines = Vec::new();
-    let read = async {
-        while let Some(line) = site.reports.recv().await.filter(|line| line != "done") {
-            lines.push(line);
-        }
-    };
-    let finished = tokio::time::timeout(PATIENCE, read).await;
-    browser.close().await;
-    assert!(finished.is_ok(), "not done after {PATIENCE:?}: {lines:#?}");
-    Some(lines)
+    }
+
+    /// What the page reports of each way, line by line. Most of what it does is waiting, so each way has a browser and hubs of its
+    /// own, all at the same time: one browser opens six connections to a server at most, too few for polls and event streams.
+    async fn reports(&self) -> Vec<Vec<String>> {
+        join_all(WAYS.map(|way| self.report(way))).await
+    }
+
+    async fn report(&self, (transport, protocol): (&str, &str)) -> Vec<String> {
+        let hubs = tokio::task::spawn_blocking(Program::hubs);
+        let hubs = hubs.await.unwrap().unwrap();
+        let mut site = Site::open(&self.packages, self.suite.as_deref()).await;
+        let page = format!(
+            "{}/?hubs={}&transport={transport}&protocol={protocol}&only={}{}",
+            site.url,
+            hubs.url,
+            only().unwrap_or_default(),
+            if self.suite.is_some() { "&suite" } else { "" }
+        );
+        let kind = if self.suite.is_some() {
+            "suite"
+        } else {
+            "page"
+        };
+        let name = format!("{kind}-{transport}-{protocol}");
+        let browser = Browser::open(&self.browser, &name, &page);
+        let mut lines = Vec::new();
+        let read = async {
+            while let Some(line) = site.reports.recv().await.filter(|line| line != "done") {
+                lines.push(line);
+            }
+        };
+        let finished = tokio::time::timeout(PATIENCE, read).await;
+        browser.close().await;
+        assert!(finished.is_ok(), "not done after {PATIENCE:?}: {lines:#?}");
+        lines
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_origin_uses_the_hubs_over_every_transport() {
-    let Some(lines) = reports("page", None).await else {
+    let Some(shown) = Shown::find(None) else {
         return;
     };
-    let failed: Vec<_> = lines
-        .iter()
-        .filter(|line| !line.ends_with(": ok"))
-        .collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    if only().is_some() {
-        return;
+    for (way, lines) in WAYS.iter().zip(shown.reports().await) {
+        let failed: Vec<_> = lines
+            .iter()
+            .filter(|line| !line.ends_with(": ok"))
+            .collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        if only().is_none() {
+            assert_eq!(lines.len(), SCENARIOS, "{way:?}: {lines:#?}");
+        }
     }
-    let ways: usize = TRANSPORTS.iter().map(|(_, ways)| ways).sum();
-    assert_eq!(lines.len(), ways * SCENARIOS, "{lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,24 +179,24 @@ async fn the_official_suite_passes_in_a_browser_too() {
     if !suite.exists() {
         return program::missing("the official JavaScript suite");
     }
-    let Some(lines) = reports("suite", Some(&suite)).await else {
+    let Some(shown) = Shown::find(Some(suite)) else {
         return;
     };
-    let count = |word: &str| lines.iter().filter(|line| line.starts_with(word)).count();
-    let failed: Vec<_> = lines
-        .iter()
-        .filter(|line| line.starts_with("FAIL"))
-        .collect();
-    assert!(failed.is_empty(), "{failed:#?}");
-    if only().is_some() {
-        return;
+    for (way, lines) in WAYS.iter().zip(shown.reports().await) {
+        let failed: Vec<_> = lines
+            .iter()
+            .filter(|line| line.starts_with("FAIL"))
+            .collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        let count = |word: &str| lines.iter().filter(|line| line.starts_with(word)).count();
+        let skipped = if way.0 == "websockets" {
+            0
+        } else {
+            WEB_SOCKETS_ONLY
+        };
+        if only().is_none() {
+            let counts = (count("ok"), count("skip"));
+            assert_eq!(counts, (OFFICIAL - skipped, skipped), "{way:?}: {lines:#?}");
+        }
     }
-    let web_sockets_only = |name| if name == "websockets" { 0 } else { 3 };
-    let expected = TRANSPORTS
-        .iter()
-        .fold((0, 0), |(passed, skipped), (name, ways)| {
-            let less = web_sockets_only(*name);
-            (passed + ways * (OFFICIAL - less), skipped + ways * less)
-        });
-    assert_eq!((count("ok"), count("skip")), expected, "{lines:#?}");
 }
