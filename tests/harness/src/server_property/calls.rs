@@ -32,6 +32,8 @@ pub(super) struct Calls {
     questions: BTreeSet<String>,
     /// For each id, calls that came in.
     came: BTreeMap<String, usize>,
+    /// Something came into the middle of a message, so that the ids that came are not known.
+    mangled: bool,
 }
 
 impl Calls {
@@ -165,8 +167,15 @@ impl Calls {
         *self.came.entry(id.to_owned()).or_default() += 1;
     }
 
+    pub(super) fn mangle(&mut self) {
+        self.mangled = true;
+    }
+
     /// The client got the end of a call under this id.
     pub(super) fn answered(&mut self, id: &str) {
+        if self.mangled {
+            return;
+        }
         let owed = self.came.get_mut(id).and_then(|owed| {
             *owed = owed.checked_sub(1)?;
             Some(())

@@ -274,6 +274,9 @@ impl Run {
         if rarely > 16 {
             return;
         }
+        if !self.cut.is_empty() {
+            self.calls.mangle();
+        }
         let how = bits.byte();
         let bytes = bits.take(usize::from(how) / 4);
         self.bytes(if how & 1 == 0 {
