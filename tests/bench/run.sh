@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# Measures this library, a bare WebSocket echo and the official JavaScript client side by side, in turn and several times, each
-# client on one core and the server on another. Prints every figure and the medians' ratios. Needs node and npm for the latter.
+# Measures this library, bare WebSockets and the official JavaScript client side by side, in turn and several times, each client on
+# one core and the server on another. Prints every figure, the medians' ratios and the goals. Needs node and npm for the latter.
+# docs/performance.md says more.
 #
-#   tests/bench/run.sh [ROUNDS] [SECONDS]
+#   tests/bench/run.sh [--check] [ROUNDS] [SECONDS]
+#
+# With --check, a goal that is missed or could not be measured is exit status 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+check=false
+if [ "${1:-}" = --check ]; then
+    check=true
+    shift
+fi
 rounds="${1:-5}"
 seconds="${2:-2}"
 examples="${CARGO_TARGET_DIR:-target}/release/examples"
@@ -36,6 +44,7 @@ results="$(mktemp)"
 for _ in $(seq "$rounds"); do
     (pin 0 "$examples/calls" compare "$same" "$((seconds * 4))") | sed 's/^/same /' | tee -a "$results"
     (pin 0 "$examples/calls" compare "$other" "$((seconds * 4))") | sed 's/^/other /' | tee -a "$results"
+    (pin 0 "$examples/calls" joined "$other" 64 "$((seconds * 2))") | sed 's/^/joined /' | tee -a "$results"
     (pin 0 "$examples/calls" hub "$other" 64 "$seconds") | sed 's/^/many /' | tee -a "$results"
     (pin 0 "$examples/calls" hub "$other" 64 "$seconds" messagepack) | sed 's/^/packed /' | tee -a "$results"
     [ ! -d "$js/node_modules" ] || (pin 0 node "$js/calls.mjs" "$other" 64 "$seconds") | sed 's/^/javascript /' | tee -a "$results"
@@ -50,11 +59,23 @@ trip() { # NAME: in words
         printf "%.2f us, a bare echo %.2f us, median of the ratios %.3f; over a bare client that sends the same to the same hub %.3f\n", call, echo, over_echo, over_raw
     }'
 }
-echo "round trip of a call, client and hub on one core (at most 1.05 wanted): $(trip same)"
-echo "round trip of a call, the hub on another core: $(trip other)"
+goal() { # RATIO WORD BOUND: whether it is reached, where WORD is most or least
+    awk -v ratio="$1" -v word="$2" -v bound="$3" 'BEGIN {
+        reached = ratio > 0 && (word == "most" ? ratio <= bound : ratio >= bound)
+        printf "at %s %s wanted: %s", word, bound, (reached ? "reached" : (ratio > 0 ? "MISSED" : "not measured"))
+        exit !reached
+    }'
+}
 rate=invocations_per_second
-awk -v many="$(median many $rate)" -v packed="$(median packed $rate)" -v js="$(median javascript $rate)" 'BEGIN {
-    printf "64 in flight: %d calls/s (MessagePack: %d)\n", many, packed
-    if (js > 0) printf "the JavaScript client: %d calls/s, ratio %.2f (at least 3 wanted)\n", js, many / js
-}'
+many="$(median many $rate)" js="$(median javascript $rate)"
+missed=0
+trip_goal="$(goal "$(median same over_echo)" most 1.05)" || missed=1
+joined_goal="$(goal "$(median joined over_joined)" least 0.75)" || missed=1
+over_js="$(awk -v many="$many" -v js="$js" 'BEGIN { printf "%.2f", (js > 0 ? many / js : 0) }')"
+js_goal="$(goal "$over_js" least 3)" || missed=1
+echo "round trip of a call, client and hub on one core ($trip_goal): $(trip same)"
+echo "round trip of a call, the hub on another core: $(trip other)"
+echo "64 in flight: $(median joined $rate) calls/s, a bare client that joins ready-made calls $(median joined joined_per_second), median of the ratios $(median joined over_joined) ($joined_goal)"
+echo "64 in flight: $many calls/s (MessagePack: $(median packed $rate)), the JavaScript client $js, ratio $over_js ($js_goal)"
 rm -f "$results"
+[ "$check" = false ] || exit "$missed"

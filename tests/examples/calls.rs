@@ -1,7 +1,8 @@
 //! Measures clients against `plain_hub`, on the core it is given.
 //!
 //! `calls hub ws://HOST:PORT [IN_FLIGHT] [SECONDS] [json|messagepack]` keeps that many calls of 100 bytes in flight through the
-//! library. `calls compare ws://HOST:PORT [SECONDS]` has one call after another made in turn by the library, by a bare WebSocket
+//! library. `calls joined ws://HOST:PORT [IN_FLIGHT] [SECONDS]` does so in turn with a bare WebSocket that keeps as many calls in
+//! flight and writes as many ready-made ones, joined, as answers came: all that a client could do. `calls compare ws://HOST:PORT [SECONDS]` has one call after another made in turn by the library, by a bare WebSocket
 //! that has the same message echoed, and by a bare WebSocket that sends the same bytes to the same hub and decodes nothing:
 //! short spells that alternate, so that whatever else the machine does meets all of them alike. Prints one line of JSON.
 
@@ -11,13 +12,14 @@
     reason = "prints its result, which is a rate"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
 use async_tungstenite::tungstenite::Message;
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use signalr::{HubConnection, Protocol};
 use tokio::net::TcpStream;
 
@@ -25,6 +27,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Calls made one after another before the next client has its turn: some ten milliseconds.
 const SPELL: u32 = 250;
+
+/// The same where many are in flight.
+const JOINED_SPELL: Duration = Duration::from_millis(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
@@ -36,7 +41,8 @@ async fn main() -> Result<(), Failure> {
     };
     let url = text(2, "ws://127.0.0.1:5000");
     // In a task, as in real programs: the future of `main` itself is woken differently.
-    let line = if text(1, "hub") == "compare" {
+    let verb = text(1, "hub");
+    let line = if verb == "compare" {
         let seconds = Duration::from_secs_f64(text(3, "10").parse()?);
         tokio::spawn(async move { compare(&url, seconds).await }).await??
     } else {
@@ -47,7 +53,14 @@ async fn main() -> Result<(), Failure> {
         } else {
             Protocol::MessagePack
         };
-        tokio::spawn(async move { hub(&url, protocol, in_flight, seconds).await }).await??
+        tokio::spawn(async move {
+            if verb == "joined" {
+                joined(&url, in_flight, seconds).await
+            } else {
+                hub(&url, protocol, in_flight, seconds).await
+            }
+        })
+        .await??
     };
     println!("{line}");
     Ok(())
@@ -97,17 +110,23 @@ async fn calls(
     limit: Duration,
 ) -> Result<f64, Failure> {
     let text = payload();
+    // The clock is not read for each call: neither does who joins ready-made ones.
+    let over = AtomicBool::new(false);
     let start = Instant::now();
     let one = async || -> Result<u64, Failure> {
         let mut count = 0;
-        while start.elapsed() < limit {
+        while !over.load(Ordering::Relaxed) {
             let answer: String = connection.invoke("EchoText", (text.as_str(),)).await?;
             assert_eq!(answer.len(), text.len());
             count += 1;
         }
         Ok(count)
     };
-    let counts = join_all((0..in_flight).map(|_| one())).await;
+    let alarm = async {
+        tokio::time::sleep(limit).await;
+        over.store(true, Ordering::Relaxed);
+    };
+    let (counts, ()) = join(join_all((0..in_flight).map(|_| one())), alarm).await;
     let total: u64 = counts.into_iter().sum::<Result<u64, Failure>>()?;
     Ok(total as f64 / start.elapsed().as_secs_f64())
 }
@@ -151,6 +170,62 @@ impl Bare {
         }
         Ok(start.elapsed())
     }
+}
+
+/// Calls that were written beforehand, as many in one message as answers came in one.
+struct Joined {
+    bare: Bare,
+    calls: String,
+}
+
+impl Joined {
+    async fn hub(url: &str, in_flight: usize) -> Result<Self, Failure> {
+        let bare = Bare::hub(url).await?;
+        let calls = bare.message.repeat(in_flight);
+        Ok(Self { bare, calls })
+    }
+
+    /// Calls in a second.
+    async fn spell(&mut self, in_flight: usize) -> Result<f64, Failure> {
+        let length = self.bare.message.len();
+        let start = Instant::now();
+        let (mut count, mut begin, mut open) = (0, in_flight, 0);
+        loop {
+            if begin > 0 {
+                let calls = self.calls.get(..begin * length).unwrap_or_default();
+                self.bare.socket.send(Message::text(calls)).await?;
+                open += begin;
+            }
+            let answers = self.bare.socket.next().await.ok_or("the socket ended")??;
+            let answers = memchr::memchr_iter(0x1e, &answers.into_data()).count();
+            count += answers;
+            open -= answers;
+            let over = start.elapsed() >= JOINED_SPELL;
+            begin = if over { 0 } else { answers };
+            if over && open == 0 {
+                return Ok(count as f64 / start.elapsed().as_secs_f64());
+            }
+        }
+    }
+}
+
+async fn joined(url: &str, in_flight: usize, limit: Duration) -> Result<String, Failure> {
+    let connection = connect(url, Protocol::Json).await?;
+    let mut bare = Joined::hub(url, in_flight).await?;
+    let start = Instant::now();
+    let mut spells = Vec::new();
+    while start.elapsed() < limit {
+        let bare = bare.spell(in_flight).await?;
+        spells.push((bare, calls(&connection, in_flight, JOINED_SPELL).await?));
+    }
+    connection.stop().await;
+    let bare = median(spells.iter().map(|(bare, _)| *bare));
+    let ours = median(spells.iter().map(|(_, ours)| *ours));
+    let over = median(spells.iter().map(|(bare, ours)| ours / bare));
+    Ok(format!(
+        "{{\"spells\":{},\"inflight\":{in_flight},\"joined_per_second\":{bare:.0},\"invocations_per_second\":{ours:.0},\"over_joined\":{over:.3}}}",
+        spells.len()
+    ))
 }
 
 async fn spell(connection: &HubConnection) -> Result<Duration, Failure> {
