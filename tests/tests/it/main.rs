@@ -15,6 +15,7 @@
 )]
 
 mod blocking;
+mod circles;
 mod embedding;
 mod hostile_servers;
 mod http_client;

@@ -12,7 +12,6 @@
 )]
 
 mod backplane;
-mod circles;
 mod client;
 mod codec;
 mod layers;
