@@ -8,7 +8,7 @@ use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::{InvocationHead, Role};
 use signalr_proto::{Arguments, EncodeError, HubMessage, Protocol, SendError};
 
-use super::{CallKind, open, take_uploads, write};
+use super::write::{CallKind, open, take_uploads, write};
 use crate::arguments::{CallArguments, EncodedArguments, MachineArguments};
 use crate::error::CallErrorKind;
 use crate::shared::{Handle, wake};

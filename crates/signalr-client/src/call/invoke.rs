@@ -12,7 +12,8 @@ use serde::de::value::UnitDeserializer;
 use signalr_proto::client::InvocationId;
 use signalr_proto::{Payload, PayloadError};
 
-use super::{CallKind, Caller, Request, State};
+use super::request::{Caller, Request, State};
+use super::write::CallKind;
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::{Handle, Inner, Slot, remember, wake};

@@ -4,7 +4,8 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-use super::{CallKind, Caller, Request, State};
+use super::request::{Caller, Request, State};
+use super::write::CallKind;
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::remember;

@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use signalr_proto::Payload;
 use signalr_proto::client::InvocationId;
 
-use super::{CallKind, Caller, Name, Request, State};
+use super::name::Name;
+use super::request::{Caller, Request, State};
+use super::write::CallKind;
 use crate::arguments::CallArguments;
 use crate::error::{CallError, CallErrorKind};
 use crate::shared::{Handle, Slot, remember, wake};
