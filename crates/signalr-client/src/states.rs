@@ -1,7 +1,7 @@
-//! The state of a connection, for those who wait for it.
+//! The states of a connection, as a stream.
 
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use futures_core::Stream;
@@ -9,42 +9,6 @@ use futures_util::StreamExt;
 use signalr_proto::client::ConnectionState;
 
 use crate::shared::{DriverState, Shared};
-
-/// The state that was told last, and who wants to hear of the next.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    told: ConnectionState,
-    waiting: Vec<Waker>,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self {
-            told: ConnectionState::Disconnected,
-            waiting: Vec::new(),
-        }
-    }
-}
-
-impl Watch {
-    /// The machine was told something: whoever waits hears of another state.
-    pub(crate) fn update(&mut self, state: ConnectionState, wakers: &mut Vec<Waker>) {
-        if self.told != state {
-            self.told = state;
-            wakers.append(&mut self.waiting);
-        }
-    }
-
-    pub(crate) fn end(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.append(&mut self.waiting);
-    }
-
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
-        }
-    }
-}
 
 /// The states of a connection: what [`HubConnection::states`](crate::HubConnection::states) returns. It does not keep the
 /// connection.

@@ -7,10 +7,10 @@ use signalr_proto::{Instant, UsageError};
 
 use super::Engine;
 use super::perform::Futures;
+use super::pump::Pump;
 use crate::error::{RefreshErrorKind, StartErrorKind};
 use crate::shared::{Command, Inner};
 use crate::transport::Transport;
-use crate::upload::Pump;
 
 impl<T: Transport, F: Futures<T>> Engine<T, F> {
     /// Does what handles asked for beside calls, which are written already, and starts the pumps of new uploads.

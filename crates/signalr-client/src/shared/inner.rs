@@ -13,8 +13,8 @@ use signalr_proto::{CloseReason, Instant, Payload, SendError};
 use super::alarms::Alarms;
 use super::sends::Sends;
 use super::slots::{IdHasher, Slot};
+use super::watch::Watch;
 use crate::error::{CallErrorKind, RefreshErrorKind, StartErrorKind};
-use crate::states::Watch;
 use crate::upload::Upload;
 
 /// The part behind the lock.

@@ -7,6 +7,7 @@ mod alarms;
 mod inner;
 mod sends;
 mod slots;
+mod watch;
 
 pub(crate) use inner::{Command, DriverState, Inner, NewUpload, RefreshAnswer};
 pub(crate) use slots::{Slot, remember};
