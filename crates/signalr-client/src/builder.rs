@@ -54,8 +54,15 @@ pub struct HubConnectionBuilder {
     ignore_case: bool,
 }
 
+impl HubConnection {
+    /// Begins to configure a connection to the hub at this address: `http`, `https`, `ws` or `wss`.
+    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
+        HubConnectionBuilder::new(url.as_ref())
+    }
+}
+
 impl HubConnectionBuilder {
-    pub(crate) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self {
             config: ClientConfig::new(&ascii_address(url)).map(|mut config| {
                 config.ascii_address = Some(|address| ascii_address(address).into_owned());

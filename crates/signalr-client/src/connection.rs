@@ -6,13 +6,12 @@ use std::sync::{Arc, Weak};
 use futures_channel::oneshot;
 use futures_core::Stream;
 use signalr_proto::client::{CallOptions, ConnectionState, Stats};
-use signalr_proto::{Arguments, CloseReason, TransportKind};
+use signalr_proto::{Arguments, CloseReason, PayloadError, TransportKind};
 
 use crate::arguments::CallArguments;
-use crate::builder::HubConnectionBuilder;
 use crate::call::{Caller, Invoke, OpenStream, Sending};
 use crate::error::{RefreshError, RefreshErrorKind, StartError, StartErrorKind};
-use crate::handler::{Handler, Subscription, WithState};
+use crate::handler::{Handler, Incoming, Parameter, Subscription, WithState, form};
 use crate::lifecycle::LifecycleEvent;
 use crate::shared::{Command, Handle, Shared};
 use crate::states::States;
@@ -37,11 +36,6 @@ impl core::fmt::Debug for HubConnection {
 }
 
 impl HubConnection {
-    /// Begins to configure a connection to the hub at this address: `http`, `https`, `ws` or `wss`.
-    pub fn builder(url: impl AsRef<str>) -> HubConnectionBuilder {
-        HubConnectionBuilder::new(url.as_ref())
-    }
-
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
         Self {
             handle: Handle::new(shared),
@@ -350,10 +344,8 @@ impl HubConnection {
     /// ```
     pub fn on<M>(&self, target: impl AsRef<str>, handler: impl Handler<M>) -> Subscription {
         let connection = Arc::downgrade(&self.handle.shared);
-        self.handle
-            .shared
-            .handlers
-            .add(target.as_ref(), handler.erase(), connection)
+        let handler = handler.erase().bind(connection);
+        self.handle.shared.handlers.add(target.as_ref(), handler)
     }
 
     /// Like [`on`](Self::on), for a handler whose first parameter is a clone of `state`: an `Arc` of what it works with, a
@@ -416,10 +408,6 @@ pub struct WeakHubConnection {
 }
 
 impl WeakHubConnection {
-    pub(crate) const fn from_shared(shared: Weak<Shared>) -> Self {
-        Self { shared }
-    }
-
     /// A full handle, unless all of them are gone.
     #[must_use]
     pub fn upgrade(&self) -> Option<HubConnection> {
@@ -428,6 +416,17 @@ impl WeakHubConnection {
             .upgrade()
             .filter(|shared| !shared.is_orphaned())?;
         Some(HubConnection::from_shared(shared))
+    }
+}
+
+/// A handler's parameter, which is not sent.
+impl Parameter<form::Synthetic> for WeakHubConnection {
+    const ARGUMENTS: Option<usize> = Some(0);
+
+    fn take(incoming: &mut Incoming<'_>) -> Result<Self, PayloadError> {
+        Ok(Self {
+            shared: Weak::clone(incoming.connection()),
+        })
     }
 }
 

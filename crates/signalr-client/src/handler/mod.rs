@@ -1,18 +1,19 @@
 //! Methods that the server calls on this client.
 
+mod called;
 pub mod form;
 mod parameter;
 mod registry;
 mod reply;
 
+pub(crate) use called::{Called, ReplyFuture};
 pub use parameter::{Incoming, Parameter};
 pub use registry::Subscription;
-pub(crate) use registry::{Entries, Entry, Found, Observers, Registry};
+pub(crate) use registry::{BoundHandler, Entries, Entry, Found, Observers, Registry};
 pub(crate) use reply::Reply;
 pub use reply::{AnyReply, HandlerError, IntoReply};
 
 use core::future::Future;
-use core::pin::Pin;
 use std::sync::Weak;
 
 use parameter::plus;
@@ -77,21 +78,23 @@ pub struct ErasedHandler {
     has_value: bool,
 }
 
+impl ErasedHandler {
+    /// The handler as this connection calls it.
+    pub(crate) fn bind(self, connection: Weak<Shared>) -> BoundHandler {
+        let Self { call, has_value } = self;
+        BoundHandler {
+            call: Box::new(move |arguments| call(arguments, &connection)),
+            has_value,
+        }
+    }
+}
+
 impl core::fmt::Debug for ErasedHandler {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ErasedHandler")
             .field("has_value", &self.has_value)
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
-
-/// A handler that was called.
-pub(crate) enum Called {
-    Misfit(PayloadError),
-    Done(Reply),
-    Running(ReplyFuture),
 }
 
 fn done<R: IntoReply<M>, M>(reply: R) -> Called {

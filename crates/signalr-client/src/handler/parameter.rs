@@ -7,7 +7,6 @@ use signalr_proto::codec::ArgumentReader;
 use signalr_proto::{Arguments, Payload, PayloadError};
 
 use super::form;
-use crate::connection::WeakHubConnection;
 use crate::shared::Shared;
 
 /// What handlers' parameters are made of.
@@ -40,6 +39,11 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    /// The connection that was called.
+    pub(crate) const fn connection(&self) -> &'a Weak<Shared> {
+        self.connection
+    }
+
     fn reader(&mut self) -> Result<&mut ArgumentReader<'a>, PayloadError> {
         if self.reader.is_none() {
             let count = self.arguments.len()?;
@@ -52,7 +56,7 @@ impl<'a> Incoming<'a> {
 }
 
 /// A parameter of a [`Handler`](crate::Handler): an argument (anything that serde can deserialize, or a raw [`Payload`]), all of them
-/// ([`Arguments`]), or the connection that was called ([`WeakHubConnection`]), which is not sent.
+/// ([`Arguments`]), or the connection that was called ([`WeakHubConnection`](crate::WeakHubConnection)), which is not sent.
 ///
 /// `M` tells the kinds apart and is always inferred.
 #[diagnostic::on_unimplemented(
@@ -92,14 +96,6 @@ impl Parameter<form::Raw> for Arguments {
 
     fn take(incoming: &mut Incoming<'_>) -> Result<Self, PayloadError> {
         Ok(incoming.arguments.clone())
-    }
-}
-
-impl Parameter<form::Synthetic> for WeakHubConnection {
-    const ARGUMENTS: Option<usize> = Some(0);
-
-    fn take(incoming: &mut Incoming<'_>) -> Result<Self, PayloadError> {
-        Ok(Self::from_shared(Weak::clone(incoming.connection)))
     }
 }
 

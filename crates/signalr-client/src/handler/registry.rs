@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use signalr_proto::Arguments;
 
-use super::{Called, ErasedHandler};
-use crate::shared::Shared;
+use super::called::Called;
 
 /// Hears every call of the server.
 pub(crate) type Observer = dyn Fn(&str, &Arguments) + Send + Sync;
@@ -31,18 +30,24 @@ impl Subscription {
     }
 }
 
+/// A handler that knows its connection: it needs nothing but the arguments.
+pub(crate) struct BoundHandler {
+    pub(super) call: Box<dyn Fn(&Arguments) -> Called + Send + Sync>,
+    /// Whether it can answer a question.
+    pub(super) has_value: bool,
+}
+
 /// A handler in the table.
 pub(crate) struct Entry {
     id: u64,
-    handler: ErasedHandler,
-    connection: Weak<Shared>,
+    handler: BoundHandler,
     /// It has given a value that nobody wanted.
     unwanted: AtomicBool,
 }
 
 impl Entry {
     pub(crate) fn call(&self, arguments: &Arguments) -> Called {
-        (self.handler.call)(arguments, &self.connection)
+        (self.handler.call)(arguments)
     }
 
     pub(crate) const fn has_value(&self) -> bool {
@@ -162,19 +167,13 @@ impl Registry {
         }
     }
 
-    pub(crate) fn add(
-        &self,
-        target: &str,
-        handler: ErasedHandler,
-        connection: Weak<Shared>,
-    ) -> Subscription {
+    pub(crate) fn add(&self, target: &str, handler: BoundHandler) -> Subscription {
         let mut table = self.lock();
         let id = table.next_id();
         let method = table.methods.entry(self.key(target).into()).or_default();
         Arc::make_mut(&mut method.handlers).push(Arc::new(Entry {
             id,
             handler,
-            connection,
             unwanted: AtomicBool::new(false),
         }));
         Subscription {
@@ -206,8 +205,15 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Handler;
+    use super::super::reply::Reply;
     use super::*;
+
+    fn handler() -> BoundHandler {
+        BoundHandler {
+            call: Box::new(|_| Called::Done(Reply::Void)),
+            has_value: false,
+        }
+    }
 
     fn count(registry: &Registry, target: &str) -> usize {
         registry
@@ -219,11 +225,11 @@ mod tests {
     #[test]
     fn any_number_of_handlers_stand_under_a_name_and_leave_one_by_one() {
         let registry = Registry::default();
-        let add = |target, handler| registry.add(target, handler, Weak::new());
-        let first = add("m", (|| 1).erase());
-        add("m", (|| 2).erase());
-        add("m", (|| {}).erase());
-        add("M", (|| 3).erase());
+        let add = |target| registry.add(target, handler());
+        let first = add("m");
+        add("m");
+        add("m");
+        add("M");
         assert_eq!((count(&registry, "m"), count(&registry, "M")), (3, 1));
         assert!(registry.remove(&first) && !registry.remove(&first));
         assert_eq!(count(&registry, "m"), 2);
@@ -234,12 +240,12 @@ mod tests {
     fn capitals_count_unless_they_are_ignored() {
         for ignore_case in [false, true] {
             let registry = Registry::new(ignore_case);
-            let subscription = registry.add("GetÄ", (|| {}).erase(), Weak::new());
+            let subscription = registry.add("GetÄ", handler());
             assert_eq!(subscription.target(), "GetÄ");
             assert_eq!(count(&registry, "GetÄ"), 1);
             assert_eq!(count(&registry, "GETä"), usize::from(ignore_case));
             assert!(registry.remove(&subscription));
-            registry.add("x", (|| {}).erase(), Weak::new());
+            registry.add("x", handler());
             assert_eq!(registry.remove_all("X"), usize::from(ignore_case));
         }
     }
@@ -247,8 +253,8 @@ mod tests {
     #[test]
     fn a_name_that_was_missed_for_its_capitals_is_told_once() {
         let registry = Registry::default();
-        let subscription = registry.add("Receive", (|| {}).erase(), Weak::new());
-        registry.add("Other", (|| {}).erase(), Weak::new());
+        let subscription = registry.add("Receive", handler());
+        registry.add("Other", handler());
         assert_eq!(registry.differs_in_capitals("missing"), None);
         assert_eq!(
             registry.differs_in_capitals("receive").as_deref(),

@@ -1,8 +1,12 @@
 //! Connections over sockets: [`signalr_net`] as the transport, and a runtime that runs the driver.
 
+mod network;
+
+pub(crate) use network::Network;
+
 use bytes::Bytes;
-use signalr_net::{Cookies, NetBody, NetError, NetOptions, NetTransport, NetWebSocket};
-use signalr_net::{Proxy, Runtime, Spawn, TlsOptions};
+use signalr_net::{Cookies, NetBody, NetError, NetTransport, NetWebSocket};
+use signalr_net::{Proxy, Runtime, Spawn};
 use signalr_proto::{EndCause, Instant};
 
 use crate::builder::HubConnectionBuilder;
@@ -40,35 +44,6 @@ impl<R: Runtime> Transport for NetTransport<R> {
 
     fn end_cause(error: &NetError) -> EndCause {
         error.end_cause()
-    }
-}
-
-/// What was said of the network.
-#[derive(Default)]
-pub(crate) struct Network {
-    options: NetOptions,
-    tls: TlsOptions,
-    /// The option that was set first: a transport of the application's own would not obey it.
-    chosen: Option<&'static str>,
-}
-
-impl Network {
-    fn set(&mut self, option: &'static str, change: impl FnOnce(NetOptions) -> NetOptions) {
-        self.chosen.get_or_insert(option);
-        self.options = change(core::mem::take(&mut self.options));
-    }
-
-    fn set_tls(&mut self, option: &'static str, change: impl FnOnce(TlsOptions) -> TlsOptions) {
-        self.chosen.get_or_insert(option);
-        self.tls = change(core::mem::take(&mut self.tls));
-    }
-
-    /// Whether nothing was said: what another transport does not obey must not go unnoticed.
-    pub(crate) const fn check_unused(&self) -> Result<(), BuildError> {
-        match self.chosen {
-            None => Ok(()),
-            Some(option) => Err(BuildError::NetworkOption { option }),
-        }
     }
 }
 

@@ -273,7 +273,7 @@ fn read_sources(directory: &Path, into: &mut String) {
 fn the_guide_to_the_client_names_all_that_can_be_set() {
     let sources = root().join("crates/signalr-client/src");
     let read = |file: &str| std::fs::read_to_string(sources.join(file)).unwrap();
-    let builder = read("builder.rs") + &read("net.rs");
+    let builder = read("builder.rs") + &read("net/mod.rs");
     let methods = builder.lines().filter_map(|line| {
         let line = line.strip_prefix("    pub ")?;
         let line = line.strip_prefix("const ").unwrap_or(line);
@@ -282,7 +282,12 @@ fn the_guide_to_the_client_names_all_that_can_be_set() {
     let methods: Vec<_> = methods.collect();
     assert!(methods.len() > 25, "{methods:?}");
     let is_named = |method: &&str| {
-        [format!("`{method}"), format!(".{method}(")]
+        let names = [
+            format!("`{method}"),
+            format!(".{method}("),
+            format!("::{method}("),
+        ];
+        names
             .iter()
             .any(|name| CLIENT.contains(name) || SECURITY.contains(name))
     };
