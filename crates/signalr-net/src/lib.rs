@@ -25,6 +25,7 @@ mod address;
 mod cookies;
 mod error;
 mod http1;
+mod live;
 mod options;
 mod pool;
 mod proxy;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::address::Origin;
-use crate::http1::Live;
+use crate::live::Live;
 
 /// A connection that waited for longer is closed: servers close theirs after about a minute, and a request must not cross with
 /// that.

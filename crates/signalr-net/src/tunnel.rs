@@ -6,7 +6,8 @@ use http::{Request, StatusCode, header};
 
 use crate::address::Address;
 use crate::error::NetError;
-use crate::http1::{self, Pieces, WireRequest};
+use crate::http1;
+use crate::live::{Pieces, WireRequest};
 use crate::proxy::{ProxyKind, Server};
 use crate::stream::NetStream;
 

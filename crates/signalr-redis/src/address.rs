@@ -5,16 +5,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{FutureExt as _, select_ok};
-use redis::{Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError,
+    RedisResult,
+};
 use signalr_server::BackplaneFault;
-
-use crate::link::config;
 
 /// Where sentinels listen if nothing else is said.
 const SENTINEL_PORT: u16 = 26379;
 
 /// Makes a client for an address of one server.
 pub(crate) type Open<'a> = &'a dyn Fn(&str) -> RedisResult<Client>;
+
+/// How a connection is made and used.
+pub(crate) fn config(timeout: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+}
 
 /// Where Redis is.
 #[derive(Clone)]

@@ -13,24 +13,17 @@ use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::ready;
 use futures_util::stream::{Stream, StreamExt as _};
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::{AsyncConnectionConfig, Client, Msg, Pipeline, RedisResult, Value};
+use redis::{Client, Msg, Pipeline, RedisResult, Value};
 use signalr_server::{BackplaneFault, BackplaneLink, Message, Publisher, Subscriber};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::address::Place;
+use crate::address::{Place, config};
 
 /// What a message takes beside its bytes.
 const OVERHEAD: usize = 256;
 
 /// Messages that are handed on together when they came together.
 const MAX_CHUNK: usize = 64;
-
-/// How a connection is made and used.
-pub(crate) fn config(timeout: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
-}
 
 /// A link to the first place that can be had.
 pub(crate) async fn connect(

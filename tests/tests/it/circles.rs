@@ -11,8 +11,11 @@ const CRATES: &[&str] = &[
     "signalr",
     "signalr-async-std",
     "signalr-client",
+    "signalr-net",
     "signalr-proto",
+    "signalr-redis",
     "signalr-smol",
+    "signalr-testkit",
     "signalr-tokio",
 ];
 

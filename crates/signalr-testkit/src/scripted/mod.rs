@@ -27,10 +27,7 @@ use crate::describe;
 use crate::link::{Part, Peer, Reader, ScriptSocket};
 use crate::network::{HubSocket, MemoryError, Network, Script};
 use crate::runtime::{Clock, Patience, words};
-use state::{IncomingCall, Shared};
-
-/// How the names of the hub's own questions begin; no client names its uploads so.
-const QUESTION: &str = "hub-";
+use state::{IncomingCall, QUESTION, Shared};
 
 /// A hub whose part the test plays: it expects calls and answers them, calls the client, closes, and fails as it is told to.
 ///

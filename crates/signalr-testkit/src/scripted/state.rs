@@ -19,6 +19,9 @@ use crate::transcript::Transcript;
 /// How often the hub shows that it lives, as servers do by default.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How the names of the hub's own questions begin; no client names its uploads so.
+pub(super) const QUESTION: &str = "hub-";
+
 /// The answer to calls of one name.
 pub(super) type Answer = Box<dyn FnMut(&Invocation) -> Result<Payload, String> + Send>;
 
@@ -321,7 +324,7 @@ impl State {
 
     fn completed(&mut self, link: u64, id: String, outcome: Outcome) {
         // The hub's own questions have names that no upload has.
-        if id.starts_with(super::QUESTION) {
+        if id.starts_with(QUESTION) {
             self.results.insert(id, outcome);
             return;
         }
