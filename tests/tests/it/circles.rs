@@ -10,6 +10,7 @@ use std::path::Path;
 const CRATES: &[&str] = &[
     "signalr",
     "signalr-async-std",
+    "signalr-cli",
     "signalr-client",
     "signalr-net",
     "signalr-proto",

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use signalr_proto::transport::EventStream;
 
-use super::{MAX_MESSAGE, each_chunk, from_decode_error, protocol_error, put_unfinished};
+use super::pieces::{MAX_MESSAGE, each_chunk, from_decode_error, protocol_error, put_unfinished};
 use crate::failure::Failure;
 use crate::value::put_string;
 

@@ -3,15 +3,19 @@
 mod describe;
 mod events;
 mod negotiate;
+mod pieces;
 
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
+use signalr_proto::Protocol;
 use signalr_proto::codec::Role;
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::handshake;
-use signalr_proto::{DecodeError, Protocol};
 
+use self::pieces::{
+    CHUNK, MAX_MESSAGE, each_chunk, from_decode_error, protocol_error, put_unfinished,
+};
 use crate::cli::{DecodeArgs, DecodeFormat};
 use crate::failure::Failure;
 use crate::input;
@@ -19,10 +23,6 @@ use crate::value::Fault;
 
 pub(crate) use describe::{JSON_DEPTH, MSGPACK_DEPTH};
 pub(crate) use negotiate::put_members as put_negotiate_members;
-
-/// The largest message accepted: as large as MessagePack allows, in JSON too.
-const MAX_MESSAGE: usize = 0x7fff_ffff;
-const CHUNK: usize = 64 * 1024;
 
 /// Runs the command.
 pub(crate) fn run(options: &DecodeArgs) -> Result<(), Failure> {
@@ -58,16 +58,6 @@ const fn is_text(format: DecodeFormat) -> bool {
         | DecodeFormat::Negotiate => true,
         DecodeFormat::Messagepack | DecodeFormat::Sse => false,
     }
-}
-
-/// What is wrong in the input, and where in all of it.
-fn protocol_error(what: &dyn std::fmt::Display, offset: u64) -> Failure {
-    Failure::failed(format!("protocol error at byte {offset}: {what}"))
-}
-
-fn from_decode_error(error: DecodeError, frame_start: u64) -> Failure {
-    let error = error.moved_by(frame_start);
-    protocol_error(&error.kind, error.position)
 }
 
 /// A stream of frames.
@@ -167,30 +157,4 @@ impl Stream {
         self.line.push(b'\n');
         Ok(())
     }
-}
-
-/// Reads to the end of the input.
-fn each_chunk(
-    input: &mut impl Read,
-    mut feed: impl FnMut(Bytes) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match input.read(&mut chunk) {
-            Ok(0) => return Ok(()),
-            Ok(length) => feed(Bytes::copy_from_slice(
-                chunk.get(..length).unwrap_or_default(),
-            ))?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(input::unreadable(&error)),
-        }
-    }
-}
-
-/// The line for what the end of the input cut off.
-fn put_unfinished(out: &mut impl Write, bytes: u64) -> Result<(), Failure> {
-    if bytes > 0 {
-        writeln!(out, "{{\"type\":\"incomplete\",\"bytes\":{bytes}}}")?;
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use signalr_proto::NegotiateError;
 use signalr_proto::transport::negotiate::{AccessToken, NegotiateResponse, Offer};
 
 use super::describe::put_optional;
-use super::from_decode_error;
+use super::pieces::from_decode_error;
 use crate::failure::Failure;
 use crate::input;
 

@@ -8,7 +8,7 @@ use signalr_proto::client::{CallError, ClientConfig};
 use signalr_proto::transport::negotiate::{NegotiateResponse, Offer, TransportKind};
 use signalr_proto::{NegotiateError, Payload, Protocol, TransferFormat};
 
-use super::Patient;
+use super::patient::Patient;
 use super::probe::{Negotiation, Probe, Seen};
 use super::report::{Finding, milliseconds, number};
 use crate::hub::explain::STICKY;

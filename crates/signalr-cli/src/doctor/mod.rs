@@ -3,6 +3,7 @@
 mod address;
 mod certificate;
 mod hub;
+mod patient;
 mod probe;
 mod reach;
 mod report;
@@ -10,14 +11,13 @@ mod report;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use signalr::Tokio;
-use signalr::client::{NetTransport, ascii_address};
+use signalr::client::ascii_address;
 use signalr_proto::TransportKind;
 use signalr_proto::client::ClientConfig;
 
 use self::address::Place;
 use self::hub::Offered;
-use self::probe::Probe;
+use self::patient::Patient;
 use self::report::{Finding, Report, Status};
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
@@ -54,36 +54,6 @@ pub(crate) fn run(options: &DoctorArgs) -> Result<(), Failure> {
         }?;
         report.finish()
     })
-}
-
-/// Everything that the later steps need.
-struct Patient {
-    config: ClientConfig,
-    net: NetTransport<Tokio>,
-    token: TokenSource,
-    place: Place,
-    /// Where it answers, unless others connect for us.
-    address: Option<SocketAddr>,
-    explain: Explain,
-    bound: Duration,
-}
-
-impl Patient {
-    fn config(&self) -> ClientConfig {
-        self.config.clone()
-    }
-
-    fn probe(&self, config: ClientConfig) -> Probe {
-        Probe::new(self.net.clone(), config, self.token.clone())
-    }
-
-    /// Whether somebody came without TLS to a server that speaks it.
-    async fn wants_tls(&self) -> bool {
-        let Some(address) = self.address.filter(|_| !self.place.secure) else {
-            return false;
-        };
-        certificate::is_spoken(&self.place, address, self.bound).await
-    }
 }
 
 /// The steps, in their order.

@@ -5,11 +5,19 @@ use signalr_proto::codec::{Headers, Invocation, Outcome};
 use signalr_proto::{HubMessage, Protocol};
 
 use super::fields::Fields;
-use super::{Line, filler};
+use super::filler;
 use crate::value::Fault;
 
 /// The largest `sequenceId`: that of a signed integer of 64 bits.
 const MAX_SEQUENCE: u64 = u64::MAX >> 1;
+
+/// What a line stands for.
+pub(super) enum Line {
+    /// A message, which is in the buffer.
+    Message,
+    /// So many bytes of a message without its end.
+    Incomplete(u64),
+}
 
 /// Appends the message that a line describes.
 pub(super) fn encode(line: &str, protocol: Protocol, out: &mut BytesMut) -> Result<Line, Fault> {

@@ -9,20 +9,13 @@ use std::io::{self, BufRead as _, BufReader, Write};
 use bytes::BytesMut;
 use signalr_proto::Protocol;
 
+use self::envelope::Line;
 use crate::cli::EncodeArgs;
 use crate::failure::Failure;
 use crate::input;
 use crate::value::{Fault, hex};
 
 const CHUNK: usize = 64 * 1024;
-
-/// What a line stands for.
-enum Line {
-    /// A message, which is in the buffer.
-    Message,
-    /// So many bytes of a message without its end.
-    Incomplete(u64),
-}
 
 /// Runs the command.
 pub(crate) fn run(options: &EncodeArgs) -> Result<(), Failure> {
