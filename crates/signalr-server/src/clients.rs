@@ -439,7 +439,7 @@ impl Client {
         Ok(farm.publish([channel], &payload).await?)
     }
 
-    /// Calls a method on the client and waits for its result, for 30 seconds unless [another time](Invocation::timeout) is set.
+    /// Calls a method on the client and waits for its result, for 30 seconds unless [another time](Invoke::timeout) is set.
     ///
     /// A client of another server of the farm is asked over the backplane. Inside a hub method this lets the client's next call run, for the client might have to make one to be able to answer.
     ///
@@ -458,9 +458,9 @@ impl Client {
         &self,
         target: &'a str,
         arguments: impl HubArguments + Send + 'a,
-    ) -> Invocation<'a, T> {
+    ) -> Invoke<'a, T> {
         let client = self.clone();
-        Invocation {
+        Invoke {
             ask: Box::new(move |timeout| Box::pin(ask(client, target, arguments, timeout))),
             timeout: Duration::from_secs(30),
             result: PhantomData,
@@ -481,20 +481,20 @@ type Asked<'a> = BoxFuture<'a, Result<Outcome, InvokeError>>;
 
 /// A question to a client that is asked when it is awaited.
 #[must_use = "nothing is asked until it is awaited"]
-pub struct Invocation<'a, T> {
+pub struct Invoke<'a, T> {
     ask: Box<dyn FnOnce(Duration) -> Asked<'a> + Send + 'a>,
     timeout: Duration,
     result: PhantomData<fn() -> T>,
 }
 
-impl<T> Invocation<'_, T> {
+impl<T> Invoke<'_, T> {
     /// Waits for the answer this long. Default: 30 s.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 }
 
-impl<'a, T: DeserializeOwned + 'a> IntoFuture for Invocation<'a, T> {
+impl<'a, T: DeserializeOwned + 'a> IntoFuture for Invoke<'a, T> {
     type Output = Result<T, InvokeError>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
@@ -504,9 +504,9 @@ impl<'a, T: DeserializeOwned + 'a> IntoFuture for Invocation<'a, T> {
     }
 }
 
-impl<T> fmt::Debug for Invocation<'_, T> {
+impl<T> fmt::Debug for Invoke<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invocation")
+        f.debug_struct("Invoke")
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

@@ -110,7 +110,7 @@ pub use backplane::{
 };
 pub use body::HubBody;
 pub use call::CallContext;
-pub use clients::{Audiences, Client, Clients, Invocation};
+pub use clients::{Audiences, Client, Clients, Invoke};
 pub use error::{BodyError, BuildError, GroupError, HubError, InvokeError, SendError, UploadError};
 pub use extensions::Extensions;
 pub use filter::{

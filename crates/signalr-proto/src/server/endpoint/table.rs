@@ -38,7 +38,7 @@ pub(super) struct Entry {
     pub(super) stateful_reconnect: bool,
     /// Set by the first transport that is welcome.
     transport: Option<TransportKind>,
-    pub(super) owner: Owner,
+    pub(super) owner: TokenOwner,
     /// Boxed because most negotiations of a flood come without one.
     presented: Option<Box<Presented>>,
     stage: Stage,
@@ -52,7 +52,7 @@ enum Stage {
 }
 
 /// Whose requests are welcome.
-pub(super) enum Owner {
+pub(super) enum TokenOwner {
     /// Nobody has said who he is, and no transport has come.
     Anybody,
     /// Whoever brought the transport did not say who he is, and that remains so.
@@ -179,7 +179,7 @@ impl Entry {
             connection_id,
             stateful_reconnect,
             transport: None,
-            owner: Owner::Anybody,
+            owner: TokenOwner::Anybody,
             presented: None,
             stage: Stage::New,
         }
@@ -232,8 +232,8 @@ impl Entry {
     /// Whoever brings the transport owns what was nobody's.
     pub(super) fn bind(&mut self, transport: TransportKind, identity: Option<&Identity>) {
         self.transport = Some(transport);
-        if matches!(self.owner, Owner::Anybody) {
-            self.owner = Owner::Nobody;
+        if matches!(self.owner, TokenOwner::Anybody) {
+            self.owner = TokenOwner::Nobody;
             if let Some(identity) = identity {
                 self.own(identity);
             }
@@ -242,7 +242,7 @@ impl Entry {
 
     fn own(&mut self, identity: &Identity) {
         if let Some(user) = &identity.user_id {
-            self.owner = Owner::User(user.clone());
+            self.owner = TokenOwner::User(user.clone());
         }
     }
 
@@ -286,7 +286,7 @@ impl Entry {
     }
 }
 
-impl Owner {
+impl TokenOwner {
     /// Whether this is the owner, or there is none.
     pub(super) fn admits(&self, identity: Option<&Identity>) -> bool {
         match self {
