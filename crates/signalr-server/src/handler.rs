@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::stream::StreamExt as _;
+use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use signalr_proto::codec::Returned;
 use signalr_proto::server::CallId;
@@ -246,11 +247,11 @@ signalr_proto::for_each_arity!(handlers);
 /// `String`, an enum of your own). All but [`HubError::new`] are hidden from clients; see [`HubError`].
 ///
 /// Only an error that is both a `std::error::Error` and serializable has two ways to become a failure, of which the
-/// compiler takes neither: turn it into a [`HubError`] with `?` or [`HubError::hidden`].
+/// compiler takes neither: turn it into a [`HubError`] with `?` or [`HubError::hidden`]. One that is neither needs words first.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of a hub method",
     label = "not a result",
-    note = "a result is serializable (`serde::Serialize`) and `Send + 'static`, or a `Result` of that with an error that is a `HubError`, a `std::error::Error` or serializable",
+    note = "a result is serializable (`serde::Serialize`) and `Send + 'static`, or a `Result` of that with an error that is a `HubError`, a `std::error::Error` or serializable: others become it with `map_err(|error| HubError::new(words))`, and a future with `.await`",
     note = "a method whose result is a stream is registered with `stream`, not with `on`"
 )]
 pub trait IntoReply<M> {
@@ -276,6 +277,11 @@ pub struct Fallible<M>(std::marker::PhantomData<M>);
 #[derive(Debug)]
 pub struct Boxed(());
 
+/// Marks errors that serde can serialize too. It is the third way to a failure, which never is the one that the compiler takes: its
+/// name is there to be read among the others.
+#[derive(Debug)]
+pub struct WriteMapErrHubErrorHiddenForThisError(());
+
 impl<T: Encode + Send + 'static> IntoReply<Infallible> for T {
     type Value = Returned<T>;
 
@@ -284,6 +290,7 @@ impl<T: Encode + Send + 'static> IntoReply<Infallible> for T {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Encode + Send + 'static, E: Into<HubError>> IntoReply<Fallible<()>> for Result<T, E> {
     type Value = Returned<T>;
 
@@ -292,6 +299,7 @@ impl<T: Encode + Send + 'static, E: Into<HubError>> IntoReply<Fallible<()>> for 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E> IntoReply<Fallible<Boxed>> for Result<T, E>
 where
     T: Encode + Send + 'static,
@@ -301,6 +309,20 @@ where
 
     fn into_reply(self) -> Result<Returned<T>, HubError> {
         self.map_err(|error| HubError::of(&*error))?.into_reply()
+    }
+}
+
+/// Only there to be named by the compiler, where it finds two ways.
+#[diagnostic::do_not_recommend]
+impl<T, E> IntoReply<WriteMapErrHubErrorHiddenForThisError> for Result<T, E>
+where
+    T: Serialize + Send + 'static,
+    E: Error + Serialize + Send + Sync + 'static,
+{
+    type Value = Returned<T>;
+
+    fn into_reply(self) -> Result<Returned<T>, HubError> {
+        self.map_err(HubError::hidden)?.into_reply()
     }
 }
 

@@ -33,3 +33,7 @@ pub struct Fallible;
 /// `Result<R, E>`, with an error behind a pointer.
 #[derive(Debug)]
 pub struct FallibleBoxed;
+/// `Result<R, E>`, with an error that serde can serialize too. It is the third way to a failure, which never is the one that the
+/// compiler takes: its name is there to be read among the others.
+#[derive(Debug)]
+pub struct WriteMapErrHandlerErrorDisplayForThisError;

@@ -50,7 +50,8 @@ use crate::shared::Shared;
     label = "not a handler",
     note = "a handler is `Fn(parameters) -> answer` or `async Fn(parameters) -> answer`, `Send + Sync + 'static`, with at most 12 parameters",
     note = "each parameter has its type written, and is deserializable (`Deserialize` without borrowing), a `Payload`, a `WeakHubConnection`, or `Arguments` for the whole list",
-    note = "the answer is serializable, `()`, or a `Result`; the future of an async handler is `Send`: let no lock guard or `Rc` live across an `.await`"
+    note = "the answer is `()`, serializable, or a `Result` of these whose error is a `HandlerError`, a `std::error::Error` or serializable: others become it with `map_err(HandlerError::display)`, and a future with `.await`",
+    note = "the future of an async handler is `Send`: let no lock guard or `Rc` live across an `.await`"
 )]
 pub trait Handler<Form> {
     /// Forgets the types.
@@ -186,9 +187,9 @@ signalr_proto::for_each_arity!(handlers);
 
 #[cfg(test)]
 mod tests {
+    use core::convert::Infallible;
     use core::error::Error;
     use core::fmt;
-    use core::ops::Deref;
     use std::sync::Arc;
 
     use serde::Serialize;
@@ -321,31 +322,42 @@ mod tests {
         );
     }
 
+    /// An error of an application that knows nothing of errors.
     #[derive(Serialize)]
     enum Refusal {
         Busy(u32),
     }
 
-    struct Report(Boxed);
-
-    impl Deref for Report {
-        type Target = dyn Error + Send + Sync;
-
-        fn deref(&self) -> &Self::Target {
-            &*self.0
-        }
+    /// Words to people, data to serde, and no error to Rust.
+    #[derive(Serialize)]
+    enum Shown {
+        Full,
     }
+
+    /// Words to people, data to serde, and an error to Rust.
+    #[derive(Debug, Serialize)]
+    struct Both;
 
     #[derive(Debug)]
     struct Plain;
 
-    impl fmt::Display for Plain {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("plain")
-        }
+    macro_rules! words {
+        ($($name:ident $words:literal)+) => {$(
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str($words)
+                }
+            }
+        )+};
     }
+    words!(Shown "shown" Both "both" Plain "plain");
 
+    impl Error for Both {}
     impl Error for Plain {}
+
+    fn both() -> Result<i32, HandlerError> {
+        Err(Both)?
+    }
 
     #[test]
     fn a_result_is_an_outcome_and_never_a_value() {
@@ -356,17 +368,26 @@ mod tests {
             run(|| Err::<i32, _>(Refusal::Busy(3)), "[]"),
             "failed: {\"Busy\":3}"
         );
+        assert_eq!(run(|| Err::<i32, _>(Shown::Full), "[]"), "failed: Full");
         assert_eq!(run(|| Err::<i32, _>(Plain), "[]"), "failed: plain");
+        assert_eq!(run(both, "[]"), "failed: both");
+        assert_eq!(
+            run(|| Err::<i32, _>(HandlerError::display(Shown::Full)), "[]"),
+            "failed: shown"
+        );
         assert_eq!(
             run(async || Err::<i32, Boxed>("boxed".into()), "[]"),
             "failed: boxed"
         );
         assert_eq!(
-            run(|| Err::<i32, _>(Report("report".into())), "[]"),
-            "failed: report"
+            run(|| Err::<i32, _>(anyhow::anyhow!("any")), "[]"),
+            "failed: any"
         );
         assert_eq!(run(|| Ok::<_, String>(7), "[]"), "7");
         assert_eq!(run(|| Ok::<(), String>(()), "[]"), "void");
         assert_eq!(run(|| Ok::<_, Boxed>(7), "[]"), "7");
+        assert_eq!(run(|| Ok::<_, anyhow::Error>(7), "[]"), "7");
+        assert_eq!(run(|| Ok::<_, Infallible>(7), "[]"), "7");
+        assert_eq!(run(async || Ok::<(), Infallible>(()), "[]"), "void");
     }
 }

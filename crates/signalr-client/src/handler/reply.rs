@@ -4,6 +4,7 @@ use core::any::TypeId;
 use core::error::Error;
 use core::ops::Deref;
 
+use serde::Serialize;
 use signalr_proto::Encode;
 use signalr_proto::codec::{Returned, ReturnedError};
 
@@ -24,13 +25,14 @@ pub(crate) enum Reply {
 /// So is the log, at error, but for JSON that is more than a text: it may hold payloads, and the log has the name of its type.
 ///
 /// Only an error that is both a `std::error::Error` and serializable has two ways to become a failure, of which the
-/// compiler takes neither: turn it into a [`HandlerError`] with `?`.
+/// compiler takes neither: turn it into a [`HandlerError`] with `?`. One that is neither becomes it with
+/// `map_err(HandlerError::display)`.
 ///
 /// `M` tells the kinds apart and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the answer of a handler",
     label = "not an answer",
-    note = "an answer is `()`, serializable (`serde::Serialize`, `Send + 'static`), or a `Result` of these with an error that is a `HandlerError`, a `std::error::Error` or serializable"
+    note = "an answer is `()`, serializable (`serde::Serialize`, `Send + 'static`), or a `Result` of these with an error that is a `HandlerError`, a `std::error::Error` or serializable; others become it with `map_err(HandlerError::display)`"
 )]
 pub trait IntoReply<M> {
     /// Whether it can be the answer to a question.
@@ -102,6 +104,22 @@ where
 
     fn into_reply(self) -> AnyReply {
         self.map_or_else(|error| failure(HandlerError::display(&*error)), answer)
+    }
+}
+
+/// Only there to be named by the compiler, where it finds two ways.
+#[diagnostic::do_not_recommend]
+impl<T, E> IntoReply<form::WriteMapErrHandlerErrorDisplayForThisError> for Result<T, E>
+where
+    T: Serialize + Send + 'static,
+    E: Error + Serialize,
+{
+    fn has_value() -> bool {
+        has_value::<T>()
+    }
+
+    fn into_reply(self) -> AnyReply {
+        self.map_or_else(|error| failure(error.into()), answer)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What methods return: a `Result` is an outcome, whatever its error is, and never a value on the wire.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
@@ -12,27 +12,22 @@ use signalr_server::{Hub, HubError, HubMethods, HubServer};
 
 type Boxed = Box<dyn Error + Send + Sync>;
 
-/// As popular crates make them: no error to Rust, but it leads to one.
-struct Report(Boxed);
-
-impl Deref for Report {
-    type Target = dyn Error + Send + Sync;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.0
-    }
-}
-
-impl From<Report> for Boxed {
-    fn from(report: Report) -> Self {
-        report.0
-    }
-}
-
 /// An error of an application that knows nothing of errors.
 #[derive(Serialize)]
 enum Refusal {
     Busy { seconds: u32 },
+}
+
+/// Words to people, a value to serde, and no error to Rust.
+#[derive(Serialize)]
+enum Shown {
+    Full,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("shown")
+    }
 }
 
 /// An error to Rust and a value to serde.
@@ -61,8 +56,8 @@ impl Outcomes {
         Ok(number)
     }
 
-    async fn report(self: Arc<Self>) -> Result<i32, HubError> {
-        let failed: Result<i32, Report> = Err(Report("reported words".into()));
+    async fn any(self: Arc<Self>) -> Result<i32, HubError> {
+        let failed: Result<i32, anyhow::Error> = Err(anyhow::anyhow!("any words"));
         let number = failed.map_err(HubError::hidden)?;
         Ok(number)
     }
@@ -88,22 +83,25 @@ impl Hub for Outcomes {
             .on("Enum", async |_: This| {
                 Err::<i32, _>(Refusal::Busy { seconds: 3 })
             })
+            .on("Shown", async |_: This| Err::<i32, _>(Shown::Full))
             .on("Boxed", async |_: This| fails())
-            .on("Report", async |_: This| Err::<i32, _>(Report("no".into())))
+            .on("Any", async |_: This| Err::<i32, _>(anyhow::anyhow!("no")))
             .on("Error", async |_: This| "x".parse::<i32>())
             .on("Nested", async |_: This| {
                 Ok::<_, HubError>(Err::<i32, _>("no"))
             })
             .on("Fine", async |_: This| Ok::<_, String>(7))
             .on("FineBoxed", async |_: This| Ok::<_, Boxed>(7))
+            .on("FineAny", async |_: This| Ok::<_, anyhow::Error>(7))
+            .on("NeverFails", async |_: This| Ok::<_, Infallible>(7))
             .on("Nothing", async |_: This| Ok::<(), String>(()))
             .on("QuestionMark", Self::question_mark)
-            .on("QuestionMarkReport", Self::report)
+            .on("QuestionMarkAny", Self::any)
             .on("Both", Self::both)
             .on("Carried", Self::carried)
             .stream("Items", Self::items)
             .stream("NoItems", async |_: This| {
-                Err::<stream::Iter<std::vec::IntoIter<i32>>, _>(Report("no".into()))
+                Err::<stream::Iter<std::vec::IntoIter<i32>>, _>(anyhow::anyhow!("no"))
             })
             .stream("ShownItems", async |_: This| {
                 Err::<stream::Iter<std::vec::IntoIter<i32>>, _>(HubError::new("shown"))
@@ -132,11 +130,12 @@ async fn a_result_is_an_outcome_and_never_a_value() {
         ("Words", "str: no"),
         ("Enum", r#"Refusal: {"Busy":{"seconds":3}}"#),
         ("Boxed", "Error: boxed words"),
-        ("Report", "Error: no"),
+        ("Any", "Error: no"),
+        ("Shown", "Shown: Full"),
         ("Error", "ParseIntError: invalid digit found in string"),
         ("Nested", "str: no"),
         ("QuestionMark", "Error: boxed words"),
-        ("QuestionMarkReport", "Report: reported words"),
+        ("QuestionMarkAny", "Error: any words"),
         ("Both", "Both: both at once"),
     ] {
         let error = hidden
@@ -155,7 +154,7 @@ async fn a_result_is_an_outcome_and_never_a_value() {
         error.to_string(),
         format!("{} HubException: for your eyes", generic("Carried"))
     );
-    for method in ["Fine", "FineBoxed"] {
+    for method in ["Fine", "FineBoxed", "FineAny", "NeverFails"] {
         assert_eq!(hidden.invoke::<i32>(method, ()).await, Ok(7));
     }
     assert_eq!(
@@ -173,7 +172,7 @@ async fn results_among_the_items_of_streams_are_outcomes_too() {
         "An error occurred on the server while streaming results. String: broken"
     );
     let error = client.stream::<i32>("NoItems", ()).await.unwrap_err();
-    assert!(error.to_string().ends_with("Report: no"), "{error}");
+    assert!(error.to_string().ends_with("Error: no"), "{error}");
     let error = client.stream::<i32>("ShownItems", ()).await.unwrap_err();
     assert!(
         error.to_string().ends_with("HubException: shown"),
