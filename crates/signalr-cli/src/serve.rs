@@ -10,7 +10,7 @@ use axum::routing::get;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use http::uri::PathAndQuery;
-use signalr::redis::RedisBackplane;
+use signalr::RedisBackplane;
 use signalr::server::{
     Audiences, BackplaneHandle, CallContext, Hub, HubCall, HubError, HubFilter, HubMethods,
     HubReply, HubRequest, HubServer, LogCalls, Next, Origins, Payload, UploadStream, serve,

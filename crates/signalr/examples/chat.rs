@@ -13,7 +13,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use signalr::redis::RedisBackplane;
+use signalr::RedisBackplane;
 use signalr::server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer, serve};
 use tokio::net::TcpListener;
 

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use signalr::blocking::Pending;
+use signalr::client::blocking::Pending;
 use signalr::{CallError, HubConnection, ReconnectPolicy, StartError};
 
 const FRAME: Duration = Duration::from_millis(16);

@@ -20,12 +20,12 @@
 //! |---|---|---|
 //! | `client` | yes | [`HubConnection`] and what belongs to it; all of it is under [`client`] |
 //! | `tokio` | yes | connections on tokio: `HubConnection::builder(url).build()` |
-//! | `blocking` | no | connections for threads without an async runtime: `blocking` |
+//! | `blocking` | no | connections for threads without an async runtime: `client::blocking` |
 //! | `smol` | no | connections on smol: `.build_on(Smol)` |
 //! | `async-std` | no | connections on async-std, which is discontinued: `.build_on(AsyncStd)` |
 //! | `server` | no | the server: `server` |
 //! | `axum` | no | routers of hubs for axum |
-//! | `redis` | no | Redis between the servers of a farm: `redis` |
+//! | `redis` | no | Redis between the servers of a farm: `RedisBackplane` |
 //! | `redis-tls` | no | the same over TLS |
 //! | `metrics` | no | counts and durations of the server's connections through the `metrics` facade |
 //! | `tls-native-roots` | yes | https, with the certificates the system trusts |
@@ -45,11 +45,7 @@ pub mod prelude;
 
 #[cfg(feature = "client")]
 pub use signalr_client as client;
-#[cfg(feature = "blocking")]
-pub use signalr_client::blocking;
 pub use signalr_proto as proto;
-#[cfg(feature = "redis")]
-pub use signalr_redis as redis;
 #[cfg(feature = "server")]
 pub use signalr_server as server;
 
@@ -66,6 +62,8 @@ pub use signalr_client::{
     StartErrorKind, Subscription, TransportKind, Upload, WeakHubConnection,
 };
 pub use signalr_proto::{Limits, Protocol, Spread, Timestamp};
+#[cfg(feature = "redis")]
+pub use signalr_redis::{RedisBackplane, redis as redis_client};
 #[cfg(feature = "smol")]
 pub use signalr_smol::Smol;
 #[cfg(feature = "tokio")]

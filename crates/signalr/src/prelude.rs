@@ -1,7 +1,7 @@
 //! What most programs need: `use signalr::prelude::*`.
 //!
 //! The names of the client with the feature `client`, and those of hubs with the feature `server`. None of them is the name of
-//! another crate. Those of `use signalr::*` hide no runtime's crate; but with the feature `redis` one of them is the module `redis`.
+//! another crate, and of those of `use signalr::*` none is the name of a crate that programs use beside this one.
 
 #[cfg(feature = "async-std")]
 pub use crate::AsyncStd;

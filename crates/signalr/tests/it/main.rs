@@ -7,6 +7,12 @@
     reason = "tests fail by panicking"
 )]
 
+// Crates that a program may have beside this one, for `names`: what is in them does not matter.
+extern crate core as async_std;
+extern crate core as blocking;
+extern crate core as futures;
+extern crate core as redis;
+
 #[cfg(all(
     feature = "axum",
     feature = "redis",
