@@ -2,11 +2,13 @@
 
 mod address;
 mod certificate;
-mod hub;
+mod negotiation;
 mod patient;
 mod probe;
 mod reach;
 mod report;
+mod traffic;
+mod transport;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use signalr_proto::TransportKind;
 use signalr_proto::client::ClientConfig;
 
 use self::address::Place;
-use self::hub::Offered;
+use self::negotiation::Offered;
 use self::patient::Patient;
 use self::report::{Finding, Report, Status};
 use crate::cli::DoctorArgs;
@@ -134,7 +136,7 @@ impl Visit<'_> {
         let Some(patient) = self.ready("negotiate", patient)? else {
             return Ok(None);
         };
-        let negotiated = tokio::time::timeout(self.limit(), hub::negotiate(patient)).await;
+        let negotiated = tokio::time::timeout(self.limit(), negotiation::negotiate(patient)).await;
         let (finding, offered) = negotiated.unwrap_or_else(|_| (late(), None));
         self.decisive("negotiate", finding)?;
         Ok(offered)
@@ -155,7 +157,7 @@ impl Visit<'_> {
                 )?;
                 continue;
             }
-            let trying = hub::transport(patient, &offered, kind);
+            let trying = transport::check(patient, &offered, kind);
             let tried = tokio::time::timeout(self.limit(), trying).await;
             let finding = match &tried {
                 Err(_) => late(),
@@ -175,18 +177,18 @@ impl Visit<'_> {
             }
         }
         if self.ready("event-stream-flow", patient)?.is_some() {
-            let finding = streaming.as_ref().map(hub::streaming);
+            let finding = streaming.as_ref().map(transport::streaming);
             let none = || Finding::skipped("there was no event stream to look at");
             self.add("event-stream-flow", finding.unwrap_or_else(none))?;
         }
         if let Some(patient) = self.ready("messagepack", patient)? {
             let finding = self
-                .bounded(hub::message_pack(patient, &offered, &working))
+                .bounded(traffic::message_pack(patient, &offered, &working))
                 .await;
             self.add("messagepack", finding)?;
         }
         if let Some(patient) = self.ready("round-trip", patient)? {
-            let finding = self.bounded(hub::round_trip(patient, &working)).await;
+            let finding = self.bounded(traffic::round_trip(patient, &working)).await;
             self.add("round-trip", finding)?;
         }
         self.sizes(patient, &working).await
@@ -202,7 +204,7 @@ impl Visit<'_> {
         };
         let finding = match &self.options.probe_size {
             // Each size has its bound.
-            Some(method) => hub::size(patient, method, working).await,
+            Some(method) => traffic::size(patient, method, working).await,
             None => Finding::skipped("nobody asked for it with --probe-size METHOD"),
         };
         self.add("message-size", finding)

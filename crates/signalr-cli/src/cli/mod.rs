@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::path::PathBuf;
+mod bytes;
+mod help;
+mod options;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use signalr_proto::Protocol;
-use signalr_proto::codec::Role;
-use signalr_proto::transport::negotiate::TransportKind;
+pub(crate) use bytes::{DecodeArgs, DecodeFormat, EncodeArgs};
+pub(crate) use help::paragraphs;
+pub(crate) use options::{ConnectionOptions, Output, ServerOptions, TransportOptions};
 
-use crate::failure::Failure;
+use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -17,22 +18,6 @@ Exit codes:
   130  interrupted with Ctrl-C, after a clean stop
 
 Start with `signalr demo`, which needs no server.";
-
-/// The lines of each paragraph as one, so that it is broken at words however wide the terminal is. Lines that are indented stay
-/// as they are.
-pub(crate) fn paragraphs(text: &str) -> String {
-    let mut out = String::new();
-    let mut goes_on = false;
-    for line in text.lines() {
-        let is_prose = !line.is_empty() && !line.starts_with(' ');
-        if !out.is_empty() {
-            out.push(if goes_on && is_prose { ' ' } else { '\n' });
-        }
-        out.push_str(line);
-        goes_on = is_prose;
-    }
-    out
-}
 
 /// Talks to SignalR hubs: call them, listen to them, look at their bytes.
 #[derive(Parser)]
@@ -266,249 +251,6 @@ pub(crate) struct ConnectArgs {
     pub(crate) connection: ConnectionOptions,
 }
 
-/// How to reach a server.
-#[derive(Args)]
-pub(crate) struct ServerOptions {
-    /// Send this HTTP header with each request (may be repeated)
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    pub(crate) headers: Vec<String>,
-    /// Access token; better kept in the variable SIGNALR_TOKEN or a file, because others can see command lines
-    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
-    pub(crate) token: Option<String>,
-    /// Read the access token from this file, again for each new connection and once more when it is refused, so that it may be
-    /// renewed meanwhile
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// Give up after so many seconds, connecting and calling taken together
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<String>,
-    /// Accept any TLS certificate. Only for tests with self-signed ones: anybody could listen in
-    #[arg(long)]
-    pub(crate) insecure: bool,
-    /// Go through this proxy: http://host:port, https://host:port or socks5://host:port, with user:password@ if need be; or `none`.
-    /// Without it, the variables https_proxy, http_proxy, all_proxy and no_proxy count, those in capitals too; but not HTTP_PROXY,
-    /// which in a CGI program is a header that any client can send (Proxy:)
-    #[arg(long, value_name = "URL")]
-    pub(crate) proxy: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Pretty)]
-    pub(crate) output: Output,
-}
-
-/// How to talk to a hub.
-#[derive(Args)]
-pub(crate) struct ConnectionOptions {
-    /// Encoding of the messages
-    #[arg(long, value_enum, default_value_t = WireProtocol::Json)]
-    pub(crate) protocol: WireProtocol,
-    #[command(flatten)]
-    pub(crate) transports: TransportOptions,
-    /// Connect again when the connection is lost: at once, then after 2, 10 and 30 seconds
-    #[arg(long)]
-    pub(crate) reconnect: bool,
-    /// Connect again when the first attempt fails, with the same waits; for servers that are just starting
-    #[arg(long)]
-    pub(crate) retry_start: bool,
-    /// Open the WebSocket at once instead of negotiating first, as servers without sticky sessions may need it; no other
-    /// transport can do so
-    #[arg(long)]
-    pub(crate) skip_negotiation: bool,
-    /// Send a ping after so many seconds without anything else, 15 by default
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) keep_alive: Option<String>,
-    /// Give the connection up after so many seconds of silence, 30 by default; at least twice the server's keep-alive interval
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) server_timeout: Option<String>,
-    /// Ask for stateful reconnect: a WebSocket that breaks is replaced within moments, and nothing is lost
-    #[arg(long)]
-    pub(crate) stateful: bool,
-}
-
-/// Over what to talk.
-#[derive(Args)]
-pub(crate) struct TransportOptions {
-    /// Transports to use, the preferred one first, separated by commas or repeated: auto leaves the choice to the server
-    #[arg(
-        long = "transport",
-        value_name = "TRANSPORT",
-        value_enum,
-        value_delimiter = ',',
-        default_value = "auto",
-        hide_default_value = true
-    )]
-    pub(crate) names: Vec<TransportName>,
-}
-
-/// The transports by their short names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TransportName {
-    /// WebSockets
-    #[value(alias = "websockets")]
-    Ws,
-    /// Server-sent events, JSON only
-    #[value(alias = "server-sent-events")]
-    Sse,
-    /// Long polling
-    #[value(alias = "long-polling")]
-    Lp,
-    /// Those that the server offers, in its order
-    Auto,
-}
-
-impl TransportName {
-    const fn kind(self) -> Option<TransportKind> {
-        match self {
-            Self::Ws => Some(TransportKind::WebSockets),
-            Self::Sse => Some(TransportKind::ServerSentEvents),
-            Self::Lp => Some(TransportKind::LongPolling),
-            Self::Auto => None,
-        }
-    }
-}
-
-impl TransportOptions {
-    /// The transports in order; none of them for the server's choice.
-    pub(crate) fn kinds(&self) -> Result<Vec<TransportKind>, Failure> {
-        let mut kinds = Vec::new();
-        for kind in self.names.iter().filter_map(|name| name.kind()) {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-        }
-        if !kinds.is_empty() && self.names.contains(&TransportName::Auto) {
-            return Err(Failure::usage(
-                "--transport auto leaves the choice to the server: no other transport can be named with it",
-            ));
-        }
-        Ok(kinds)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Pretty,
-    /// One JSON object per event and line
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WireProtocol {
-    /// JSON texts
-    Json,
-    /// MessagePack, which is smaller
-    Messagepack,
-}
-
-impl From<WireProtocol> for Protocol {
-    fn from(protocol: WireProtocol) -> Self {
-        match protocol {
-            WireProtocol::Json => Self::Json,
-            WireProtocol::Messagepack => Self::MessagePack,
-        }
-    }
-}
-
-const DECODE_HELP: &str = r#"Examples:
-  signalr decode --protocol json capture.bin
-  echo 02 91 06 | signalr decode --protocol messagepack --hex
-  curl -sN "$STREAM" | signalr decode --protocol sse
-
-Prints one object per message and line, its members always in the same order:
-  {"type":"invocation" or "streamInvocation","headers":{},"invocationId":null,"target":"Send","arguments":[],"streamIds":[]}
-  {"type":"streamItem","headers":{},"invocationId":"1","item":42}
-  {"type":"completion","headers":{},"invocationId":"1","outcome":"result","result":42}    also "error", "void"
-  {"type":"cancelInvocation","headers":{},"invocationId":"1"}    {"type":"ping"}
-  {"type":"close","error":null,"allowReconnect":false}    {"type":"ack" or "sequence","sequenceId":1}
-Messages of unknown type print nothing. A message cut off by the end of the input prints {"type":"incomplete","bytes":N}, where N
-counts all its bytes: in JSON those after the last separator, in MessagePack its length prefix too.
-
-With --protocol sse, each event of a stream prints {"data":"its data"}; its lines are joined with \n, and events without data
-print nothing. The data of a SignalR stream are messages in JSON, each followed by the byte 1e, as many as came together.
-
-Values of MessagePack that JSON lacks: {"$bin":"hex"}; {"$timestamp":"2020-01-02T03:04:05.678Z"} for extension -1;
-{"$ext":[type,"hex"]} for others, and for timestamps outside of the years 0 to 9999; {"$f32":"NaN"} and {"$f64":"-Infinity"} for
-floats that are no numbers; {"$map":[[key,value]]} for maps with keys that are not strings, and for objects that have one
-member with one of these names. Floats always have a point or an exponent; those of 32 bits show their exact value.
-
-On a protocol error, what came before is printed, the error goes to standard error with the offset of the byte at fault, and
-the exit code is 1. With --hex, offsets count the bytes that the digits stand for. Payloads that cannot be read (text that is not
-UTF-8, half surrogate pairs, wrong lengths, nesting deeper than 64 in JSON or 256 in MessagePack) are errors here as well,
-though a client would only fail the one call."#;
-
-#[derive(Args)]
-#[command(after_help = paragraphs(DECODE_HELP))]
-pub(crate) struct DecodeArgs {
-    /// What the bytes are
-    #[arg(long, value_enum)]
-    pub(crate) protocol: DecodeFormat,
-    /// The input is text: hexadecimal digits, white space ignored
-    #[arg(long)]
-    pub(crate) hex: bool,
-    /// Which side to read as: a server refuses invocations without arguments
-    #[arg(long, value_enum, default_value_t = Side::Client)]
-    pub(crate) role: Side,
-    /// File to read; standard input when it is absent or -
-    pub(crate) file: Option<PathBuf>,
-}
-
-/// What `decode` can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecodeFormat {
-    /// Hub messages, each followed by the byte 1e
-    Json,
-    /// Hub messages, each after its length
-    Messagepack,
-    /// The first message of a client
-    HandshakeRequest,
-    /// The first message of a server
-    HandshakeResponse,
-    /// The body of an answer to negotiate
-    Negotiate,
-    /// A stream of server-sent events
-    Sse,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Side {
-    /// Read as clients do
-    Client,
-    /// Read as servers do
-    Server,
-}
-
-impl From<Side> for Role {
-    fn from(side: Side) -> Self {
-        match side {
-            Side::Client => Self::Client,
-            Side::Server => Self::Server,
-        }
-    }
-}
-
-const ENCODE_HELP: &str = r#"Examples:
-  echo '{"type":"invocation","target":"Send","arguments":[42]}' | signalr encode --protocol messagepack --hex
-  signalr decode --protocol json capture.bin | signalr encode --protocol json > copy.bin
-
-Reads objects as `decode` prints them, one per line. headers, streamIds, arguments and a null invocationId may be left out.
-Values as `decode` prints them are understood anywhere in arguments, item and result: $bin, $timestamp, $ext, $map, and $f32 and
-$f64 with a number, "NaN", "Infinity" or "-Infinity". In JSON, $bin becomes base64, $timestamp text, and $ext is an error.
-Numbers without point and exponent are integers, of at most 64 bits in MessagePack; others are floats of 64 bits. An incomplete
-message becomes as many meaningless bytes. Errors name the line."#;
-
-#[derive(Args)]
-#[command(after_help = paragraphs(ENCODE_HELP))]
-pub(crate) struct EncodeArgs {
-    /// Encoding to write
-    #[arg(long, value_enum)]
-    pub(crate) protocol: WireProtocol,
-    /// Write hexadecimal digits, one line per message
-    #[arg(long)]
-    pub(crate) hex: bool,
-    /// File to read; standard input when it is absent or -
-    pub(crate) file: Option<PathBuf>,
-}
-
 const COMPLETIONS_HELP: &str = "\
 Example:
   signalr completions bash > ~/.local/share/bash-completion/completions/signalr";
@@ -538,15 +280,6 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-
-    #[test]
-    fn paragraphs_are_one_line_and_lists_are_not() {
-        let text = "Examples:\n  a\n  b\n\nfirst\nsecond\n  indented\nthird\nfourth";
-        assert_eq!(
-            paragraphs(text),
-            "Examples:\n  a\n  b\n\nfirst second\n  indented\nthird fourth"
-        );
-    }
 
     /// A line that is broken where the source breaks it leaves a few words alone on the next.
     #[test]
