@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::connection::lock;
 use crate::error::BodyError;
+use crate::locks::lock;
 
 /// The body of a hub's answer.
 pub struct HubBody(BodyKind);

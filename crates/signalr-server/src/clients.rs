@@ -21,9 +21,9 @@ use crate::call::CallHandle;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
 use crate::error::{InvokeError, SendError};
+use crate::ids::fresh_id;
 use crate::options::SlowClients;
 use crate::server::Shared;
-use crate::service::fresh_id;
 
 /// How long a message to many waits for a member that takes nothing, before nobody waits for that member any more.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use crate::connection::lock;
+use crate::locks::lock;
 
 /// Values of the application's own types, one of each type, kept for as long as the connection lives.
 ///

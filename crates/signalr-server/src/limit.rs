@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use crate::connection::lock;
+use crate::locks::lock;
 use crate::request::HubRequest;
 use crate::user::User;
 

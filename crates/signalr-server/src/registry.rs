@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
-use crate::connection::{Connection, lock};
+use crate::connection::Connection;
+use crate::locks::{lock, read, write};
 
 type Members = HashMap<Arc<str>, Arc<Connection>>;
 
@@ -32,14 +33,6 @@ struct Groups {
     members: HashMap<Arc<str>, Members>,
     /// The groups of each connection, to leave them all when it ends.
     memberships: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
-}
-
-fn read<T>(table: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    table.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(table: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    table.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Registry {

@@ -20,9 +20,11 @@ use signalr_proto::server::{
 use tower_service::Service;
 
 use crate::body::HubBody;
-use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task, lock};
+use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task};
 use crate::error::BodyError;
+use crate::ids::fresh_id;
 use crate::limit::{self, ConnectionPermit};
+use crate::locks::lock;
 use crate::request::HubRequest;
 use crate::server::{HubServer, Routes, Shared};
 use crate::user::User;
@@ -373,50 +375,5 @@ fn fresh_ids() -> FreshIds {
     FreshIds {
         connection_id: fresh_id(),
         connection_token: fresh_id(),
-    }
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "without randomness tokens could be guessed, and no server should go on then"
-)]
-pub(crate) fn random() -> u128 {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    u128::from_be_bytes(bytes)
-}
-
-pub(crate) fn fresh_id() -> Box<str> {
-    base64url(random()).into()
-}
-
-/// The 22 letters of 128 bits in base64url without padding.
-fn base64url(bits: u128) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let letter = |sextet: u128| {
-        usize::try_from(sextet & 63)
-            .ok()
-            .and_then(|index| ALPHABET.get(index))
-            .map_or('A', |&letter| char::from(letter))
-    };
-    let mut text: String = (0..21)
-        .map(|place| letter(bits >> (122 - 6 * place)))
-        .collect();
-    text.push(letter(bits << 4));
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_base64url_of_128_bits() {
-        assert_eq!(base64url(0), "AAAAAAAAAAAAAAAAAAAAAA");
-        assert_eq!(base64url(u128::MAX), "_____________________w");
-        assert_eq!(base64url(1), "AAAAAAAAAAAAAAAAAAAAAQ");
-        let ids = fresh_ids();
-        assert_ne!(ids.connection_id, ids.connection_token);
-        assert_eq!(ids.connection_id.len(), 22);
     }
 }

@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use signalr_proto::Payload;
 use signalr_proto::server::CallId;
 
-use crate::connection::{Connection, Order, lock};
+use crate::connection::{Connection, Order};
 use crate::error::UploadError;
+use crate::locks::lock;
 
 /// Items taken after which the client's credit is topped up, unless the method waits before.
 const TOP_UP: usize = 4;

@@ -15,7 +15,7 @@ use signalr_proto::{Instant, OpId};
 
 use super::farm::OperationValue;
 use super::{Backplane, BackplaneFault, BackplaneLink, Farm, Publisher, Subscriber, deliver};
-use crate::connection::lock;
+use crate::locks::lock;
 use crate::server::Shared;
 
 /// Messages taken from the broker before other things get their turn.

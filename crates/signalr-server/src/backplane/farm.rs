@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 
 use super::BackplaneHealth;
 use crate::clients::invocation;
-use crate::connection::lock;
 use crate::error::GroupError;
+use crate::locks::lock;
 use crate::runtime::Clock;
 
 /// What comes of an operation.

@@ -12,7 +12,7 @@ use signalr_proto::backplane::Message;
 use tokio::sync::mpsc;
 
 use super::{Backplane, BackplaneFault, BackplaneLink, Publisher, Subscriber};
-use crate::connection::lock;
+use crate::locks::lock;
 
 /// Messages that wait for one server, above which publishers wait.
 const CAPACITY: usize = 1_024;

@@ -14,8 +14,8 @@ use signalr_proto::codec::Outcome;
 use signalr_proto::server::{CallId, DisconnectReason};
 use tokio::sync::Notify;
 
-use super::lock;
 use super::wires::Exchange;
+use crate::locks::lock;
 use crate::options::SlowClients;
 use crate::slow::SlowCounters;
 

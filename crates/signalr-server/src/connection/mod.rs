@@ -7,24 +7,20 @@ mod task;
 mod wires;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use signalr_proto::server::{ConnectionKey, DisconnectReason};
 use signalr_proto::{Protocol, TransportKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::extensions::Extensions;
+use crate::locks::{read, write};
 use crate::request::HubRequest;
 use crate::user::User;
 
 pub(crate) use mailbox::{Mailbox, Order};
 pub(crate) use task::Task;
 pub(crate) use wires::{Exchange, Incoming};
-
-/// Locks without minding panics of others: every critical section leaves the data sound.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What the hub, its methods and the connection's task share.
 pub(crate) struct Connection {
@@ -62,14 +58,11 @@ impl Connection {
     }
 
     pub(crate) fn user(&self) -> Option<User> {
-        self.user
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        read(&self.user).clone()
     }
 
     pub(crate) fn set_user(&self, user: Option<User>) {
-        *self.user.write().unwrap_or_else(PoisonError::into_inner) = user;
+        *write(&self.user) = user;
     }
 
     /// Ends the connection with a Close message.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::line::Written;
-use crate::connection::lock;
+use crate::locks::lock;
 
 /// How long an answer may take before the request counts as one that waits.
 const QUICK: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use signalr_proto::{Payload, Protocol};
 
 use super::error::{TestError, mistyped};
 use super::line::Line;
-use crate::connection::lock;
+use crate::locks::lock;
 
 /// The items of a streaming method: made by [`TestClient::stream`](super::TestClient::stream). Dropping it cancels the stream.
 #[must_use = "a stream that is dropped is cancelled"]

@@ -19,7 +19,7 @@ use super::builder::TestClientBuilder;
 use super::call::{Call, TestStream};
 use super::error::{TestError, mistyped};
 use super::line::{Answered, Line, Report};
-use crate::connection::lock;
+use crate::locks::lock;
 use crate::server::HubServer;
 
 /// A client of a hub, within the same process. See the [module](super).

@@ -24,7 +24,7 @@ use tower_service::Service as _;
 use super::client::Items;
 use super::error::{TestError, broken};
 use super::request::{Whole, whole};
-use crate::connection::lock;
+use crate::locks::lock;
 use crate::server::HubServer;
 
 /// Larger than anything a test sends.
