@@ -1,5 +1,6 @@
 //! Serving an application on tokio the way hubs want it.
 
+mod app;
 mod desk;
 mod http1;
 mod http2;
@@ -29,9 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::request::PeerAddress;
-
-/// How long a client may take for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+use app::{App, HEAD_TIMEOUT};
 
 /// What HTTP/2 begins with.
 const HTTP2_START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -113,30 +112,6 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(run(self))
     }
-}
-
-/// What can be served.
-trait App:
-    Service<Request<Incoming>, Response = Response<Self::Answer>, Error = Infallible, Future: Send>
-    + Clone
-    + Send
-    + 'static
-{
-    /// The body of its answers.
-    type Answer: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static;
-}
-
-impl<S, B> App for S
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-{
-    type Answer = B;
 }
 
 async fn run<S: App>(serve: Serve<S>) -> io::Result<()> {

@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::App;
+use super::app::App;
 use super::line::Written;
 use crate::locks::lock;
 

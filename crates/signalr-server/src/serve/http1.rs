@@ -28,10 +28,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::app::{App, HEAD_TIMEOUT};
 use super::desk::{Desk, Rest};
 use super::line::Line;
 use super::stream::{Ended, Stream};
-use super::{App, HEAD_TIMEOUT};
 
 /// What hyper reads when an answer is there that it shall write.
 const ANSWER: &[u8] = b"GET / HTTP/1.1\r\n\r\n";

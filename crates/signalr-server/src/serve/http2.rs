@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{App, HEAD_TIMEOUT};
+use super::app::{App, HEAD_TIMEOUT};
 
 /// Serves one connection until its end, until the requests under way are answered once the server stops, or until `head_by` when no
 /// request has come by then.

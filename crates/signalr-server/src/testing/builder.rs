@@ -35,15 +35,49 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[must_use = "nothing happens before `connect`"]
 pub struct TestClientBuilder {
     hub: HubServer,
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
     query: String,
     extensions: Extensions,
     patience: Duration,
     invalid: Option<TestError>,
 }
 
+/// How clients come to be.
+impl TestClient {
+    /// Says more about how to connect: query, headers, patience.
+    pub fn builder(hub: &HubServer) -> TestClientBuilder {
+        TestClientBuilder::new(hub)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the hub does not let the client in.
+    pub async fn connect(hub: &HubServer) -> Result<Self, TestError> {
+        Self::builder(hub).connect().await
+    }
+
+    /// Connects with this bearer token.
+    ///
+    /// # Errors
+    /// When the hub does not let the client in.
+    pub async fn connect_as(hub: &HubServer, token: &str) -> Result<Self, TestError> {
+        Self::builder(hub).bearer_token(token).connect().await
+    }
+
+    /// Connects with these headers in each request.
+    ///
+    /// # Errors
+    /// When the hub does not let the client in.
+    pub async fn connect_with(hub: &HubServer, headers: HeaderMap) -> Result<Self, TestError> {
+        let mut builder = Self::builder(hub);
+        builder.headers = headers;
+        builder.connect().await
+    }
+}
+
 impl TestClientBuilder {
-    pub(super) fn new(hub: &HubServer) -> Self {
+    fn new(hub: &HubServer) -> Self {
         Self {
             hub: hub.clone(),
             headers: HeaderMap::new(),

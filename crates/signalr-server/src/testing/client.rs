@@ -7,20 +7,16 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_core::Stream;
-use futures_core::stream::BoxStream;
 use futures_util::stream::StreamExt as _;
-use http::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use signalr_proto::codec::{Invocation, InvocationHead, Outcome};
 use signalr_proto::{FromArguments, HubArguments, Payload, Protocol};
 
-use super::builder::TestClientBuilder;
 use super::call::{Call, TestStream};
 use super::error::{TestError, mistyped};
-use super::line::{Answered, Line, Report};
+use super::line::{Answered, Items, Line, Report};
 use crate::locks::lock;
-use crate::server::HubServer;
 
 /// A client of a hub, within the same process. See the [module](super).
 ///
@@ -35,40 +31,7 @@ pub struct TestClient {
 
 type Upload = (ByteString, Items);
 
-pub(super) type Items = BoxStream<'static, Result<Payload, String>>;
-
 impl TestClient {
-    /// Says more about how to connect: query, headers, patience.
-    pub fn builder(hub: &HubServer) -> TestClientBuilder {
-        TestClientBuilder::new(hub)
-    }
-
-    /// Connects.
-    ///
-    /// # Errors
-    /// When the hub does not let the client in.
-    pub async fn connect(hub: &HubServer) -> Result<Self, TestError> {
-        Self::builder(hub).connect().await
-    }
-
-    /// Connects with this bearer token.
-    ///
-    /// # Errors
-    /// When the hub does not let the client in.
-    pub async fn connect_as(hub: &HubServer, token: &str) -> Result<Self, TestError> {
-        Self::builder(hub).bearer_token(token).connect().await
-    }
-
-    /// Connects with these headers in each request.
-    ///
-    /// # Errors
-    /// When the hub does not let the client in.
-    pub async fn connect_with(hub: &HubServer, headers: HeaderMap) -> Result<Self, TestError> {
-        let mut builder = Self::builder(hub);
-        builder.headers = headers;
-        builder.connect().await
-    }
-
     /// The public id of the connection.
     #[must_use]
     pub fn connection_id(&self) -> &str {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
+use futures_core::stream::BoxStream;
 use futures_util::future::select;
 use futures_util::stream::StreamExt as _;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -21,7 +22,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use super::client::Items;
 use super::error::{TestError, broken};
 use super::request::{Whole, whole};
 use crate::locks::lock;
@@ -29,6 +29,9 @@ use crate::server::HubServer;
 
 /// Larger than anything a test sends.
 const MAX_MESSAGE: usize = 64 << 20;
+
+/// What a client uploads.
+pub(super) type Items = BoxStream<'static, Result<Payload, String>>;
 
 pub(super) type Answer = Box<dyn FnMut(&Invocation) -> Result<Payload, String> + Send>;
 
