@@ -9,9 +9,8 @@ use signalr_proto::codec::Invocation;
 use signalr_proto::server::{CallId, Refusal};
 use signalr_proto::{Payload, PayloadError};
 
-use crate::call::CallHandle;
-use crate::connection::Connection;
 use crate::connection::running::Method;
+use crate::connection::{CallHandle, Connection};
 use crate::error::HubError;
 use crate::filter::{self, Filtered, HubCall};
 use crate::handler::{CallParts, Items};

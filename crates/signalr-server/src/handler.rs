@@ -16,8 +16,8 @@ use signalr_proto::server::CallId;
 use signalr_proto::{Encode, Payload, PayloadError};
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{CallContext, CallHandle};
-use crate::connection::Connection;
+use crate::call::CallContext;
+use crate::connection::{CallHandle, Connection};
 use crate::error::HubError;
 use crate::server::Shared;
 use crate::upload::{UploadSender, UploadStream};

@@ -11,9 +11,9 @@ use signalr_proto::backplane::{Audience, BackplaneEvent, Invocation, ResultReque
 use signalr_proto::codec::Outcome;
 
 use super::Farm;
-use crate::clients::wait_for;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
+use crate::patience::wait_for;
 use crate::server::Shared;
 
 /// Questions of other servers that may be open at a time.

@@ -20,8 +20,8 @@ use signalr_proto::{EncodeError, HubArguments, Instant, Payload, Protocol};
 use tokio::sync::Notify;
 
 use super::BackplaneHealth;
-use crate::clients::invocation;
 use crate::error::GroupError;
+use crate::frames::invocation;
 use crate::locks::lock;
 use crate::runtime::Clock;
 

@@ -1,5 +1,6 @@
 //! One client, as everybody but its own task sees it.
 
+mod call_handle;
 mod client_results;
 pub(crate) mod mailbox;
 pub(crate) mod running;
@@ -18,6 +19,7 @@ use crate::locks::{read, write};
 use crate::request::HubRequest;
 use crate::user::User;
 
+pub(crate) use call_handle::CallHandle;
 pub(crate) use mailbox::{Mailbox, Order};
 pub(crate) use task::Task;
 pub(crate) use wires::{Exchange, Incoming};

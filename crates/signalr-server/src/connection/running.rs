@@ -13,7 +13,7 @@ use signalr_proto::Encode;
 use signalr_proto::server::CallId;
 use tracing::Span;
 
-use crate::call::CallHandle;
+use super::CallHandle;
 use crate::error::HubError;
 use crate::handler::{BoxedReply, Items};
 

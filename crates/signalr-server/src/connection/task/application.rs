@@ -10,7 +10,8 @@ use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
 use super::{Applicant, Task};
-use crate::call::{CallContext, CallHandle};
+use crate::call::CallContext;
+use crate::connection::CallHandle;
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
 use crate::report;

@@ -11,7 +11,7 @@ use signalr_proto::server::{CallId, CallOutcome};
 use signalr_proto::{Payload, SendError};
 
 use super::Task;
-use crate::call::CallHandle;
+use crate::connection::CallHandle;
 use crate::connection::running::{Method, Pending, RunningCall, Step, Work};
 use crate::dispatch::{self, Bound};
 use crate::error::HubError;

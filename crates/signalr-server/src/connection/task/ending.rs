@@ -10,10 +10,10 @@ use tracing::Instrument as _;
 
 use super::Task;
 use crate::body::HubBody;
-use crate::call::{CallContext, CallHandle};
-use crate::connection::Connection;
+use crate::call::CallContext;
 use crate::connection::mailbox::Order;
 use crate::connection::running::contained_future;
+use crate::connection::{CallHandle, Connection};
 use crate::error::UploadError;
 use crate::limit::ConnectionPermit;
 use crate::report;

@@ -14,11 +14,10 @@ use futures_util::stream::FuturesUnordered;
 use signalr_proto::server::{CallId, DisconnectReason, Identity, Input, Output, ServerConnection};
 use signalr_proto::{Instant, OpId, Payload};
 
-use super::Connection;
 use super::client_results::ClientResults;
 use super::running::Pending;
 use super::wires::Wires;
-use crate::call::CallHandle;
+use super::{CallHandle, Connection};
 use crate::error::HubError;
 use crate::limit::ConnectionPermit;
 use crate::server::Shared;
