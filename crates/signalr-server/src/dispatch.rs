@@ -1,28 +1,19 @@
 //! From an invocation message to a method that is ready to run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use signalr_proto::codec::Invocation;
-use signalr_proto::server::{CallId, Refusal};
+use signalr_proto::server::CallId;
 use signalr_proto::{Payload, PayloadError};
 
-use crate::connection::running::Method;
 use crate::connection::{CallHandle, Connection};
 use crate::error::HubError;
 use crate::filter::{self, Filtered, HubCall};
-use crate::handler::{CallParts, Items};
-use crate::hub::Shape;
+use crate::handler::CallParts;
+use crate::method::{Bound, NotRun, Shape};
 use crate::server::Shared;
 use crate::upload::UploadSender;
-
-/// A call with its parameters in place.
-pub(crate) enum Bound {
-    Method(Pin<Box<dyn Method>>),
-    Stream(BoxFuture<'static, Result<Items, HubError>>),
-}
 
 /// A call that is ready to run.
 pub(crate) struct Prepared {
@@ -31,40 +22,6 @@ pub(crate) struct Prepared {
     pub(crate) bound: Bound,
     /// There is one when the method wants to know about its call.
     pub(crate) handle: Option<Arc<CallHandle>>,
-}
-
-/// Why a call is not run.
-#[derive(Debug)]
-pub(crate) enum NotRun {
-    NoSuchMethod,
-    ArgumentCount { given: usize, expected: usize },
-    ArgumentTypes,
-    Unauthorized,
-    Streaming,
-    NotStreaming,
-    UploadCount { given: usize, expected: usize },
-    Failed(HubError),
-}
-
-impl From<PayloadError> for NotRun {
-    fn from(_: PayloadError) -> Self {
-        Self::ArgumentTypes
-    }
-}
-
-impl NotRun {
-    pub(crate) fn as_refusal(&self) -> Refusal<'_> {
-        match *self {
-            Self::NoSuchMethod => Refusal::NoSuchMethod,
-            Self::ArgumentCount { given, expected } => Refusal::ArgumentCount { given, expected },
-            Self::ArgumentTypes => Refusal::ArgumentTypes,
-            Self::Unauthorized => Refusal::Unauthorized,
-            Self::Streaming => Refusal::Streaming,
-            Self::NotStreaming => Refusal::NotStreaming,
-            Self::UploadCount { given, expected } => Refusal::UploadCount { given, expected },
-            Self::Failed(ref error) => Refusal::Failed(error.failure()),
-        }
-    }
 }
 
 /// Checks an invocation, in the official server's order, and makes the parameters of its method

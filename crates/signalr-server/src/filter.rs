@@ -15,10 +15,9 @@ use signalr_proto::server::DisconnectReason;
 use signalr_proto::{Encode, EncodeError, Instant, Payload, Protocol};
 
 use crate::call::CallContext;
-use crate::connection::running::{Method, Tell};
-use crate::dispatch::Bound;
 use crate::error::HubError;
 use crate::handler::{CallParts, Items};
+use crate::method::{Bound, Method, Tell};
 use crate::server::Shared;
 use crate::upload::UploadSender;
 

@@ -12,10 +12,9 @@ use futures_util::future::BoxFuture;
 use signalr_proto::server::DisconnectReason;
 
 use crate::call::CallContext;
-use crate::connection::running::method;
-use crate::dispatch::{Bound, NotRun};
 use crate::error::{BuildError, HubError};
 use crate::handler::{CallParts, Handler, IntoItems, IntoReply};
+use crate::method::{Bound, NotRun, Shape, method};
 
 /// A set of methods that clients can call, and what to do when they come and go.
 ///
@@ -119,14 +118,6 @@ impl<H> fmt::Debug for MethodEntry<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MethodEntry").field(&self.0).finish()
     }
-}
-
-/// What must be known about a method before it can be called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) streaming: bool,
-    pub(crate) arguments: usize,
-    pub(crate) streams: usize,
 }
 
 impl<H: Hub> HubMethods<H> {

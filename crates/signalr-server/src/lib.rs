@@ -80,6 +80,7 @@ mod hub;
 mod ids;
 mod limit;
 mod locks;
+mod method;
 mod options;
 mod patience;
 mod registry;

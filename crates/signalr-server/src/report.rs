@@ -1,9 +1,7 @@
 //! What the log tells of calls that went wrong. Never what clients said, beside the names of what they called.
 
-use std::fmt;
-
-use crate::dispatch::NotRun;
 use crate::error::HubError;
+use crate::method::NotRun;
 
 /// So many characters of a name that a client made up.
 const NAME: usize = 100;
@@ -56,24 +54,4 @@ pub(crate) fn farewell_failed(connection: &str, error: &HubError) {
 fn shown(name: &str) -> &str {
     let end = name.char_indices().nth(NAME).map(|(end, _)| end);
     end.and_then(|end| name.get(..end)).unwrap_or(name)
-}
-
-/// Why, in the operator's words; clients get the official ones.
-impl fmt::Display for NotRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchMethod => f.write_str("there is no such method"),
-            Self::ArgumentCount { given, expected } => {
-                write!(f, "{given} arguments instead of {expected}")
-            }
-            Self::ArgumentTypes => f.write_str("the arguments do not fit"),
-            Self::Unauthorized => f.write_str("the user may not call it"),
-            Self::Streaming => f.write_str("it gives a stream, and no stream was asked for"),
-            Self::NotStreaming => f.write_str("it gives no stream, and a stream was asked for"),
-            Self::UploadCount { given, expected } => {
-                write!(f, "{given} uploads instead of {expected}")
-            }
-            Self::Failed(error) => error.fmt(f),
-        }
-    }
 }

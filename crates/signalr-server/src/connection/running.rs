@@ -8,65 +8,13 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use pin_project_lite::pin_project;
-use signalr_proto::Encode;
 use signalr_proto::server::CallId;
 use tracing::Span;
 
 use super::CallHandle;
 use crate::error::HubError;
 use crate::handler::{BoxedReply, Items};
-
-/// What is told of a method that is done.
-pub(crate) type Tell<'a> = &'a mut dyn FnMut(Result<&(dyn Encode + Send), &HubError>);
-
-/// A method that runs. Its result stays where it is and is encoded from there.
-pub(crate) trait Method: Send {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Tells what became of it, once it is done.
-    fn tell(self: Pin<&mut Self>, tell: Tell<'_>);
-}
-
-pin_project! {
-    struct Typed<F, T> {
-        #[pin]
-        future: F,
-        outcome: Option<Result<T, HubError>>,
-    }
-}
-
-impl<F, T> Method for Typed<F, T>
-where
-    F: Future<Output = Result<T, HubError>> + Send,
-    T: Encode + Send,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        this.future
-            .poll(cx)
-            .map(|outcome| *this.outcome = Some(outcome))
-    }
-
-    fn tell(self: Pin<&mut Self>, tell: Tell<'_>) {
-        match &self.project().outcome {
-            Some(Ok(value)) => tell(Ok(value)),
-            Some(Err(error)) => tell(Err(error)),
-            None => {}
-        }
-    }
-}
-
-pub(crate) fn method<F, T>(future: F) -> Pin<Box<dyn Method>>
-where
-    F: Future<Output = Result<T, HubError>> + Send + 'static,
-    T: Encode + Send + 'static,
-{
-    Box::pin(Typed {
-        future,
-        outcome: None,
-    })
-}
+use crate::method::Method;
 
 /// Polls the application's code; a panic there becomes an error here.
 pub(crate) fn contained<T>(

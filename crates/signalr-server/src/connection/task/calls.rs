@@ -12,9 +12,10 @@ use signalr_proto::{Payload, SendError};
 
 use super::Task;
 use crate::connection::CallHandle;
-use crate::connection::running::{Method, Pending, RunningCall, Step, Work};
-use crate::dispatch::{self, Bound};
+use crate::connection::running::{Pending, RunningCall, Step, Work};
+use crate::dispatch;
 use crate::error::HubError;
+use crate::method::{Bound, Method};
 use crate::report;
 use crate::telemetry;
 use crate::upload::UploadSender;
