@@ -13,7 +13,8 @@ use crate::error::GroupError;
 use crate::extensions::Extensions;
 use crate::groups::Groups;
 use crate::request::HubRequest;
-use crate::server::{HubServer, Shared};
+use crate::server::HubServer;
+use crate::shared::Shared;
 use crate::user::User;
 
 /// The caller of a hub method and its surroundings: a parameter of hub methods that want it. Cheap to clone.

@@ -21,7 +21,7 @@ use crate::error::{InvokeError, SendError};
 use crate::frames::invocation;
 use crate::ids::fresh_id;
 use crate::patience::wait_for;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// One client to send to or to ask for results.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use crate::connection::{CallHandle, Connection};
 use crate::error::SendError;
 use crate::frames::Frames;
 use crate::patience::wait_for;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// The clients of a hub: where to send.
 ///

@@ -7,12 +7,14 @@ use signalr_proto::codec::Invocation;
 use signalr_proto::server::CallId;
 use signalr_proto::{Payload, PayloadError};
 
+use crate::application::Application;
 use crate::connection::{CallHandle, Connection};
 use crate::error::HubError;
-use crate::filter::{self, Filtered, HubCall};
+use crate::filter::{Filtered, HubCall};
 use crate::handler::CallParts;
+use crate::hub::AnyHub;
 use crate::method::{Bound, NotRun, Shape};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::upload::UploadSender;
 
 /// A call that is ready to run.
@@ -24,88 +26,91 @@ pub(crate) struct Prepared {
     pub(crate) handle: Option<Arc<CallHandle>>,
 }
 
-/// Checks an invocation, in the official server's order, and makes the parameters of its method
-/// ([SB-14](signalr_proto::spec::server_behaviour#sb-14) to [SB-20](signalr_proto::spec::server_behaviour#sb-20)).
-pub(crate) fn prepare(
-    shared: &Arc<Shared>,
-    connection: &Arc<Connection>,
-    id: CallId,
-    streaming: bool,
-    invocation: &Invocation,
-    uploads: Option<&Arc<[UploadSender]>>,
-    scratch: &mut Vec<Payload>,
-) -> Result<Prepared, NotRun> {
-    let (method, shape) = shared
-        .hub
-        .find(&invocation.target)
-        .ok_or(NotRun::NoSuchMethod)?;
-    let mut parts = CallParts {
-        shared,
-        connection,
-        id: Some(id),
-        call: None,
-        arguments: arguments(invocation, shape, scratch)?,
-        uploads: uploads.map(AsRef::as_ref).unwrap_or_default(),
-        uploads_taken: 0,
-    };
-    // What the method's function does before its first await must not happen in a call that is refused.
-    let check = |parts: &mut CallParts<'_>| check(shared, method, shape, streaming, parts);
-    let bound = if shared.filters.is_empty() {
-        contained(|| shared.hub.bind(method, &mut parts, &check))??
-    } else {
-        contained(|| check(&mut parts))??;
-        filtered(shared, method, shape, &mut parts, uploads)
-    };
-    Ok(Prepared {
-        method,
-        bound,
-        handle: parts.call,
-    })
+/// What stands between the messages of one client and the methods of its hub.
+pub(crate) struct Dispatcher<'a> {
+    pub(crate) application: &'a Arc<Application>,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) connection: &'a Arc<Connection>,
+    /// Where arguments lie until they are decoded.
+    pub(crate) scratch: &'a mut Vec<Payload>,
 }
 
-/// Why a call that has to wait for its turn cannot be run then either, if that is known: there is no such method, or its arguments do
-/// not fit. Filters see arguments before they are decoded, and when it is the call's turn.
-pub(crate) fn hopeless(
-    shared: &Arc<Shared>,
-    connection: &Arc<Connection>,
-    invocation: &Invocation,
-    scratch: &mut Vec<Payload>,
-) -> Option<NotRun> {
-    let Some((method, shape)) = shared.hub.find(&invocation.target) else {
-        return Some(NotRun::NoSuchMethod);
-    };
-    let mut parts = CallParts {
-        shared,
-        connection,
-        id: None,
-        call: None,
-        arguments: match arguments(invocation, shape, scratch) {
-            Ok(arguments) => arguments,
-            Err(error) => return Some(error),
-        },
-        uploads: &[],
-        uploads_taken: 0,
-    };
-    if !shared.filters.is_empty() {
-        return None;
+impl Dispatcher<'_> {
+    /// Checks an invocation, in the official server's order, and makes the parameters of its method
+    /// ([SB-14](signalr_proto::spec::server_behaviour#sb-14) to [SB-20](signalr_proto::spec::server_behaviour#sb-20)).
+    pub(crate) fn prepare(
+        self,
+        id: CallId,
+        streaming: bool,
+        invocation: &Invocation,
+        uploads: Option<&Arc<[UploadSender]>>,
+    ) -> Result<Prepared, NotRun> {
+        let Application { hub, filters, .. } = &**self.application;
+        let (method, shape) = hub.find(&invocation.target).ok_or(NotRun::NoSuchMethod)?;
+        let mut parts = CallParts {
+            shared: self.shared,
+            connection: self.connection,
+            id: Some(id),
+            call: None,
+            arguments: arguments(invocation, shape, self.scratch)?,
+            uploads: uploads.map(AsRef::as_ref).unwrap_or_default(),
+            uploads_taken: 0,
+        };
+        // What the method's function does before its first await must not happen in a call that is refused.
+        let check = |parts: &mut CallParts<'_>| check(&**hub, method, shape, streaming, parts);
+        let bound = if filters.is_empty() {
+            contained(|| hub.bind(method, &mut parts, &check))??
+        } else {
+            contained(|| check(&mut parts))??;
+            filtered(self.application, method, shape, &mut parts, uploads)
+        };
+        Ok(Prepared {
+            method,
+            bound,
+            handle: parts.call,
+        })
     }
-    // Its parameters are made and thrown away: it is not called.
-    let not_now = |_: &mut CallParts<'_>| Err(NotRun::Unauthorized);
-    match contained(|| shared.hub.bind(method, &mut parts, &not_now)) {
-        Ok(Err(NotRun::ArgumentTypes)) => Some(NotRun::ArgumentTypes),
-        Ok(_) | Err(_) => None,
+
+    /// Why a call that has to wait for its turn cannot be run then either, if that is known: there is no such method, or its arguments
+    /// do not fit. Filters see arguments before they are decoded, and when it is the call's turn.
+    pub(crate) fn hopeless(self, invocation: &Invocation) -> Option<NotRun> {
+        let Application { hub, filters, .. } = &**self.application;
+        let Some((method, shape)) = hub.find(&invocation.target) else {
+            return Some(NotRun::NoSuchMethod);
+        };
+        let mut parts = CallParts {
+            shared: self.shared,
+            connection: self.connection,
+            id: None,
+            call: None,
+            arguments: match arguments(invocation, shape, self.scratch) {
+                Ok(arguments) => arguments,
+                Err(error) => return Some(error),
+            },
+            uploads: &[],
+            uploads_taken: 0,
+        };
+        if !filters.is_empty() {
+            return None;
+        }
+        // Its parameters are made and thrown away: it is not called.
+        let not_now = |_: &mut CallParts<'_>| Err(NotRun::Unauthorized);
+        match contained(|| hub.bind(method, &mut parts, &not_now)) {
+            Ok(Err(NotRun::ArgumentTypes)) => Some(NotRun::ArgumentTypes),
+            Ok(_) | Err(_) => None,
+        }
     }
 }
 
 /// Whether the caller may call the method, and does so in the way that fits it.
 fn check(
-    shared: &Shared,
+    hub: &dyn AnyHub,
     method: usize,
     shape: Shape,
     streaming: bool,
     parts: &mut CallParts<'_>,
 ) -> Result<(), NotRun> {
-    if !shared.hub.allows(method, parts) {
+    if !hub.allows(method, parts) {
         return Err(NotRun::Unauthorized);
     }
     match (streaming, shape.streaming) {
@@ -130,7 +135,7 @@ fn contained<T>(run: impl FnOnce() -> T) -> Result<T, NotRun> {
 
 /// The same behind filters, which see the arguments before they are decoded.
 fn filtered(
-    shared: &Arc<Shared>,
+    application: &Arc<Application>,
     method: usize,
     shape: Shape,
     parts: &mut CallParts<'_>,
@@ -138,17 +143,16 @@ fn filtered(
 ) -> Bound {
     let call = HubCall::new(
         parts.context(),
-        shared.hub.name(method),
+        application.hub.name(method),
         method,
         parts.arguments.as_slice().to_vec(),
         uploads.map_or_else(|| Arc::from([]), Arc::clone),
     );
-    let shared = Arc::clone(shared);
+    let reply = Arc::clone(application).call(call);
     if shape.streaming {
-        let reply = filter::run(shared, call);
         return Bound::Stream(Box::pin(async move { reply.await?.into_items() }));
     }
-    Bound::Method(Filtered::method(shared, call))
+    Bound::Method(Filtered::method(reply))
 }
 
 /// The arguments, in a place that is used for each call again.

@@ -17,8 +17,8 @@ use signalr_proto::{Encode, EncodeError, Instant, Payload, Protocol};
 use crate::call::CallContext;
 use crate::error::HubError;
 use crate::handler::{CallParts, Items};
+use crate::hub::AnyHub;
 use crate::method::{Bound, Method, Tell};
-use crate::server::Shared;
 use crate::upload::UploadSender;
 
 /// Something around the calls of clients, and around their arrival and departure.
@@ -243,19 +243,14 @@ pub(crate) struct Filtered {
 }
 
 impl Filtered {
-    pub(crate) fn method(shared: Arc<Shared>, call: HubCall) -> Pin<Box<dyn Method>> {
+    pub(crate) fn method(
+        future: BoxFuture<'static, Result<HubReply, HubError>>,
+    ) -> Pin<Box<dyn Method>> {
         Box::pin(Self {
-            future: run(shared, call),
+            future,
             outcome: None,
         })
     }
-}
-
-pub(crate) fn run(
-    shared: Arc<Shared>,
-    call: HubCall,
-) -> BoxFuture<'static, Result<HubReply, HubError>> {
-    Box::pin(async move { Next::first(&shared).run(call).await })
 }
 
 impl Method for Filtered {
@@ -277,16 +272,13 @@ impl Method for Filtered {
 
 /// The filters further in, and the method behind them.
 pub struct Next<'a> {
-    shared: &'a Arc<Shared>,
+    hub: &'a dyn AnyHub,
     filters: &'a [Box<dyn HubFilter>],
 }
 
 impl<'a> Next<'a> {
-    fn first(shared: &'a Arc<Shared>) -> Self {
-        Self {
-            shared,
-            filters: &shared.filters,
-        }
+    pub(crate) const fn new(hub: &'a dyn AnyHub, filters: &'a [Box<dyn HubFilter>]) -> Self {
+        Self { hub, filters }
     }
 
     /// Goes on with the call.
@@ -294,9 +286,9 @@ impl<'a> Next<'a> {
     /// # Errors
     /// The failure of the method or of a filter.
     pub async fn run(self, call: HubCall) -> Result<HubReply, HubError> {
-        let Self { shared, filters } = self;
+        let Self { hub, filters } = self;
         if let Some((filter, filters)) = filters.split_first() {
-            return filter.call(call, Next { shared, filters }).await;
+            return filter.call(call, Next { hub, filters }).await;
         }
         let HubCall {
             context,
@@ -307,7 +299,7 @@ impl<'a> Next<'a> {
         } = call;
         let bound = {
             let mut parts = CallParts {
-                shared,
+                shared: &context.shared,
                 connection: &context.connection,
                 id: context.call.id(),
                 call: Some(Arc::clone(&context.call)),
@@ -316,7 +308,7 @@ impl<'a> Next<'a> {
                 uploads_taken: 0,
             };
             // Everything was checked before the first filter.
-            let bound = shared.hub.bind(method, &mut parts, &|_| Ok(()));
+            let bound = hub.bind(method, &mut parts, &|_| Ok(()));
             bound.map_err(|_| HubError::binding())?
         };
         match bound {
@@ -346,16 +338,13 @@ impl fmt::Debug for Next<'_> {
 
 /// The filters further in, and the hub's own welcome.
 pub struct NextConnected<'a> {
-    shared: &'a Shared,
+    hub: &'a dyn AnyHub,
     filters: &'a [Box<dyn HubFilter>],
 }
 
 impl<'a> NextConnected<'a> {
-    pub(crate) fn first(shared: &'a Shared) -> Self {
-        Self {
-            shared,
-            filters: &shared.filters,
-        }
+    pub(crate) const fn new(hub: &'a dyn AnyHub, filters: &'a [Box<dyn HubFilter>]) -> Self {
+        Self { hub, filters }
     }
 
     /// Goes on with the welcome.
@@ -363,13 +352,13 @@ impl<'a> NextConnected<'a> {
     /// # Errors
     /// Why the client is turned away.
     pub async fn run(self, context: CallContext) -> Result<(), HubError> {
-        let Self { shared, filters } = self;
+        let Self { hub, filters } = self;
         match filters.split_first() {
             Some((filter, filters)) => {
-                let next = NextConnected { shared, filters };
+                let next = NextConnected { hub, filters };
                 filter.connected(context, next).await
             }
-            None => shared.hub.on_connected(context).await,
+            None => hub.on_connected(context).await,
         }
     }
 }
@@ -382,27 +371,24 @@ impl fmt::Debug for NextConnected<'_> {
 
 /// The filters further in, and the hub's own farewell.
 pub struct NextDisconnected<'a> {
-    shared: &'a Shared,
+    hub: &'a dyn AnyHub,
     filters: &'a [Box<dyn HubFilter>],
 }
 
 impl<'a> NextDisconnected<'a> {
-    pub(crate) fn first(shared: &'a Shared) -> Self {
-        Self {
-            shared,
-            filters: &shared.filters,
-        }
+    pub(crate) const fn new(hub: &'a dyn AnyHub, filters: &'a [Box<dyn HubFilter>]) -> Self {
+        Self { hub, filters }
     }
 
     /// Goes on with the farewell.
     pub async fn run(self, context: CallContext, reason: DisconnectReason) {
-        let Self { shared, filters } = self;
+        let Self { hub, filters } = self;
         match filters.split_first() {
             Some((filter, filters)) => {
-                let next = NextDisconnected { shared, filters };
+                let next = NextDisconnected { hub, filters };
                 filter.disconnected(context, reason, next).await;
             }
-            None => shared.hub.on_disconnected(context, reason).await,
+            None => hub.on_disconnected(context, reason).await,
         }
     }
 }

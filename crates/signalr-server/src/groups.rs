@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::GroupError;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// The groups of a hub. Names are compared exactly; a group is there while it has members.
 ///

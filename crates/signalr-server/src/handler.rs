@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::CallContext;
 use crate::connection::{CallHandle, Connection};
 use crate::error::HubError;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::upload::{UploadSender, UploadStream};
 
 /// A value on its way to the client.

@@ -60,11 +60,13 @@
 //! | `axum` | yes | `HubServer::router` for axum 0.8 |
 //! | `metrics` | no | counts and durations of connections through the `metrics` facade |
 
+mod application;
 mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
 mod backplane;
 mod body;
+mod builder;
 mod call;
 mod client;
 mod clients;
@@ -91,6 +93,7 @@ mod runtime;
 mod serve;
 mod server;
 mod service;
+mod shared;
 mod slow;
 mod telemetry;
 pub mod testing;
@@ -115,6 +118,7 @@ pub use backplane::{
     Publisher, Subscriber,
 };
 pub use body::HubBody;
+pub use builder::HubServerBuilder;
 pub use call::CallContext;
 pub use client::{Client, Invoke};
 pub use clients::{Audiences, Clients};
@@ -132,7 +136,7 @@ pub use runtime::Runtime;
 pub use runtime::Tokio;
 #[cfg(feature = "tokio")]
 pub use serve::{Serve, serve};
-pub use server::{HubServer, HubServerBuilder};
+pub use server::HubServer;
 pub use service::{HubFuture, HubService};
 pub use signalr_proto::backplane::{
     BackplaneConfig, BackplaneCounters, BackplaneError, BackplaneState, JoinRefusal, Message,

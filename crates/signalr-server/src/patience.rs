@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use crate::connection::Connection;
 use crate::options::SlowClients;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// How long a message to many waits for a member that takes nothing, before nobody waits for that member any more.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -20,13 +20,14 @@ use signalr_proto::server::{
 use tower_service::Service;
 
 use crate::body::HubBody;
-use crate::connection::{Connection, Exchange, Incoming, Mailbox, Task};
+use crate::connection::{Connection, Exchange, Incoming, Mailbox};
 use crate::error::BodyError;
 use crate::ids::fresh_id;
 use crate::limit::{self, ConnectionPermit};
 use crate::locks::lock;
 use crate::request::HubRequest;
-use crate::server::{HubServer, Routes, Shared};
+use crate::server::HubServer;
+use crate::shared::{Routes, Shared};
 use crate::user::User;
 use crate::web_socket::Upgrade;
 
@@ -294,13 +295,7 @@ fn open(
         user.cloned(),
         mailbox,
     ));
-    let task = Task::new(
-        Arc::clone(shared),
-        Arc::clone(&connection),
-        machine,
-        permits,
-    );
-    shared.clock.spawn(task.run());
+    (shared.attend)(shared, &connection, machine, permits);
     connection
 }
 

@@ -14,7 +14,7 @@ use super::Farm;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
 use crate::patience::wait_for;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Questions of other servers that may be open at a time.
 const MAX_QUESTIONS: usize = 65_536;

@@ -16,7 +16,7 @@ use signalr_proto::{Instant, OpId};
 use super::farm::OperationValue;
 use super::{Backplane, BackplaneFault, BackplaneLink, Farm, Publisher, Subscriber, deliver};
 use crate::locks::lock;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// Messages taken from the broker before other things get their turn.
 const MESSAGES_IN_A_ROW: usize = 64;

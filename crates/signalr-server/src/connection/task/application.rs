@@ -10,23 +10,23 @@ use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
 use super::{Applicant, Task};
+use crate::application::Application;
 use crate::call::CallContext;
 use crate::connection::CallHandle;
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
 use crate::report;
-use crate::server::Shared;
 use crate::telemetry;
 use crate::user::User;
 
 /// Lets the farm know of a client, and then the hub.
-async fn welcome(shared: Arc<Shared>, context: CallContext) -> Result<(), HubError> {
-    if let Some(farm) = &shared.farm {
+async fn welcome(application: Arc<Application>, context: CallContext) -> Result<(), HubError> {
+    if let Some(farm) = &context.shared.farm {
         let user = context.user();
         let user = user.as_ref().map(User::id);
         farm.connect(context.connection_id(), user).await?;
     }
-    shared.on_connected(context).await
+    application.on_connected(context).await
 }
 
 /// What the application does.
@@ -123,7 +123,7 @@ impl Task {
             return self.machine.close(self.now, true);
         }
         let context = self.presence.context(CallHandle::welcoming());
-        let welcome = welcome(Arc::clone(&self.shared), context);
+        let welcome = welcome(Arc::clone(&self.application), context);
         let welcome = contained_future(welcome).instrument(telemetry::connected(self.shared.name));
         self.greeting = Some(Box::pin(welcome));
     }
@@ -145,13 +145,13 @@ impl Task {
     pub(super) fn reauthenticate(&mut self, op: OpId, identity: Identity) {
         let newcomer = self.newcomers.iter().find(|(known, _)| *known == op);
         let user = newcomer.and_then(|(_, user)| user.clone());
-        if self.shared.on_authentication_refresh.is_none() {
+        if self.application.on_authentication_refresh.is_none() {
             return self.judge(op, &identity, user, true);
         }
-        let (shared, newcomer) = (Arc::clone(&self.shared), user.clone());
+        let (application, newcomer) = (Arc::clone(&self.application), user.clone());
         let context = self.presence.context(CallHandle::welcoming());
         let decision = contained_future(async move {
-            match &shared.on_authentication_refresh {
+            match &application.on_authentication_refresh {
                 Some(decide) => Ok(decide(context, newcomer).await),
                 None => Ok(true),
             }

@@ -13,7 +13,7 @@ use signalr_proto::{Payload, SendError};
 use super::Task;
 use crate::connection::CallHandle;
 use crate::connection::running::{Pending, RunningCall, Step, Work};
-use crate::dispatch;
+use crate::dispatch::Dispatcher;
 use crate::error::HubError;
 use crate::method::{Bound, Method};
 use crate::report;
@@ -35,15 +35,9 @@ impl Task {
         let span = telemetry::call(self.shared.name, &invocation.target, &invocation.headers);
         let entered = span.enter();
         let uploads = uploads(invocation.stream_ids.len());
-        let prepared = dispatch::prepare(
-            &self.shared,
-            &self.connection,
-            call,
-            streaming,
-            invocation,
-            uploads.as_ref(),
-            &mut self.arguments,
-        );
+        let prepared = self
+            .dispatcher()
+            .prepare(call, streaming, invocation, uploads.as_ref());
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => {
@@ -76,11 +70,19 @@ impl Task {
         self.go_on(cx, job);
     }
 
+    const fn dispatcher(&mut self) -> Dispatcher<'_> {
+        Dispatcher {
+            application: &self.application,
+            shared: &self.shared,
+            connection: &self.connection,
+            scratch: &mut self.arguments,
+        }
+    }
+
     /// A call waits for its turn. The official server does not let those wait that cannot be run.
     pub(super) fn held(&mut self, call: CallId, invocation: &Invocation) {
-        let (shared, connection) = (&self.shared, &self.connection);
-        let hopeless = dispatch::hopeless(shared, connection, invocation, &mut self.arguments);
-        if let Some(refusal) = hopeless {
+        if let Some(refusal) = self.dispatcher().hopeless(invocation) {
+            let (shared, connection) = (&self.shared, &self.connection);
             let span = telemetry::call(shared.name, &invocation.target, &invocation.headers);
             let _entered = span.enter();
             report::refused(&connection.id, &invocation.target, &refusal);
@@ -191,7 +193,7 @@ impl Task {
     }
 
     fn log_failure(&self, method: usize, error: &HubError) {
-        let method = self.shared.hub.name(method);
+        let method = self.application.hub.name(method);
         report::failed(&self.connection.id, &method, error);
     }
 

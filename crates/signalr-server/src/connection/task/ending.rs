@@ -1,6 +1,5 @@
 //! The end of a connection.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::{join, poll_fn};
@@ -9,58 +8,11 @@ use signalr_proto::server::DisconnectReason;
 use tracing::Instrument as _;
 
 use super::Task;
-use crate::body::HubBody;
-use crate::call::CallContext;
-use crate::connection::mailbox::Order;
+use crate::connection::CallHandle;
 use crate::connection::running::contained_future;
-use crate::connection::{CallHandle, Connection};
 use crate::error::UploadError;
-use crate::limit::ConnectionPermit;
 use crate::report;
-use crate::server::Shared;
 use crate::telemetry;
-
-/// A connection's place in the hub's tables, given up however its task ends.
-pub(super) struct Presence {
-    pub(super) shared: Arc<Shared>,
-    pub(super) connection: Arc<Connection>,
-    /// Its places under the limits of connections.
-    pub(super) _permits: Vec<ConnectionPermit>,
-}
-
-impl Presence {
-    pub(super) fn context(&self, call: Arc<CallHandle>) -> CallContext {
-        CallContext {
-            shared: Arc::clone(&self.shared),
-            connection: Arc::clone(&self.connection),
-            call,
-        }
-    }
-
-    /// Lets everybody know that the connection is over, while it still has its groups.
-    pub(super) fn over(&self) {
-        self.shared.forget(&self.connection);
-        for order in self.connection.mailbox.close() {
-            if let Order::Arrived(exchange) = order {
-                // Nobody hears it when the request was given up meanwhile.
-                let _ = exchange
-                    .answer
-                    .send(exchange.arrival.gone().map(HubBody::whole));
-            }
-        }
-        self.connection.aborted.cancel();
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.over();
-        self.shared.registry.remove(&self.connection);
-        if let Some(farm) = &self.shared.farm {
-            farm.disconnect(&self.connection.id);
-        }
-    }
-}
 
 /// The end.
 impl Task {
@@ -68,6 +20,7 @@ impl Task {
     pub(super) async fn finish(self, reason: DisconnectReason) {
         let Self {
             presence,
+            application,
             shared,
             connection,
             mut wires,
@@ -114,7 +67,7 @@ impl Task {
             if welcomed {
                 let context = presence.context(CallHandle::welcoming());
                 let said = contained_future(async {
-                    Arc::clone(&shared).on_disconnected(context, reason).await;
+                    application.on_disconnected(context, reason).await;
                     Ok(())
                 })
                 .instrument(telemetry::disconnected(shared.name))
@@ -126,7 +79,7 @@ impl Task {
         };
         join(farewell, hang_up).await;
         drop(presence);
-        drop((shared, connection));
+        drop((application, shared, connection));
         // Methods that still run come to their end; nobody hears of it.
         while methods.next().await.is_some() {}
     }

@@ -4,6 +4,7 @@ mod application;
 mod calls;
 mod ending;
 mod orders;
+mod presence;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use super::client_results::ClientResults;
 use super::running::Pending;
 use super::wires::Wires;
 use super::{CallHandle, Connection};
+use crate::application::Application;
 use crate::error::HubError;
 use crate::limit::ConnectionPermit;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::telemetry::Counted;
 use crate::upload::UploadSender;
 use crate::user::User;
-use ending::Presence;
+use presence::Presence;
 
 /// Rounds in one turn before other tasks get theirs.
 const ROUNDS_PER_TURN: usize = 32;
@@ -45,6 +47,7 @@ struct Applicant {
 
 pub(crate) struct Task {
     presence: Presence,
+    application: Arc<Application>,
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     machine: Box<ServerConnection>,
@@ -76,8 +79,9 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        connection: Arc<Connection>,
+        application: &Arc<Application>,
+        shared: &Arc<Shared>,
+        connection: &Arc<Connection>,
         machine: Box<ServerConnection>,
         permits: Vec<ConnectionPermit>,
     ) -> Self {
@@ -86,13 +90,14 @@ impl Task {
         Self {
             now: shared.clock.now(),
             presence: Presence {
-                shared: Arc::clone(&shared),
-                connection: Arc::clone(&connection),
+                shared: Arc::clone(shared),
+                connection: Arc::clone(connection),
                 _permits: permits,
             },
             counted: None,
-            shared,
-            connection,
+            application: Arc::clone(application),
+            shared: Arc::clone(shared),
+            connection: Arc::clone(connection),
             machine,
             deadline: None,
             alarm: Alarm::default(),
