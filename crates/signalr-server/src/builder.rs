@@ -21,7 +21,7 @@ use crate::hub::{Hub, HubMethods, Served};
 use crate::ids::random;
 use crate::limit::ConnectionLimit;
 use crate::options::HubOptions;
-use crate::registry::{Registry, ResultOwners};
+use crate::registry::Registry;
 use crate::request::HubRequest;
 use crate::runtime::{Clock, Runtime};
 use crate::server::HubServer;
@@ -264,7 +264,7 @@ impl<H: Hub> HubServerBuilder<H> {
             clock,
             farm: joined.as_ref().map(|(farm, _)| Arc::clone(farm)),
             registry: Registry::default(),
-            result_owners: ResultOwners::default(),
+            result_owners: Mutex::default(),
             routes: Mutex::new(Routes {
                 endpoint,
                 connections: HashMap::new(),

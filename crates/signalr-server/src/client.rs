@@ -20,6 +20,7 @@ use crate::connection::{CallHandle, Connection, Order};
 use crate::error::{InvokeError, SendError};
 use crate::frames::invocation;
 use crate::ids::fresh_id;
+use crate::locks::lock;
 use crate::patience::wait_for;
 use crate::shared::Shared;
 
@@ -180,7 +181,7 @@ async fn ask<A: HubArguments>(
     }
     let awaited = AwaitedResult {
         shared,
-        id: shared.result_owners.begin(&connection.id),
+        id: lock(&shared.result_owners).begin(Arc::clone(&connection.id)),
         connection,
     };
     let frame =
@@ -248,14 +249,14 @@ struct AwaitedFromFarm<'a> {
 impl<'a> AwaitedFromFarm<'a> {
     fn new(shared: &'a Shared, id: &str, connection_id: &str) -> Self {
         let id = ByteString::from(id);
-        shared.result_owners.expect(&id, &Arc::from(connection_id));
+        lock(&shared.result_owners).expect(id.clone(), connection_id.into());
         Self { shared, id }
     }
 }
 
 impl Drop for AwaitedFromFarm<'_> {
     fn drop(&mut self) {
-        self.shared.result_owners.end(&self.id);
+        lock(&self.shared.result_owners).end(&self.id);
     }
 }
 
@@ -278,7 +279,7 @@ struct AwaitedResult<'a> {
 
 impl Drop for AwaitedResult<'_> {
     fn drop(&mut self) {
-        self.shared.result_owners.end(&self.id);
+        lock(&self.shared.result_owners).end(&self.id);
         self.connection
             .mailbox
             .order(Order::Forget(self.id.clone()));

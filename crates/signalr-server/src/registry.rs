@@ -1,15 +1,15 @@
-//! Who is connected, who is in which group, and which questions wait for an answer.
+//! Who is connected, and who is in which group.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use crate::connection::Connection;
-use crate::locks::{lock, read, write};
+use crate::locks::{read, write};
 
 type Members = HashMap<Arc<str>, Arc<Connection>>;
 
@@ -182,37 +182,5 @@ fn drop_member<K: std::borrow::Borrow<str> + Eq + std::hash::Hash>(
         if members.is_empty() {
             sets.remove(name);
         }
-    }
-}
-
-/// Which connection each awaited client result has to come from, over all connections of the hub. Their ids are `s1`, `s2`, …
-#[derive(Debug, Default)]
-pub(crate) struct ResultOwners {
-    asked: AtomicU64,
-    waiting: Mutex<HashMap<ByteString, Arc<str>>>,
-}
-
-impl ResultOwners {
-    pub(crate) fn begin(&self, connection_id: &Arc<str>) -> ByteString {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let id = ByteString::from(format!("s{number}"));
-        lock(&self.waiting).insert(id.clone(), Arc::clone(connection_id));
-        id
-    }
-
-    /// A question of another server, or to a client of one.
-    pub(crate) fn expect(&self, id: &ByteString, connection_id: &Arc<str>) {
-        lock(&self.waiting).insert(id.clone(), Arc::clone(connection_id));
-    }
-
-    pub(crate) fn end(&self, id: &str) {
-        lock(&self.waiting).remove(id);
-    }
-
-    /// Whether another connection was asked this.
-    pub(crate) fn is_of_another(&self, id: &str, connection_id: &str) -> bool {
-        lock(&self.waiting)
-            .get(id)
-            .is_some_and(|asked| &**asked != connection_id)
     }
 }

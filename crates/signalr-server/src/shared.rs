@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use futures_core::future::BoxFuture;
-use signalr_proto::server::{ConnectionKey, Endpoint, Identity, ServerConnection};
+use signalr_proto::server::{ConnectionKey, Endpoint, Identity, ResultOwners, ServerConnection};
 
 use crate::authorize::Denial;
 use crate::backplane::Farm;
@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::limit::{ConnectionLimit, ConnectionPermit};
 use crate::locks::lock;
 use crate::options::HubOptions;
-use crate::registry::{Registry, ResultOwners};
+use crate::registry::Registry;
 use crate::request::HubRequest;
 use crate::runtime::Clock;
 use crate::slow::SlowCounters;
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) options: HubOptions,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
-    pub(crate) result_owners: ResultOwners,
+    pub(crate) result_owners: Mutex<ResultOwners>,
     /// The other servers, if there may be any.
     pub(crate) farm: Option<Arc<Farm>>,
     pub(crate) routes: Mutex<Routes>,

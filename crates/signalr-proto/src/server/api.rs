@@ -257,9 +257,9 @@ pub enum Event {
         /// The answer.
         outcome: Outcome,
     },
-    /// The answer to a question that this connection was not asked, or not any more. If it was put to another one, call
-    /// [`close_for`](super::ServerConnection::close_for) with [`DisconnectReason::ForeignAnswer`]
-    /// ([SB-42](crate::spec::server_behaviour#sb-42)), and ignore it otherwise ([SB-45](crate::spec::server_behaviour#sb-45)).
+    /// The answer to a question that this connection was not asked, or not any more. What to make of it is for
+    /// [`ResultOwners::judge`](super::ResultOwners::judge) to say; hand its error to
+    /// [`close_for`](super::ServerConnection::close_for).
     UnknownCompletion {
         /// The question.
         invocation_id: ByteString,

@@ -87,6 +87,7 @@ mod endpoint;
 mod identity;
 mod query;
 mod refusal;
+mod result_owners;
 
 pub use api::{
     Action, Arrival, CallOutcome, DisconnectReason, Event, Ignored, Input, Misuse, Output, Port,
@@ -100,3 +101,4 @@ pub use endpoint::{
 pub use identity::Identity;
 pub use query::{query_parameter, query_parameters};
 pub use refusal::{Failure, Refusal};
+pub use result_owners::ResultOwners;

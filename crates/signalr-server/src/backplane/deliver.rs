@@ -13,6 +13,7 @@ use signalr_proto::codec::Outcome;
 use super::Farm;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
+use crate::locks::lock;
 use crate::patience::wait_for;
 use crate::shared::Shared;
 
@@ -141,7 +142,7 @@ fn ask(
         return farm.answer(&result_request, protocol, &error);
     };
     let id = &result_request.id;
-    shared.result_owners.expect(id, &connection.id);
+    lock(&shared.result_owners).expect(id.clone(), Arc::clone(&connection.id));
     let (answer, answered) = oneshot::channel();
     connection.mailbox.order(Order::Ask {
         id: id.clone(),
@@ -155,7 +156,7 @@ fn ask(
             Outcome::Error(ByteString::from_static(DISCONNECTED))
         });
         if let Some(shared) = shared.upgrade() {
-            shared.result_owners.end(&result_request.id);
+            lock(&shared.result_owners).end(&result_request.id);
         }
         counted.farm.answer(&result_request, protocol, &outcome);
     });

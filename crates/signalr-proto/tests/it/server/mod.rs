@@ -3,6 +3,7 @@
 mod connection;
 mod endpoint;
 mod properties;
+mod result_owners;
 mod transcripts;
 
 /// A value with some of its fields changed.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytestring::ByteString;
-use signalr_proto::server::{DisconnectReason, Event, Identity, Ignored};
+use signalr_proto::server::{Event, Identity, Ignored};
 use signalr_proto::{OpId, Protocol};
 use tracing::Instrument as _;
 
@@ -15,6 +15,7 @@ use crate::call::CallContext;
 use crate::connection::CallHandle;
 use crate::connection::running::contained_future;
 use crate::error::{HubError, UploadError};
+use crate::locks::lock;
 use crate::report;
 use crate::telemetry;
 use crate::user::User;
@@ -89,7 +90,7 @@ impl Task {
                 invocation_id,
                 outcome,
             } => {
-                self.shared.result_owners.end(&invocation_id);
+                lock(&self.shared.result_owners).end(&invocation_id);
                 self.client_results.answer(&invocation_id, outcome);
             }
             Event::UnknownCompletion { invocation_id } => self.unknown_answer(&invocation_id),
@@ -179,13 +180,9 @@ impl Task {
     }
 
     pub(super) fn unknown_answer(&mut self, id: &ByteString) {
-        if self
-            .shared
-            .result_owners
-            .is_of_another(id, &self.connection.id)
-        {
-            self.machine
-                .close_for(self.now, DisconnectReason::ForeignAnswer);
+        let judged = lock(&self.shared.result_owners).judge(id, &self.connection.id);
+        if let Err(reason) = judged {
+            self.machine.close_for(self.now, reason);
         }
     }
 }
