@@ -3,12 +3,13 @@
 mod call_handle;
 mod client_results;
 pub(crate) mod mailbox;
+mod memberships;
 pub(crate) mod running;
 mod task;
 mod wires;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use signalr_proto::server::{ConnectionKey, DisconnectReason};
 use signalr_proto::{Protocol, TransportKind};
@@ -21,6 +22,7 @@ use crate::user::User;
 
 pub(crate) use call_handle::CallHandle;
 pub(crate) use mailbox::{Mailbox, Order};
+pub(crate) use memberships::{Joined, Memberships};
 pub(crate) use task::Task;
 pub(crate) use wires::{Exchange, Incoming};
 
@@ -33,6 +35,7 @@ pub(crate) struct Connection {
     pub(crate) protocol: OnceLock<Protocol>,
     pub(crate) transport: OnceLock<TransportKind>,
     pub(crate) extensions: Extensions,
+    pub(crate) groups: Mutex<Memberships>,
     /// Fires when the connection is over, or has been told to end.
     pub(crate) aborted: CancellationToken,
     pub(crate) mailbox: Mailbox,
@@ -54,6 +57,7 @@ impl Connection {
             protocol: OnceLock::new(),
             transport: OnceLock::new(),
             extensions: Extensions::default(),
+            groups: Mutex::default(),
             aborted: CancellationToken::new(),
             mailbox,
         }
