@@ -74,12 +74,13 @@ impl CallContext {
         self.connection.request.parameter(name)
     }
 
-    /// Ends the connection: what waits is sent, then a Close message that asks the client not to come back by itself.
+    /// Ends the connection: what waits is sent, then a Close message that asks the client not to come back by itself. The caller's
+    /// connection is always this server's, so no backplane has to carry it.
     pub fn close(&self) {
         self.connection.close(false);
     }
 
-    /// Whether the connection has ended or is ending.
+    /// Whether the connection, which is this server's, has ended or is ending.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.connection.aborted.is_cancelled()

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 /// The clients of a hub: where to send.
 ///
 /// With a [backplane](crate::HubServerBuilder::backplane), these are the clients of all servers of the farm. Everything that may
-/// have to go to other servers is asynchronous and may fail.
+/// have to go to other servers is asynchronous and may fail; what is not only chooses.
 #[derive(Clone)]
 pub struct Clients {
     pub(crate) shared: Arc<Shared>,

@@ -66,21 +66,24 @@ impl HubServer {
     }
 
     /// Loses a connection's transport without a word, as a broken network would. With stateful reconnect the client may come
-    /// back. `false` when there is no such connection.
+    /// back. `false` when this server has no such connection. No backplane will carry it: it is for tests and operators, and sockets
+    /// are where they are.
     pub fn cut(&self, connection_id: &str) -> bool {
         self.with(connection_id, |connection| {
             connection.mailbox.order(Order::Cut)
         })
     }
 
-    /// Messages to this connection that were dropped because it did not take them. `None` when there is no such connection.
+    /// Messages to this connection that were dropped because it did not take them. `None` when this server has no such
+    /// connection. No backplane will carry it: only where a connection's messages wait is it known.
     #[must_use]
     pub fn dropped_messages(&self, connection_id: &str) -> Option<u64> {
         let connection = self.shared.registry.get(connection_id)?;
         Some(connection.mailbox.dropped())
     }
 
-    /// What clients that did not take what was sent to them have cost this hub so far, those that are gone included.
+    /// What clients that did not take what was sent to them have cost this hub so far, those that are gone included. Every server
+    /// of a farm counts its own.
     #[must_use]
     pub fn slow_client_stats(&self) -> SlowClientStats {
         self.shared.slow_counters.stats()
@@ -95,7 +98,7 @@ impl HubServer {
     }
 
     /// Takes no more clients, sends Close to those that are there, inviting them to reconnect, and waits until they are gone;
-    /// who is still there after 5 seconds is cut.
+    /// who is still there after 5 seconds is cut. Other servers of a farm go on.
     ///
     /// Calls under way are not waited for. Their clients are told that the connection is over, streams are dropped, and methods go
     /// on unless they look out for [`cancelled`](crate::CallContext::cancelled) or the program ends.

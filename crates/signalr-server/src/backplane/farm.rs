@@ -289,7 +289,7 @@ pub struct BackplaneHandle {
 }
 
 impl BackplaneHandle {
-    /// How the server stands with its backplane.
+    /// How this server stands with its backplane, as it knows without asking.
     #[must_use]
     pub fn health(&self) -> BackplaneHealth {
         let (state, counters) = self.farm.look(|node, _| (node.state(), node.counters()));
