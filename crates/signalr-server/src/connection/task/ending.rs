@@ -8,6 +8,8 @@ use signalr_proto::server::DisconnectReason;
 use tracing::Instrument as _;
 
 use super::Task;
+use super::presence::Presence;
+use crate::application::Application;
 use crate::connection::CallHandle;
 use crate::connection::running::contained_future;
 use crate::error::UploadError;
@@ -17,7 +19,8 @@ use crate::telemetry;
 /// The end.
 impl Task {
     /// Says farewell to the application while the sockets are left.
-    pub(super) async fn finish(self, reason: DisconnectReason) {
+    pub(super) async fn finish(mut self, reason: DisconnectReason) {
+        self.tell_end(&reason);
         let Self {
             presence,
             application,
@@ -32,18 +35,8 @@ impl Task {
             greeting,
             welcomed,
             machine,
-            counted,
             ..
         } = self;
-        tracing::debug!(connection = &*connection.id, %reason, "connection closed");
-        if let Some(counted) = counted {
-            let shutting_down = shared.shutting_down.load(Ordering::Relaxed);
-            counted.end(
-                shared.clock.now(),
-                telemetry::status(&reason, shutting_down),
-            );
-        }
-        shared.slow_counters.connection_over(&reason);
         drop((machine, streams, client_results));
         presence.over();
         wires.dismiss();
@@ -59,28 +52,42 @@ impl Task {
                 .await;
             drop(wires);
         };
-        let farewell = async {
+        let say_farewell = async {
             let welcomed = match greeting {
                 Some(greeting) => greeting.await.is_ok(),
                 None => welcomed,
             };
             if welcomed {
-                let context = presence.context(CallHandle::welcoming());
-                let said = contained_future(async {
-                    application.on_disconnected(context, reason).await;
-                    Ok(())
-                })
-                .instrument(telemetry::disconnected(shared.name))
-                .await;
-                if let Err(error) = said {
-                    report::farewell_failed(&connection.id, &error);
-                }
+                farewell(&application, &presence, reason).await;
             }
         };
-        join(farewell, hang_up).await;
+        join(say_farewell, hang_up).await;
         drop(presence);
         drop((application, shared, connection));
         // Methods that still run come to their end; nobody hears of it.
         while methods.next().await.is_some() {}
+    }
+
+    /// Logs and metrics hear of it.
+    fn tell_end(&mut self, reason: &DisconnectReason) {
+        tracing::debug!(connection = &*self.connection.id, %reason, "connection closed");
+        if let Some(counted) = self.counted.take() {
+            let shutting_down = self.shared.shutting_down.load(Ordering::Relaxed);
+            let status = telemetry::status(reason, shutting_down);
+            counted.end(self.shared.clock.now(), status);
+        }
+        self.shared.slow_counters.connection_over(reason);
+    }
+}
+
+async fn farewell(application: &Application, presence: &Presence, reason: DisconnectReason) {
+    let context = presence.context(CallHandle::welcoming());
+    let said = contained_future(async {
+        application.on_disconnected(context, reason).await;
+        Ok(())
+    });
+    let span = telemetry::disconnected(presence.shared.name);
+    if let Err(error) = said.instrument(span).await {
+        report::farewell_failed(&presence.connection.id, &error);
     }
 }
