@@ -42,6 +42,15 @@ impl Protocol {
             Self::MessagePack => msgpack::decode(role, frame),
         }
     }
+
+    /// A call of a stream that lacks its id and nothing else, which [`decode`](Self::decode) refuses. In MessagePack there is no such
+    /// thing: what stands in the id's place is wrong.
+    pub(crate) fn decode_nameless(self, frame: &Bytes) -> Option<HubMessage> {
+        match self {
+            Self::Json => json::decode_nameless(frame),
+            Self::MessagePack => None,
+        }
+    }
 }
 
 /// Encoders append one whole frame, separator or prefix included, to `out`, and leave `out` as it was when they fail.

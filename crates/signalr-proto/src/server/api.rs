@@ -220,7 +220,8 @@ pub enum Event {
     },
     /// A call has to wait for another one's permit, and everything behind it too. It comes as an
     /// [`Invocation`](Self::Invocation), under another name, when it is its turn. One that cannot be run whenever that is, since there
-    /// is no such method or its arguments do not fit, need not wait: [`refuse`](super::ServerConnection::refuse) it.
+    /// is no such method or its arguments do not fit, need not wait: [`refuse`](super::ServerConnection::refuse) it. A call of a stream
+    /// that lacks its id comes so, too; unless it is refused it ends the connection ([SB-16](crate::spec::server_behaviour#sb-16)).
     Held {
         /// Its name until its turn comes.
         call: CallId,

@@ -60,6 +60,30 @@ async fn a_call_that_cannot_be_run_does_not_wait_for_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_without_an_id_is_passed_over_only_when_it_could_not_run() {
+    let nameless = |target: &str, arguments: &str| {
+        format!(r#"{{"type":4,"target":"{target}","arguments":[{arguments}]}}"#)
+    };
+    let test = Test::new(|_| {});
+    let mut client = test.client("").await;
+    client
+        .send_records(&[
+            &call(1, "Wait", ""),
+            &nameless("Nope", ""),
+            &nameless("Add", "1"),
+            &nameless("Add", "1,\"2\""),
+            &call(2, "Add", "1,2"),
+        ])
+        .await;
+    test.gate.add_permits(1);
+    assert_eq!(soon(client.message()).await, result(1, "1"));
+    assert_eq!(soon(client.message()).await, result(2, "3"));
+    client.send_records(&[&nameless("Add", "1,2")]).await;
+    let close = soon(client.message()).await.unwrap();
+    assert!(close.starts_with(r#"{"type":7,"error":"#), "{close}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_a_limit_of_two_the_third_call_waits() {
     let test = Test::new(|options| options.connection.maximum_parallel_invocations = 2);
     let mut client = test.client("").await;

@@ -46,6 +46,19 @@ pub(crate) fn decode(role: Role, frame: &Bytes) -> Result<Option<HubMessage>, De
     }
 }
 
+/// Reads a StreamInvocation without an id, which is none to [`decode`].
+pub(crate) fn decode_nameless(frame: &Bytes) -> Option<HubMessage> {
+    let role = Role::Server;
+    let mut members = Members::new(frame);
+    members.read(role).ok()?;
+    let is_stream = members.int32(Member::Type) == Ok(4);
+    let is_nameless = members.string_not_empty(Member::InvocationId) == Ok(None);
+    if !(is_stream && is_nameless) {
+        return None;
+    }
+    invocation(&members, role, None, HubMessage::StreamInvocation).ok()?
+}
+
 fn required_id(members: &Members<'_>) -> Result<ByteString, DecodeError> {
     members.required_string_not_empty(Member::InvocationId)
 }

@@ -126,6 +126,9 @@ impl ServerConnection {
 /// Calls as they come in.
 impl ServerConnection {
     pub(super) fn begin(&mut self, streaming: bool, invocation: Invocation) -> Step {
+        if streaming && invocation.invocation_id.is_none() {
+            return self.begin_nameless(invocation);
+        }
         match self.calls.begin(streaming, &invocation) {
             Begun::Run(call) => {
                 return Step::Tell(Event::Invocation {

@@ -22,6 +22,7 @@ mod client_results;
 mod ending;
 mod events;
 mod link;
+mod nameless;
 mod polls;
 mod posts;
 mod queues;
@@ -33,7 +34,7 @@ mod web_socket;
 mod writing;
 
 use link::{Link, Owner};
-use queues::{Ahead, Applicants, AwaitedResults, Posts};
+use queues::{Ahead, Applicants, AwaitedResults, Nameless, Posts};
 use state::{State, Step, Timer};
 
 /// The machine of one client's connection.
@@ -58,6 +59,8 @@ pub struct ServerConnection {
     pings: bool,
     posts: Posts,
     calls: Calls,
+    /// In a box, as most connections never have one.
+    nameless: Option<Box<Nameless>>,
     client_results: AwaitedResults,
     options: ConnectionOptions,
     /// Requests with a newer token, which the application has yet to judge.
@@ -96,6 +99,7 @@ impl ServerConnection {
             pings: false,
             posts: Posts::default(),
             calls: new_calls(&config),
+            nameless: None,
             client_results: AwaitedResults::default(),
             options,
             applicants: Applicants::default(),

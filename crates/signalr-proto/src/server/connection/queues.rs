@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::codec::HubMessage;
+use crate::codec::{DecodeError, HubMessage};
 use crate::server::Arrival;
+use crate::server::calls::CallId;
 use crate::time::Instant;
 use crate::transport::OpId;
 
@@ -148,4 +149,12 @@ impl AwaitedResults {
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// A call of a stream that lacks its id while the application looks at it: it waits as a call without a permit does, with everything
+/// behind it.
+pub(super) struct Nameless {
+    pub(super) call: CallId,
+    /// What the connection ends with unless the call is refused.
+    pub(super) error: DecodeError,
 }

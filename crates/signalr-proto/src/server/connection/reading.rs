@@ -78,6 +78,9 @@ impl ServerConnection {
         if self.paused {
             return self.held_back();
         }
+        if let Some(step) = self.blame_nameless() {
+            return step;
+        }
         if let Some(event) = self.next_waiting() {
             return Step::Tell(event);
         }
@@ -207,7 +210,11 @@ impl ServerConnection {
 
     /// Decodes a frame, with the position of what is wrong in the whole stream.
     pub(super) fn decode(&self, frame: &Bytes) -> Result<Option<HubMessage>, DecodeError> {
-        let decoded = self.protocol.decode(Role::Server, frame);
+        let mut decoded = self.protocol.decode(Role::Server, frame);
+        if decoded.is_err() {
+            let nameless = self.protocol.decode_nameless(frame);
+            decoded = nameless.map_or(decoded, |message| Ok(Some(message)));
+        }
         let fault = match &decoded {
             Ok(Some(message)) => check(&self.config.limits, message).err(),
             Ok(None) => None,

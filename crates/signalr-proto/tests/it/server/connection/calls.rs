@@ -510,3 +510,69 @@ fn no_call_is_told_while_the_application_is_paused() {
     test.input(Input::ReadResumed);
     assert_eq!(test.targets(), ["a", "b"]);
 }
+
+fn nameless(target: &str, id: &str) -> String {
+    format!(r#"{{"type":4,{id}"target":"{target}","arguments":[]}}"#)
+}
+
+#[test]
+fn a_stream_without_an_id_is_passed_over_when_it_is_refused() {
+    for id in ["", r#""invocationId":"","#] {
+        let mut test = Test::open();
+        let messages = json(&[&nameless("S", id), &call("1", "a")]);
+        let (op, bytes) = (test.socket, messages.into());
+        test.machine
+            .handle_input(test.now, Input::Received { op, bytes });
+        let mut heard = Vec::new();
+        loop {
+            match test.machine.poll_output() {
+                Output::Event(Event::Held { call, invocation }) => {
+                    heard.push((invocation.target.to_string(), invocation.invocation_id));
+                    test.machine.refuse(test.now, call, Refusal::NoSuchMethod);
+                }
+                Output::Event(Event::Invocation { invocation, .. }) => {
+                    heard.push((invocation.target.to_string(), invocation.invocation_id));
+                }
+                Output::Wait(_) => break,
+                other @ (Output::Action(_) | Output::Event(_)) => panic!("{other:?}"),
+            }
+        }
+        let expected = [("S".to_owned(), None), ("a".to_owned(), Some("1".into()))];
+        assert_eq!(heard, expected);
+    }
+}
+
+#[test]
+fn a_stream_without_an_id_that_is_not_refused_ends_the_connection() {
+    let mut test = Test::open();
+    test.receive_json(&[PING, &nameless("S", ""), &call("1", "a")]);
+    assert!(matches!(
+        test.events[..],
+        [Event::Held { .. }, Event::Closed { .. }]
+    ));
+    let error = DecodeError {
+        kind: DecodeErrorKind::Missing {
+            member: "invocationId",
+        },
+        position: (HANDSHAKE.len() + PING.len() + 1) as u64,
+    };
+    assert_eq!(test.reason(), Some(&DisconnectReason::Protocol(error)));
+}
+
+#[test]
+fn a_stream_that_lacks_more_than_its_id_ends_the_connection_at_once() {
+    for message in [
+        r#"{"type":4,"target":"S"}"#,
+        r#"{"type":4,"arguments":[]}"#,
+        r#"{"type":4,"target":"S","arguments":5}"#,
+        r#"{"type":4,"invocationId":null,"target":"S","arguments":[]}"#,
+        r#"{"type":4,"target":"S","arguments":[],"streamIds":5}"#,
+    ] {
+        let mut test = Test::open();
+        test.receive_json(&[message]);
+        assert!(
+            matches!(test.events[..], [Event::Closed { .. }]),
+            "{message}"
+        );
+    }
+}
