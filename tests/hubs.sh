@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and starts the test hubs: hubs.sh [--urls http://127.0.0.1:0] [--redis HOST:PORT [--prefix NAME]]
+# Builds and starts the test hubs: hubs.sh [--urls http://127.0.0.1:0] [--redis HOST:PORT [--prefix NAME]] [--runtime tokio|smol]
 #
 # Prints "READY http://127.0.0.1:PORT" once they listen, and exits when standard input closes, so keep a pipe to it open.
 # Cargo's words go to standard error: whoever starts this waits for one line of standard output.

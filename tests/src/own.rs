@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
-use signalr_harness::hubs::{World, test_hubs};
+use signalr_harness::hubs::on_smol::{self, OnSmol};
+use signalr_harness::hubs::{World, test_hubs, test_hubs_on};
 
 use crate::Failure;
 
@@ -23,6 +24,19 @@ pub struct Own {
 pub fn start() -> Result<Own, Failure> {
     let (router, world) = test_hubs()?;
     let url = serve((Ipv4Addr::LOCALHOST, 0).into(), router)?;
+    Ok(Own { url, world })
+}
+
+/// The same without tokio: on smol, by hyper.
+///
+/// # Errors
+/// When there is no free port.
+pub fn start_on_smol() -> Result<Own, Failure> {
+    let (router, world) = test_hubs_on(OnSmol)?;
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let listener = smol::Async::new(listener)?.into();
+    smol::spawn(on_smol::serve(listener, router)).detach();
     Ok(Own { url, world })
 }
 

@@ -40,6 +40,20 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+impl<R: Runtime + ?Sized> Runtime for Arc<R> {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        (**self).spawn(task);
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        (**self).sleep(duration)
+    }
+
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+}
+
 /// tokio, whose context is needed wherever a hub is served or sent to.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]

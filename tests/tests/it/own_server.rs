@@ -11,14 +11,28 @@ use signalr_tokio::Tokio;
 
 /// Runs the scenarios against a server of their own: some count what happens on it.
 fn check(runtime: &str, run: impl FnOnce(String) -> Vec<String>) {
+    let own = own::start().expect("the test hubs can be served");
+    check_at(runtime, own.url, run);
+}
+
+fn check_at(runtime: &str, url: String, run: impl FnOnce(String) -> Vec<String>) {
     let _alone = crate::alone();
-    let failures = run(own::start().expect("the test hubs can be served").url);
+    let failures = run(url);
     assert!(
         failures.is_empty(),
         "{} failures on {runtime}:\n{}",
         failures.len(),
         failures.join("\n")
     );
+}
+
+/// Nothing of it is on tokio.
+#[test]
+fn every_scenario_works_with_hubs_on_smol() {
+    let own = own::start_on_smol().expect("the test hubs can be served");
+    check_at("hubs on smol", own.url, |url| {
+        smol::block_on(run_in::<signalr_smol::Smol>(&url, &WAYS))
+    });
 }
 
 #[test]

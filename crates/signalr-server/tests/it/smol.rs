@@ -2,48 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-use hyper_util::service::TowerToHyperService;
 use signalr_client::ConnectionState;
-use signalr_server::{HubServer, Protocol, Runtime, TransportKind};
+use signalr_harness::hubs::on_smol::{self, OnSmol};
+use signalr_server::{HubServer, Protocol, TransportKind};
 use signalr_smol::Smol;
 use smol::net::TcpListener;
-use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use crate::support::scenario::{Stage, client, play};
-
-#[derive(Debug)]
-struct OnSmol;
-
-impl Runtime for OnSmol {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        smol::spawn(task).detach();
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            smol::Timer::after(duration).await;
-        })
-    }
-}
 
 /// Serves the hub, and gives its address.
 async fn serve() -> (HubServer, String) {
     let server = HubServer::builder(Stage).build_on(OnSmol).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/chat", listener.local_addr().unwrap());
-    let service = TowerToHyperService::new(server.service());
-    smol::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(SmolTimer::new())
-                .serve_connection(FuturesIo::new(stream), service.clone())
-                .with_upgrades();
-            smol::spawn(connection).detach();
-        }
-    })
-    .detach();
+    smol::spawn(on_smol::serve(listener, server.service())).detach();
     (server, url)
 }
 

@@ -1,5 +1,5 @@
-//! Serves the test hubs: `test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]`, by default on a free port of
-//! 127.0.0.1 and by themselves. With a Redis they are one server of a farm, whose channels have this prefix (default: `reference`).
+//! Serves the test hubs: `test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]] [--runtime tokio|smol]`, by default
+//! on a free port of 127.0.0.1, by themselves and on tokio. With a Redis they are one server of a farm, whose channels have this prefix (default: `reference`).
 //!
 //! Prints `READY http://HOST:PORT` once it listens, and shuts down and exits when its standard input closes: it begins and ends as the
 //! README starts and ends a server.
@@ -8,26 +8,31 @@
     reason = "whoever starts this program waits for its one line"
 )]
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_util::future::join_all;
 use signalr_harness::hubs;
+use signalr_harness::hubs::on_smol::{self, OnSmol};
 use signalr_redis::RedisBackplane;
 use tokio::net::TcpListener;
 
-const USAGE: &str =
-    "usage: test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]]";
+const USAGE: &str = "usage: test-hubs [--urls http://HOST:PORT] [--redis HOST:PORT [--prefix NAME]] [--runtime tokio|smol]";
 
 /// How long requests that are no hub's may take to be answered once the hubs are shut down.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long hyper has on smol to write what the shutdown said.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 struct Options {
     /// Where to listen, as `HOST:PORT`.
     address: String,
     redis: Option<String>,
     prefix: String,
+    on_smol: bool,
 }
 
 fn options(arguments: impl IntoIterator<Item = String>) -> Result<Options, String> {
@@ -35,6 +40,7 @@ fn options(arguments: impl IntoIterator<Item = String>) -> Result<Options, Strin
         address: "127.0.0.1:0".to_owned(),
         redis: None,
         prefix: "reference".to_owned(),
+        on_smol: false,
     };
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -53,19 +59,35 @@ fn options(arguments: impl IntoIterator<Item = String>) -> Result<Options, Strin
             }
             "--redis" => options.redis = Some(value),
             "--prefix" => options.prefix = value,
+            "--runtime" => match value.as_str() {
+                "tokio" => options.on_smol = false,
+                "smol" => options.on_smol = true,
+                _ => return Err(USAGE.to_owned()),
+            },
             _ => return Err(USAGE.to_owned()),
         }
     }
     Ok(options)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = options(std::env::args().skip(1))?;
+    if options.on_smol {
+        return smol::block_on(run_on_smol(options));
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(options))
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let Options {
         address,
         redis,
         prefix,
-    } = options(std::env::args().skip(1))?;
+        ..
+    } = options;
     let (router, world) = match redis {
         None => hubs::test_hubs()?,
         Some(redis) => {
@@ -85,7 +107,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("READY http://{}", listener.local_addr()?);
     let (shut_down, is_shut_down) = oneshot::channel();
     let serving = signalr_server::serve(listener, router).with_graceful_shutdown(async move {
-        input_closed().await;
+        let _ = tokio::task::spawn_blocking(input_closed).await;
         world.shutdown().await;
         // Nobody waits for it when nothing is served any more.
         let _ = shut_down.send(());
@@ -101,8 +123,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+async fn run_on_smol(options: Options) -> Result<(), Box<dyn Error>> {
+    if options.redis.is_some() {
+        return Err("Redis is for tokio only".into());
+    }
+    let (router, world) = hubs::test_hubs_on(OnSmol)?;
+    let address = options.address;
+    let listener = smol::net::TcpListener::bind(&address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))?;
+    println!("READY http://{}", listener.local_addr()?);
+    let serving = smol::spawn(on_smol::serve(listener, router));
+    smol::unblock(input_closed).await;
+    drop(serving);
+    world.shutdown().await;
+    // The answers that it brought about are still to be written.
+    smol::Timer::after(LAST_WORDS).await;
+    Ok(())
+}
+
 /// Waits for the end of the standard input; one that cannot be read has ended.
-async fn input_closed() {
-    let read = || std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-    let _ = tokio::task::spawn_blocking(read).await;
+fn input_closed() {
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
 }

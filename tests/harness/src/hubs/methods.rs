@@ -10,8 +10,8 @@ use super::numbers::{Char, Decimal};
 use super::times::{DateTime, DateTimeOffset, TimeSpan};
 use super::values::{Blob, Colour, Guid};
 use super::{
-    ArgumentOutOfRangeException, InvalidOperationException, TestHub, Text, This, null_reference,
-    required,
+    ArgumentOutOfRangeException, InvalidOperationException, TestHub, Text, This, World,
+    null_reference, required,
 };
 
 pub(super) fn echoes<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
@@ -54,8 +54,8 @@ pub(super) fn plain<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
         .on("ReturnNull", async |_: This<A>| None::<String>)
         .on(
             "Slow",
-            async |_: This<A>, milliseconds: i32, value: Text| {
-                pause(milliseconds).await?;
+            async |hub: This<A>, milliseconds: i32, value: Text| {
+                pause(&hub.world, milliseconds).await?;
                 Ok::<_, HubError>(value)
             },
         )
@@ -80,9 +80,9 @@ pub(super) fn plain<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
 }
 
 /// What `Task.Delay` does: -1 is for ever.
-async fn pause(milliseconds: i32) -> Result<(), HubError> {
+async fn pause(world: &World, milliseconds: i32) -> Result<(), HubError> {
     match u64::try_from(milliseconds) {
-        Ok(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+        Ok(milliseconds) => world.sleep(Duration::from_millis(milliseconds)).await,
         Err(_) if milliseconds == -1 => std::future::pending().await,
         Err(_) => {
             let text = "The value needs to be either -1 (signifying an infinite timeout), 0 or a positive integer. (Parameter 'millisecondsDelay')";

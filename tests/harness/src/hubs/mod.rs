@@ -6,6 +6,7 @@ mod dto;
 mod http;
 mod methods;
 mod numbers;
+pub mod on_smol;
 mod sends;
 mod streams;
 mod times;
@@ -20,7 +21,8 @@ use ::http::StatusCode;
 use axum::Router;
 use signalr_server::{
     Backplane, BackplaneHandle, BuildError, CallContext, Clients, DisconnectReason, EndpointConfig,
-    Hub, HubError, HubMethods, HubOptions, HubRequest, HubServer, Origins, TransportKind, User,
+    Hub, HubError, HubMethods, HubOptions, HubRequest, HubServer, Origins, Runtime, Tokio,
+    TransportKind, User,
 };
 
 /// One path that serves a hub.
@@ -38,15 +40,29 @@ struct Farm {
     prefix: Box<str>,
 }
 
-/// What the hubs share: counters, and each other.
-#[derive(Clone, Debug, Default)]
+/// What the hubs share: their runtime, counters, and each other.
+#[derive(Clone, Debug)]
 pub struct World {
+    runtime: Arc<dyn Runtime>,
     farm: Option<Farm>,
     counters: Arc<Mutex<BTreeMap<String, i64>>>,
     places: Arc<Mutex<Vec<Place>>>,
 }
 
 impl World {
+    fn new(runtime: Arc<dyn Runtime>, farm: Option<Farm>) -> Self {
+        Self {
+            runtime,
+            farm,
+            counters: Arc::default(),
+            places: Arc::default(),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.runtime.sleep(duration).await;
+    }
+
     fn add(&self, counter: &str) {
         *lock(&self.counters).entry(counter.to_owned()).or_default() += 1;
     }
@@ -233,15 +249,23 @@ fn user(request: &HubRequest) -> Option<User> {
     })
 }
 
-/// The routes, and the world behind them.
+/// The routes, and the world behind them, on tokio.
 ///
 /// # Errors
 /// When a hub cannot be served.
 pub fn test_hubs() -> Result<(Router, World), BuildError> {
-    serve_all(World::default())
+    test_hubs_on(Tokio)
 }
 
-/// The same, as one server of a farm: with the reference server's names of channels behind this prefix.
+/// The same, on another runtime.
+///
+/// # Errors
+/// When a hub cannot be served.
+pub fn test_hubs_on(runtime: impl Runtime) -> Result<(Router, World), BuildError> {
+    serve_all(World::new(Arc::new(runtime), None))
+}
+
+/// The same, on tokio and as one server of a farm: with the reference server's names of channels behind this prefix.
 ///
 /// # Errors
 /// When a hub cannot be served.
@@ -250,10 +274,8 @@ pub fn test_hubs_in_farm(
     prefix: &str,
 ) -> Result<(Router, World), BuildError> {
     let prefix = prefix.into();
-    serve_all(World {
-        farm: Some(Farm { backplane, prefix }),
-        ..World::default()
-    })
+    let farm = Farm { backplane, prefix };
+    serve_all(World::new(Arc::new(Tokio), Some(farm)))
 }
 
 fn serve_all(world: World) -> Result<(Router, World), BuildError> {
@@ -284,7 +306,7 @@ fn serve<const ASKS: bool>(
     class: Class,
     change: fn(&mut HubOptions),
 ) -> Result<HubServer, BuildError> {
-    let farm = world.farm.clone();
+    let (farm, runtime) = (world.farm.clone(), Arc::clone(&world.runtime));
     let world = world.clone();
     let hub = TestHub::<ASKS> { world, path, class };
     let mut builder = HubServer::builder(hub);
@@ -303,7 +325,7 @@ fn serve<const ASKS: bool>(
                 user => Ok(user),
             }
         })
-        .build()
+        .build_on(runtime)
 }
 
 type Row = (&'static str, Class, fn(&mut HubOptions));

@@ -80,7 +80,7 @@ fn count(world: World, up_to: i32, delay: Duration) -> impl Stream<Item = i32> +
             return None;
         }
         if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+            counted.world.sleep(delay).await;
         }
         Some((number, (number + 1, counted)))
     })
