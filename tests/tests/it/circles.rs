@@ -15,6 +15,7 @@ const CRATES: &[&str] = &[
     "signalr-net",
     "signalr-proto",
     "signalr-redis",
+    "signalr-server",
     "signalr-smol",
     "signalr-testkit",
     "signalr-tokio",
