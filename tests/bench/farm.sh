@@ -46,11 +46,10 @@ esac
 
 export DOTNET_TC_CallCountingDelayMs="${DOTNET_TC_CallCountingDelayMs:-0}"
 ulimit -n "$(ulimit -Hn)" || true
-# The load generator sleeps while there is nothing to read, and leaves its core to Redis.
 status=0
 core=()
 ! command -v taskset >/dev/null || [ "$(nproc)" -le 1 ] || core=(--core 0)
-(pin 1 "$tools/release/signalr-bench" compare --redis "127.0.0.1:$port" --nap 0.02 "${core[@]}" "${rivals[@]}" "$@") || status=$?
+(pin 1 "$tools/release/signalr-bench" compare --redis "127.0.0.1:$port" "${core[@]}" "${rivals[@]}" "$@") || status=$?
 echo
 (pin 0 "$target/release/examples/publish" "redis://127.0.0.1:$port") || status=$?
 exit "$status"
