@@ -2,7 +2,7 @@
 
 use super::BackplaneNode;
 use super::operations::OperationKind;
-use crate::backplane::api::{BackplaneError, BackplaneEvent, OperationId};
+use crate::backplane::api::{BackplaneError, BackplaneEvent, BackplaneState, OperationId};
 use crate::backplane::outgoing::Purpose;
 use crate::backplane::{Ack, Channel, WhenAway};
 use crate::codec::Outcome;
@@ -224,7 +224,12 @@ impl BackplaneNode {
             self.outgoing.tidy(|purpose| operations.want(purpose));
         }
         let next = self.now.after(self.config.probe_interval);
+        // Probes belong to a link: those of a time without one would wait for the next, ever more of them.
+        let is_up = self.state() == BackplaneState::Up;
         while let Some((operation, connection)) = self.operations.take_probe(self.now, next) {
+            if !is_up {
+                continue;
+            }
             let channel = self.channels.name(Channel::Connection(&connection));
             let purpose = Purpose::Probe(operation);
             self.outgoing.push(channel, self.probe.clone(), purpose);

@@ -83,6 +83,25 @@ fn nobody_listens_for_a_connection_that_does_not_exist() {
 }
 
 #[test]
+fn while_the_broker_is_away_nobody_is_probed_for() {
+    let mut farm = Farm::of(2);
+    farm.client(1, "1", None);
+    let operation = ask(&mut farm, 0, "1");
+    farm.settle();
+    farm.up = false;
+    farm.cut();
+    farm.pass(seconds(40));
+    assert_eq!(farm.node(0).counters().waiting_bytes, 0);
+    farm.up = true;
+    farm.pass(seconds(10));
+    assert_eq!(farm.result(0, operation), None);
+    farm.servers.truncate(1);
+    farm.pass(seconds(6));
+    let gone = Some(Err(BackplaneError::OwnerGone));
+    assert_eq!(farm.result(0, operation), gone);
+}
+
+#[test]
 fn a_question_ends_soon_after_its_server_does() {
     let mut farm = Farm::of(2);
     farm.client(1, "1", None);
