@@ -596,6 +596,8 @@ impl Run {
             Event::Resumed => {
                 self.cut = Bytes::new();
                 self.ear.resumes();
+                // It may be lost again at once, before there is rest.
+                self.away = None;
             }
             Event::Closed { reason } => {
                 self.over = true;
