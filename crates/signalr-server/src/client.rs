@@ -234,6 +234,7 @@ async fn ask_far<A: HubArguments>(
         | BackplaneError::Lost
         | BackplaneError::TimedOut { .. }
         | BackplaneError::NotAcknowledged { .. }
+        | BackplaneError::TooLarge { .. }
         | BackplaneError::Full { .. }
         | BackplaneError::Stopped
         | _) => InvokeError::Send(error.into()),

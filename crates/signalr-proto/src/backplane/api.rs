@@ -244,6 +244,14 @@ pub enum BackplaneError {
         /// How long it was waited for.
         timeout: Duration,
     },
+    /// The message, which has the bytes of every protocol, is larger than servers of the farm read. Nothing was sent.
+    #[error("a message of {size} bytes for the farm exceeds the limit of {limit}")]
+    TooLarge {
+        /// Its bytes.
+        size: usize,
+        /// The limit: [`max_message_size`](super::BackplaneConfig::max_message_size).
+        limit: usize,
+    },
     /// Too much waits to be published.
     #[error("more than {limit} bytes wait for the backplane")]
     Full {

@@ -13,7 +13,8 @@ pub struct BackplaneConfig {
     /// Names this server among the others, and must be unique for every process and every served hub. The official servers
     /// take the machine's name, `_` and 32 random hexadecimal digits.
     pub server_name: Box<str>,
-    /// The largest message of another server that is read, in bytes; the limits for clients do not apply. Default: 64 MiB.
+    /// The largest message that is published, and of another server that is read, in bytes: those of all protocols together. The
+    /// limits for clients do not apply. Default: 64 MiB.
     pub max_message_size: usize,
     /// What becomes of operations while the broker cannot be reached. Default: [`WhenAway::Fail`].
     pub when_away: WhenAway,

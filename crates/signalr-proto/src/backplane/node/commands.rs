@@ -248,7 +248,8 @@ impl BackplaneNode {
     ) -> OperationId {
         self.advance(now);
         let operation = self.operations.name();
-        if let Some(error) = self.refusal() {
+        let oversized = self.oversized(payload);
+        if let Some(error) = oversized.or_else(|| self.refusal()) {
             return self.refuse(operation, error);
         }
         let channels = channels.into_iter();
@@ -299,7 +300,8 @@ impl BackplaneNode {
     ) -> OperationId {
         self.advance(now);
         let operation = self.operations.name();
-        if let Some(error) = self.refusal().or_else(|| self.full(payload.len())) {
+        let refusal = self.oversized(&payload).or_else(|| self.refusal());
+        if let Some(error) = refusal.or_else(|| self.full(payload.len())) {
             return self.refuse(operation, error);
         }
         let kind = OperationKind::Ask {
@@ -383,6 +385,12 @@ impl BackplaneNode {
             }
             _ => None,
         }
+    }
+
+    /// The other servers would pass it over, and this one, too.
+    fn oversized(&self, payload: &Bytes) -> Option<BackplaneError> {
+        let (size, limit) = (payload.len(), self.config.max_message_size);
+        (size > limit).then_some(BackplaneError::TooLarge { size, limit })
     }
 
     fn full(&self, more: usize) -> Option<BackplaneError> {

@@ -87,13 +87,27 @@ fn what_cannot_be_read_is_told_and_the_next_message_arrives() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_not_read() {
-    let mut farm = Farm::away(1, |config| config.max_message_size = 16);
+fn a_message_over_the_limit_is_neither_published_nor_read() {
+    let limit = 20;
+    let mut farm = Farm::away(1, |config| config.max_message_size = limit);
     farm.up = true;
+    let (short, long) = (message("short"), message("longer than that"));
     farm.publish(0, Channel::All, "short");
-    farm.publish(0, Channel::All, "longer than that");
+    let refused = farm.publish(0, Channel::All, "longer than that");
+    let now = farm.now;
+    let timeout = seconds(30);
+    let question = farm.node(0).ask(now, "x", "q", long.clone(), timeout);
     farm.settle();
-    assert_eq!(farm.delivered(0), ["All short"]);
+    let size = long.len();
+    let too_large = Some(Err(BackplaneError::TooLarge { size, limit }));
+    assert_eq!(farm.result(0, refused), too_large);
+    assert_eq!(farm.result(0, question), too_large);
+    for payload in [long, short] {
+        let channel = Channels::new("pre", "My.Hub").name(Channel::All);
+        farm.spread(Message { channel, payload });
+    }
+    farm.settle();
+    assert_eq!(farm.delivered(0), ["All short", "All short"]);
     assert_eq!(farm.node(0).counters().malformed, 1);
 }
 
