@@ -50,6 +50,12 @@ async fn messages_with_more_or_fewer_protocols_and_none_at_all_harm_nobody() {
         (&b"\x92\x90"[..]).into(),
         (&b"not msgpack"[..]).into(),
         bytes::BytesMut::new(),
+        // What comes next would be taken for the rest of these.
+        payload(&[("json", Some(b"{}"))], &[]),
+        payload(
+            &[("json", Some(JSON)), ("messagepack", Some(b"\x17\x96"))],
+            &[],
+        ),
         payload(&both, &[]),
     ] {
         assert_eq!(farm.redis.publish(all, &message).await, 1);
@@ -73,6 +79,6 @@ async fn messages_with_more_or_fewer_protocols_and_none_at_all_harm_nobody() {
             .map(|backplane| count(&backplane.health()))
             .sum()
     };
-    assert_eq!(sum(|health| health.counters.malformed), 4);
+    assert_eq!(sum(|health| health.counters.malformed), 6);
     assert_eq!(sum(|health| health.missing_protocol), 5);
 }

@@ -10,7 +10,7 @@ use crate::codec::msgpack::{
     Cursor, HeadKind, put_array, put_bin, put_map, put_nil, put_signed, put_str,
 };
 use crate::codec::{DecodeError, DecodeErrorKind};
-use crate::codec::{Outcome, Role, frame::FrameDecoder};
+use crate::codec::{Outcome, Role, frame, frame::FrameDecoder};
 use crate::{HubMessage, Protocol};
 
 /// Protocols that one message may be encoded in.
@@ -51,6 +51,15 @@ impl Invocation {
         let name = protocol.name();
         let found = self.payloads.iter().find(|(known, _)| *known == name)?;
         Some(&found.1)
+    }
+
+    /// Whether the frames of the protocols that are known here are whole ones. Otherwise whatever a client is sent next would be read
+    /// as the rest of this message.
+    pub(super) fn has_whole_frames(&self) -> bool {
+        Protocol::ALL.into_iter().all(|protocol| {
+            let frame = self.payload(protocol).and_then(Option::as_ref);
+            frame.is_none_or(|frame| frame::are_whole(protocol, frame))
+        })
     }
 
     /// Appends the array.

@@ -43,6 +43,19 @@ pub struct FrameDecoder {
     failed: Option<Box<DecodeError>>,
 }
 
+/// Whether these bytes are one frame or several, and nothing of another: what a peer is sent after them begins with a frame of
+/// its own.
+pub(crate) fn are_whole(protocol: Protocol, bytes: &Bytes) -> bool {
+    let mut frames = FrameDecoder::new(protocol, bytes.len());
+    let mut rest = bytes.clone();
+    while !rest.is_empty() {
+        if !matches!(frames.decode(&mut rest), Ok(Some(_))) {
+            return false;
+        }
+    }
+    !bytes.is_empty()
+}
+
 /// How far the length prefix of a MessagePack frame has been read.
 #[derive(Clone, Copy, Debug)]
 enum Prefix {

@@ -233,5 +233,6 @@ pub(super) fn number_of(invocation: &Invocation) -> Option<usize> {
     let payload = invocation
         .payload(signalr_proto::Protocol::Json)?
         .as_ref()?;
-    std::str::from_utf8(payload).ok()?.parse().ok()
+    let text = std::str::from_utf8(payload).ok()?;
+    text.trim_end_matches('\x1e').parse().ok()
 }

@@ -690,7 +690,7 @@ impl World {
         let now = self.now;
         let names = excluded.iter().map(|id| id.to_string().into()).collect();
         let message = self.model.sending(meant.clone(), excluded, now);
-        let text = Bytes::from(message.to_string());
+        let text = Bytes::from(format!("{message}\x1e"));
         let payload = encoded(&Invocation {
             excluded: names,
             payloads: vec![("json".into(), Some(text))],
@@ -724,7 +724,7 @@ impl World {
         let node = &mut self.servers[server].node;
         let payload = encoded(&Invocation {
             excluded: Vec::new(),
-            payloads: vec![("messagepack".into(), Some(Bytes::from_static(b"?")))],
+            payloads: vec![("messagepack".into(), Some(Bytes::from_static(b"\x01?")))],
             result_request: Some(node.result_request(&question)),
         });
         let timeout = Duration::from_secs(30);

@@ -64,7 +64,7 @@ impl BackplaneNode {
     }
 
     fn deliver(&mut self, audience: Audience, payload: &Bytes) -> Result<(), DecodeError> {
-        let invocation = Invocation::decode(payload)?;
+        let invocation = invocation(payload)?;
         self.tell(BackplaneEvent::Deliver {
             audience,
             invocation,
@@ -73,7 +73,7 @@ impl BackplaneNode {
     }
 
     fn deliver_to_one(&mut self, id: &str, payload: &Bytes) -> Result<(), DecodeError> {
-        let mut invocation = Invocation::decode(payload)?;
+        let mut invocation = invocation(payload)?;
         let event = match invocation.result_request.take() {
             Some(result_request) => BackplaneEvent::Ask {
                 connection_id: id.into(),
@@ -151,4 +151,14 @@ impl BackplaneNode {
         let deadline = self.patience();
         self.operations.open(operation, kind, deadline);
     }
+}
+
+/// A message for clients, which they will be able to tell from those that follow.
+fn invocation(payload: &Bytes) -> Result<Invocation, DecodeError> {
+    let invocation = Invocation::decode(payload)?;
+    if invocation.has_whole_frames() {
+        return Ok(invocation);
+    }
+    let expected = "whole frames";
+    Err(DecodeError::new(DecodeErrorKind::Syntax { expected }, 0))
 }

@@ -111,6 +111,39 @@ fn a_message_over_the_limit_is_neither_published_nor_read() {
     assert_eq!(farm.node(0).counters().malformed, 1);
 }
 
+/// The next message to the same client would be taken for the rest.
+#[test]
+fn a_message_with_half_a_frame_is_not_delivered() {
+    let mut farm = Farm::of(1);
+    let (json, packed): (&[u8], &[u8]) = (b"{}\x1e", b"\x02\x91\x06");
+    let halves: [[(&str, &[u8]); 2]; 7] = [
+        [("json", b"{}"), ("messagepack", packed)],
+        [("json", b"{}\x1e{"), ("messagepack", packed)],
+        [("json", b""), ("messagepack", packed)],
+        [("json", json), ("messagepack", b"\x03\x91\x06")],
+        [("json", json), ("messagepack", b"\x02\x91\x06\x02")],
+        [("json", json), ("messagepack", b"\x00")],
+        [("json", json), ("messagepack", b"\xff\xff\xff\xff\xff\xff")],
+    ];
+    let channel = Channels::new("pre", "My.Hub").name(Channel::All);
+    for half in &halves {
+        let (channel, payload) = (channel.clone(), frames(half));
+        farm.spread(Message { channel, payload });
+    }
+    farm.settle();
+    assert!(farm.delivered(0).is_empty());
+    assert_eq!(farm.node(0).counters().malformed, halves.len() as u64);
+    let twice: [(&str, &[u8]); 3] = [
+        ("json", b"{}\x1e{}\x1e"),
+        ("messagepack", b"\x02\x91\x06\x02\x91\x06"),
+        ("unknown", b"half"),
+    ];
+    let payload = frames(&twice);
+    farm.spread(Message { channel, payload });
+    farm.settle();
+    assert_eq!(farm.delivered(0), ["All {}\x1e{}"]);
+}
+
 #[test]
 fn a_message_too_many_is_refused_and_one_of_any_size_is_taken() {
     let mut farm = Farm::away(1, |config| config.waiting_limit = 100);

@@ -269,8 +269,9 @@ impl Farm {
                 audience,
                 invocation,
             } => {
-                let text = invocation.payload(Protocol::Json)?.clone()?;
-                Some(format!("{audience:?} {}", String::from_utf8_lossy(&text)))
+                let frame = invocation.payload(Protocol::Json)?.clone()?;
+                let text = String::from_utf8_lossy(&frame);
+                Some(format!("{audience:?} {}", text.trim_end_matches(END)))
             }
             _ => None,
         });
@@ -306,10 +307,21 @@ fn described(index: usize, action: &BackplaneAction) -> String {
     }
 }
 
+/// What stands behind each JSON message.
+const END: char = '\x1e';
+
 /// An encoded message of which JSON clients get this text.
-fn message(text: &'static str) -> Bytes {
+fn message(text: &str) -> Bytes {
+    frames(&[("json", format!("{text}{END}").as_bytes())])
+}
+
+/// The same with these frames.
+fn frames(frames: &[(&str, &[u8])]) -> Bytes {
+    let frame = |(protocol, frame): &(&str, &[u8])| {
+        ((*protocol).into(), Some(Bytes::copy_from_slice(frame)))
+    };
     let invocation = Invocation {
-        payloads: vec![("json".into(), Some(Bytes::from_static(text.as_bytes())))],
+        payloads: frames.iter().map(frame).collect(),
         ..Invocation::default()
     };
     let mut out = BytesMut::new();
