@@ -43,7 +43,8 @@ pub struct HubOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowClients {
-    /// Who sends waits until there is room again or the client is cut, as in the official server.
+    /// Who sends waits until there is room again or the client is cut, as in the official server. A message that came over a
+    /// [backplane](crate::HubServerBuilder::backplane) has no sender here: it is treated as with [`Disconnect`](Self::Disconnect).
     Wait,
     /// Others wait for a moment only. The client is cut when more than the outgoing budget waits for it.
     #[default]

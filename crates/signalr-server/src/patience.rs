@@ -26,7 +26,7 @@ pub(crate) async fn wait_for(shared: &Shared, behind: Vec<Arc<Connection>>) {
 
 /// Waits for clients that are behind, for as long as they take something, and not much longer than a moment. A client can
 /// be behind because others send a lot, or because this machine is busy.
-async fn wait_a_moment(shared: &Shared, mut behind: Vec<Arc<Connection>>) {
+pub(crate) async fn wait_a_moment(shared: &Shared, mut behind: Vec<Arc<Connection>>) {
     for _ in 0..MOMENTS {
         let before: Vec<_> = behind.iter().map(|client| client.mailbox.taken()).collect();
         let waited = shared.clock.timeout(PATIENCE, room(&behind));

@@ -25,6 +25,7 @@ use crate::error::BodyError;
 use crate::ids::fresh_id;
 use crate::limit::{self, ConnectionPermit};
 use crate::locks::lock;
+use crate::options::SlowClients;
 use crate::request::HubRequest;
 use crate::server::HubServer;
 use crate::shared::{Routes, Shared};
@@ -282,10 +283,17 @@ fn open(
     permits: Vec<ConnectionPermit>,
 ) -> Arc<Connection> {
     let options = &shared.options;
+    // No sender of a farm can be made to wait, so that without a budget memory would have no bound.
+    let waits = options.slow_clients == SlowClients::Wait;
+    let slow_clients = if waits && shared.farm.is_some() {
+        SlowClients::Disconnect
+    } else {
+        options.slow_clients
+    };
     let mailbox = Mailbox::new(
         options.outgoing_limit,
         options.outgoing_budget,
-        options.slow_clients,
+        slow_clients,
         Arc::clone(&shared.slow_counters),
     );
     let connection = Arc::new(Connection::new(

@@ -14,7 +14,7 @@ use super::Farm;
 use crate::connection::mailbox::Pushed;
 use crate::connection::{Connection, Order};
 use crate::locks::lock;
-use crate::patience::wait_for;
+use crate::patience::wait_a_moment;
 use crate::shared::Shared;
 
 /// Questions of other servers that may be open at a time.
@@ -30,8 +30,10 @@ pub(super) async fn tell(shared: &Arc<Shared>, farm: &Arc<Farm>, event: Backplan
             invocation,
         } => {
             let behind = deliver(shared, farm, &audience, &invocation);
+            // Who sent this waits for nobody here, and everything else that comes waits behind it: never for longer, also
+            // where senders of this server would wait.
             if !behind.is_empty() {
-                wait_for(shared, behind).await;
+                wait_a_moment(shared, behind).await;
             }
         }
         BackplaneEvent::Ask {

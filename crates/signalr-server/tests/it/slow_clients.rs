@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, join, stream};
 use signalr_harness::memory::MemoryClient;
 use signalr_server::{
-    Audiences, CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubServer, SendError,
-    SlowClientStats, SlowClients,
+    Audiences, CallContext, DisconnectReason, Hub, HubMethods, HubOptions, HubServer,
+    MemoryBackplane, SendError, SlowClientStats, SlowClients,
 };
 use tokio::time::Instant;
 
@@ -189,6 +189,44 @@ async fn a_stalled_member_never_delays_the_others() {
         let longest = soon(telling).await.unwrap();
         assert!(longest < SECOND / 2, "{longest:?}");
         assert_eq!(server.dropped_messages(&id), Some(0), "within the budget");
+    }
+}
+
+/// Who sends at the other server cannot wait, and what comes behind must not.
+#[tokio::test(start_paused = true)]
+async fn a_stalled_member_never_delays_the_others_in_a_farm_whatever_the_hub_wants() {
+    for slow_clients in [
+        SlowClients::Wait,
+        SlowClients::Disconnect,
+        SlowClients::DropOldest,
+    ] {
+        let backplane = MemoryBackplane::default();
+        let server = || {
+            let server = HubServer::builder(Talker::default()).configure(|options| {
+                options.slow_clients = slow_clients;
+                options.outgoing_budget = 200_000;
+            });
+            server.backplane("Talker", backplane.clone()).build()
+        };
+        let (here, there) = (server().unwrap(), server().unwrap());
+        let (_slow, id) = sleeper(&there).await;
+        let mut quick = MemoryClient::connect(&there, "").await;
+        let all = here.clients().all();
+        let begun = Instant::now();
+        let telling = tokio::spawn(async move { tell(&all, 100).await });
+        let mut heard = Vec::new();
+        while heard.len() < 100 {
+            heard.extend(numbers(&soon(quick.message()).await.unwrap()));
+        }
+        assert_eq!(heard, (0..100).collect::<Vec<_>>());
+        assert!(begun.elapsed() < SECOND / 2, "{:?}", begun.elapsed());
+        soon(telling).await.unwrap();
+        let cut = there.dropped_messages(&id).is_none();
+        assert_eq!(cut, slow_clients != SlowClients::DropOldest);
+        assert_eq!(
+            there.slow_client_stats().dropped_connections,
+            u64::from(cut)
+        );
     }
 }
 
