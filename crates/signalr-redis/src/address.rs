@@ -11,6 +11,8 @@ use redis::{
 };
 use signalr_server::BackplaneFault;
 
+use crate::fault;
+
 /// Where sentinels listen if nothing else is said.
 const SENTINEL_PORT: u16 = 26379;
 
@@ -159,7 +161,11 @@ async fn master(
 ) -> Result<(String, u16), BackplaneFault> {
     let config = config(timeout);
     let connection = sentinel.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = connection.await?;
+    let unreached = |error| {
+        let at = sentinel.get_connection_info().addr();
+        fault::of_connecting(error, at, timeout)
+    };
+    let mut connection = connection.await.map_err(unreached)?;
     let address: Option<(String, u16)> = redis::cmd("SENTINEL")
         .arg("GET-MASTER-ADDR-BY-NAME")
         .arg(service)

@@ -53,6 +53,7 @@
 //! network of its own, or TLS.
 
 mod address;
+mod fault;
 mod link;
 
 use std::fmt;
@@ -157,6 +158,11 @@ impl fmt::Debug for RedisBackplane {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -179,5 +185,59 @@ mod tests {
         drop(socket);
         let redis = redis.response_timeout(Duration::from_secs(60));
         redis.connect().await.unwrap_err();
+    }
+
+    /// Answers each command with a line, or hangs up when there is none.
+    async fn answering(line: Option<&'static str>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut bytes = [0; 1_024];
+                    while let (Ok(count @ 1..), Some(line)) = (socket.read(&mut bytes).await, line)
+                    {
+                        let commands = bytes.iter().take(count).filter(|byte| **byte == b'*');
+                        let answer = line.repeat(commands.count());
+                        if socket.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    async fn fault(url: &str) -> String {
+        let redis = RedisBackplane::open(url).unwrap();
+        let redis = redis.response_timeout(Duration::from_millis(200));
+        redis.connect().await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn what_is_no_redis_is_told_with_what_may_be_wrong() {
+        for (line, words) in [
+            (None, "rediss:// instead of redis://"),
+            (Some("HTTP/1.1 400 Bad Request\r\n\r\n"), "no Redis"),
+            (
+                Some("-NOAUTH Authentication required.\r\n"),
+                "wants a password",
+            ),
+            (Some(""), "did not answer within 200ms"),
+        ] {
+            let address = answering(line).await;
+            let fault = fault(&format!("redis://{address}")).await;
+            assert!(fault.contains(words), "{line:?}: {fault}");
+            assert_eq!(fault.lines().count(), 1, "{fault}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test]
+    async fn tls_where_there_is_none_is_told() {
+        let address = answering(Some("")).await;
+        let fault = fault(&format!("rediss://{address}")).await;
+        assert!(fault.contains("redis:// instead of rediss://"), "{fault}");
     }
 }

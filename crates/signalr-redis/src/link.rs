@@ -18,6 +18,7 @@ use signalr_server::{BackplaneFault, BackplaneLink, Message, Publisher, Subscrib
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::address::{Place, config};
+use crate::fault;
 
 /// What a message takes beside its bytes.
 const OVERHEAD: usize = 256;
@@ -53,15 +54,18 @@ async fn link(
     let config = config(timeout);
     let publisher = client.get_multiplexed_async_connection_with_config(&config);
     let subscriber = tokio::time::timeout(timeout, client.get_async_pubsub());
-    let mut publisher = publisher.await?;
-    let mode = mode(&mut publisher).await;
+    let at = client.get_connection_info().addr();
+    let unreached = |error| fault::of_connecting(error, at, timeout);
+    let mut publisher = publisher.await.map_err(unreached)?;
+    let mode = mode(&mut publisher).await.map_err(unreached)?;
     if mode.as_deref() == Some("sentinel") {
         return Err("this is a sentinel: its address begins with redis-sentinel://".into());
     }
     if place.may_be_replica() {
         be_master(&mut publisher).await?;
     }
-    let (sink, stream) = subscriber.await??.split();
+    let subscriber = subscriber.await.map_err(|_| fault::silent(at, timeout))?;
+    let (sink, stream) = subscriber.map_err(unreached)?.split();
     Ok(BackplaneLink {
         subscriber: Box::new(Subscriptions {
             sink,
@@ -70,6 +74,7 @@ async fn link(
         }),
         publisher: Box::new(Sender {
             connection: publisher,
+            timeout,
             counts: mode.as_deref() != Some("cluster"),
         }),
         messages: bounded(stream, backlog_limit).boxed(),
@@ -77,10 +82,17 @@ async fn link(
 }
 
 /// `standalone`, `sentinel` or `cluster`, or `None` when Redis does not tell: before version 6, or when the user may not ask.
-async fn mode(connection: &mut MultiplexedConnection) -> Option<String> {
+async fn mode(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
     let hello = redis::cmd("HELLO");
-    let mut answer: HashMap<String, Value> = hello.query_async(connection).await.ok()?;
-    redis::from_redis_value(answer.remove("mode")?).ok()
+    let answer: RedisResult<HashMap<String, Value>> = hello.query_async(connection).await;
+    match answer {
+        Ok(mut answer) => {
+            let mode = answer.remove("mode");
+            Ok(mode.and_then(|mode| redis::from_redis_value(mode).ok()))
+        }
+        Err(error) if error.code().is_none() || fault::wants_password(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What is published on a replica stays there.
@@ -96,6 +108,7 @@ async fn be_master(connection: &mut MultiplexedConnection) -> Result<(), Backpla
 
 struct Sender {
     connection: MultiplexedConnection,
+    timeout: Duration,
     /// Whether Redis knows how many have heard a message. A node of a cluster knows of its own clients only.
     counts: bool,
 }
@@ -110,7 +123,8 @@ impl Publisher for Sender {
             pipeline.publish(&*message.channel, &*message.payload);
         }
         Box::pin(async move {
-            let receivers: Vec<u64> = pipeline.query_async(&mut self.connection).await?;
+            let receivers: RedisResult<Vec<u64>> = pipeline.query_async(&mut self.connection).await;
+            let receivers = receivers.map_err(|error| fault::of_working(error, self.timeout))?;
             let counts = self.counts;
             let known = |receivers| counts.then_some(receivers);
             Ok(receivers.into_iter().map(known).collect())
@@ -136,7 +150,8 @@ impl Subscriptions {
         let commands = channels
             .iter()
             .map(|channel| change(self.sink.clone(), channel.clone()));
-        tokio::time::timeout(self.timeout, try_join_all(commands)).await??;
+        let changed = tokio::time::timeout(self.timeout, try_join_all(commands)).await;
+        changed.map_err(|_| fault::late(self.timeout))??;
         Ok(())
     }
 

@@ -95,7 +95,7 @@ async fn users_with_passwords_reach_the_channels_that_their_acl_allows() {
     assert!(wrong.contains("authentication failed"), "{wrong}");
     assert!(!wrong.contains("secret"), "{wrong}");
     let nobody = fault(RedisBackplane::open(&format!("redis://{address}"))).await;
-    assert!(nobody.contains("NOAUTH"), "{nobody}");
+    assert!(nobody.contains("wants a password"), "{nobody}");
     let stranger = format!("redis://stranger:p%40ss@{address}");
     let stranger = fault(RedisBackplane::open(&stranger)).await;
     assert!(stranger.contains("does not let us subscribe"), "{stranger}");
@@ -149,7 +149,7 @@ async fn tls_with_certificates_on_both_sides() {
     println!("a client without a certificate: {anonymous}");
     let plain = format!("rediss://{}", redis.address());
     let plain = fault(RedisBackplane::open(&plain)).await;
-    println!("a server without TLS: {plain}");
+    assert!(plain.contains("without TLS"), "{plain}");
 }
 
 /// A sentinel that watches this Redis, with a password of its own.

@@ -1,0 +1,55 @@
+//! Why there is no Redis, for whoever reads the log: the client's own words do not say what to do.
+
+use std::time::Duration;
+
+use redis::{ConnectionAddr, ErrorKind, RedisError};
+use signalr_server::BackplaneFault;
+
+/// What an error of a connection means that has not answered yet.
+pub(crate) fn of_connecting(
+    error: RedisError,
+    at: &ConnectionAddr,
+    timeout: Duration,
+) -> BackplaneFault {
+    if error.is_timeout() {
+        return silent(at, timeout);
+    }
+    if error.kind() == ErrorKind::Parse {
+        return "what answers there is no Redis".into();
+    }
+    if wants_password(&error) {
+        return "Redis wants a password (NOAUTH), as in redis://:password@host".into();
+    }
+    let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
+    if hung_up && matches!(at, ConnectionAddr::Tcp(..)) {
+        return format!("{error}: Redis may want TLS, rediss:// instead of redis://").into();
+    }
+    error.into()
+}
+
+/// Nobody has said anything on a fresh connection. A Redis without TLS waits for the end of a line that it takes for a command.
+pub(crate) fn silent(at: &ConnectionAddr, timeout: Duration) -> BackplaneFault {
+    let late = late(timeout);
+    if matches!(at, ConnectionAddr::TcpTls { .. }) {
+        return format!("{late}: Redis may be without TLS, redis:// instead of rediss://").into();
+    }
+    late.into()
+}
+
+/// What an error of a connection means that has answered before.
+pub(crate) fn of_working(error: RedisError, timeout: Duration) -> BackplaneFault {
+    if error.is_timeout() {
+        return late(timeout).into();
+    }
+    error.into()
+}
+
+/// What takes too long.
+pub(crate) fn late(timeout: Duration) -> String {
+    format!("Redis did not answer within {timeout:?}")
+}
+
+/// Whether Redis does nothing for us until it is told a password.
+pub(crate) fn wants_password(error: &RedisError) -> bool {
+    error.code() == Some("NOAUTH")
+}
