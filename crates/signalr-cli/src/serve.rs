@@ -12,8 +12,9 @@ use http::StatusCode;
 use http::uri::PathAndQuery;
 use signalr::RedisBackplane;
 use signalr::server::{
-    Audiences, BackplaneHandle, CallContext, Hub, HubCall, HubError, HubFilter, HubMethods,
-    HubReply, HubRequest, HubServer, LogCalls, Next, Origins, Payload, UploadStream, serve,
+    Audiences, BackplaneHandle, BackplaneHealth, CallContext, Hub, HubCall, HubError, HubFilter,
+    HubMethods, HubReply, HubRequest, HubServer, LogCalls, Next, Origins, Payload, UploadStream,
+    serve,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -143,19 +144,18 @@ pub(crate) fn run(options: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
-    check(options)?;
+    let path = path(&options.hub)?;
+    if options.token.as_deref() == Some("") {
+        return Err(Failure::usage("--token is empty: nobody could come in"));
+    }
     let counts = CountCalls::default();
     let hub = build(options, counts.clone())?;
-    let listener = listen(&options.listen).await?;
+    let listener = listen("--listen", &options.listen).await?;
     let measured = match &options.metrics {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen("--metrics", address).await?),
         None => None,
     };
-    say(&format!(
-        "listening on {}{}",
-        address(&listener)?,
-        options.hub
-    ))?;
+    say(&format!("listening on {}{path}", address(&listener)?))?;
     let metrics = match measured {
         Some(listener) => Some(serve_metrics(listener, hub.clone(), counts)?),
         None => None,
@@ -163,7 +163,7 @@ async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
     let watched = hub
         .backplane()
         .map(|backplane| tokio::spawn(watch(backplane)));
-    let app = hub.router(&options.hub);
+    let app = hub.router(&path);
     let drained = hub.clone();
     let served = serve(listener, app).with_graceful_shutdown(async move {
         session::interrupted().await;
@@ -176,38 +176,44 @@ async fn run_until_interrupted(options: &ServeArgs) -> Result<(), Failure> {
     served.map_err(|error| Failure::failed(format!("cannot serve: {error}")))
 }
 
-fn check(options: &ServeArgs) -> Result<(), Failure> {
-    let hub = &options.hub;
+/// The path as it stands in requests: what is not ASCII is written with `%` there.
+fn path(hub: &str) -> Result<String, Failure> {
     let matched_verbatim =
         !hub.contains(['{', '}', '?', '#']) && !hub.contains("/:") && !hub.contains("/*");
     if !hub.starts_with('/') || !matched_verbatim || hub.parse::<PathAndQuery>().is_err() {
         return Err(Failure::usage("--hub is a path, such as /hub"));
     }
-    if options.token.as_deref() == Some("") {
-        return Err(Failure::usage("--token is empty: nobody could come in"));
-    }
-    Ok(())
+    let bytes = hub.bytes().map(|byte| match byte {
+        0x80.. => format!("%{byte:02X}"),
+        _ => char::from(byte).into(),
+    });
+    Ok(bytes.collect())
 }
 
-/// Tells when the farm cannot be reached, and when it can again.
+/// Tells when the farm cannot be reached, why, and when it can again.
 async fn watch(backplane: BackplaneHandle) {
-    let mut up = true;
+    let mut told = None;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let health = backplane.health();
-        if health.is_up() == up {
+        let trouble = trouble(&backplane.health());
+        if trouble == told {
             continue;
         }
-        up = health.is_up();
-        let words = match health.last_fault {
-            Some(fault) if !up => {
-                format!("Redis cannot be reached, and clients are turned away: {fault}")
-            }
-            Some(_) | None if up => "Redis is there again".to_owned(),
-            Some(_) | None => "Redis has not answered yet, and clients wait".to_owned(),
-        };
+        told = trouble;
+        let words = told.as_deref().unwrap_or("Redis is there again");
         // Without a standard error there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "signalr: {words}");
+    }
+}
+
+/// What keeps the server from its farm.
+fn trouble(health: &BackplaneHealth) -> Option<String> {
+    match &health.last_fault {
+        _ if health.is_up() => None,
+        Some(fault) => Some(format!(
+            "Redis cannot be reached, and clients are turned away: {fault}"
+        )),
+        None => Some("Redis has not answered yet, and clients wait".to_owned()),
     }
 }
 
@@ -235,7 +241,11 @@ fn build(options: &ServeArgs, counts: CountCalls) -> Result<HubServer, Failure> 
     if let Some(url) = &options.redis {
         // The error of an address never repeats it.
         let redis = RedisBackplane::open(url);
-        let redis = redis.map_err(|error| Failure::usage(format!("--redis: {error}")))?;
+        let redis = redis.map_err(|error| {
+            Failure::usage(format!(
+                "--redis is an address, such as redis://127.0.0.1:6379: {error}"
+            ))
+        })?;
         let prefix = options.prefix.as_str().into();
         builder = builder
             .backplane(HUB, redis)
@@ -254,7 +264,13 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
     given.len() == wanted.len() && differences == 0
 }
 
-async fn listen(address: &str) -> Result<TcpListener, Failure> {
+async fn listen(option: &str, address: &str) -> Result<TcpListener, Failure> {
+    let parts = address.rsplit_once(':');
+    let parts = parts.filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+    if parts.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+        let words = "is an address and a port, such as 127.0.0.1:5000";
+        return Err(Failure::usage(format!("{option} {words}")));
+    }
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| Failure::failed(format!("cannot listen on {address}: {error}")))
 }

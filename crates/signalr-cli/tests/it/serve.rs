@@ -99,6 +99,41 @@ fn a_token_is_asked_for_and_never_shown() {
 
 #[cfg(unix)]
 #[test]
+fn a_path_in_any_script_is_served_as_clients_ask_for_it() {
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--hub", "/Grüße/chat"];
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
+    let hub = line(&mut serving.take_stdout());
+    let hub = hub.strip_prefix("listening on ").unwrap();
+    assert!(hub.ends_with("/Gr%C3%BC%C3%9Fe/chat"), "{hub}");
+    let unescaped = hub.replace("%C3%BC%C3%9F", "üß");
+    for hub in [hub, &unescaped] {
+        let echoed = crate::common::run(&["invoke", hub, "Echo", "1"]);
+        assert_eq!(echoed.ok_text().trim(), "1");
+    }
+    interrupt(&serving);
+    assert_eq!(serving.end().code, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_redis_that_says_nothing_is_told_when_it_has_had_its_time() {
+    // Whoever connects is not even accepted.
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", socket.local_addr().unwrap());
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--redis", &url];
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
+    line(&mut serving.take_stdout());
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    interrupt(&serving);
+    let run = serving.end();
+    assert_eq!(run.code, 0);
+    let (waiting, given_up) = run.err.split_once('\n').unwrap();
+    assert!(waiting.contains("has not answered yet"), "{}", run.err);
+    assert!(given_up.contains("did not answer within 5s"), "{}", run.err);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_redis_that_is_not_there_is_told() {
     // The port is taken, and nobody accepts there.
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -124,13 +159,23 @@ fn what_cannot_be_served_is_said() {
     }
     let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--token", ""]);
     assert_eq!(run.code, 2);
-    let run = crate::common::run(&["serve", "--listen", "127.0.0.1:0", "--metrics", "nowhere"]);
-    assert_eq!(run.code, 1);
-    assert!(
-        run.err.contains("nowhere") && run.out.is_empty(),
-        "{}",
-        run.err
-    );
+    let any = "127.0.0.1:0";
+    for address in [
+        "nowhere",
+        "5000",
+        ":5000",
+        "http://127.0.0.1:5000",
+        "a:99999",
+    ] {
+        let run = crate::common::run(&["serve", "--listen", address]);
+        let metrics = crate::common::run(&["serve", "--listen", any, "--metrics", address]);
+        for (run, option) in [(run, "--listen"), (metrics, "--metrics")] {
+            let words = format!("{option} is an address and a port");
+            assert_eq!(run.code, 2, "{address}: {}", run.err);
+            assert!(run.err.contains(&words), "{address}: {}", run.err);
+            assert!(run.out.is_empty(), "{address}");
+        }
+    }
     let run = crate::common::run(&[
         "serve",
         "--listen",
