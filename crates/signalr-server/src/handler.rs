@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
+use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -172,22 +173,18 @@ fn next_argument(parts: &mut CallParts<'_>) -> Result<Payload, PayloadError> {
         .ok_or_else(|| PayloadError::new("missing argument"))
 }
 
-/// A function that can be a hub method: `async fn(self: Arc<Self>, ...)` or a closure like it, with up to 12 parameters
-/// that are [`FromCall`].
+/// A function that can be a hub method: `fn(self: Arc<Self>, ...)`, async or not, or a closure like it, with up to 12 parameters
+/// that are [`FromCall`]. What it returns is a [`MethodResult`] or a [`StreamResult`].
 ///
 /// `M` describes the parameters and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "this cannot be a method of the hub `{H}`",
     label = "not a hub method",
-    note = "a hub method is `async fn(self: Arc<Self>, parameters)` or `async |hub: Arc<{H}>, parameters|`: it is async, and takes the hub as an `Arc`, not as `&self`",
-    note = "it has at most 12 parameters beside the hub, each deserializable (`Deserialize` without borrowing), a `Payload`, a `CallContext`, a `CancellationToken` or an `UploadStream`",
-    note = "its future is `Send`: let no lock guard or `Rc` live across an `.await`"
+    note = "a hub method is `fn(self: Arc<Self>, parameters)` or `|hub: Arc<{H}>, parameters|`, async or not: it takes the hub as an `Arc`, not as `&self`",
+    note = "it has at most 12 parameters beside the hub, each deserializable (`Deserialize` without borrowing), a `Payload`, a `CallContext`, a `CancellationToken` or an `UploadStream`"
 )]
 pub trait Handler<H, M>: Send + Sync + 'static {
     /// What the function returns.
-    type Future: Future<Output = Self::Output> + Send + 'static;
-
-    /// What the function's future gives.
     type Output;
 
     /// Arguments it wants.
@@ -197,7 +194,7 @@ pub trait Handler<H, M>: Send + Sync + 'static {
     const STREAMS: usize;
 
     /// The parameters, as a tuple.
-    type Parameters;
+    type Parameters: Send + 'static;
 
     /// Makes the parameters.
     ///
@@ -206,21 +203,19 @@ pub trait Handler<H, M>: Send + Sync + 'static {
     fn parameters(parts: &mut CallParts<'_>) -> Result<Self::Parameters, PayloadError>;
 
     /// Calls the function.
-    fn call(&self, hub: Arc<H>, parameters: Self::Parameters) -> Self::Future;
+    fn call(&self, hub: Arc<H>, parameters: Self::Parameters) -> Self::Output;
 }
 
 macro_rules! handlers {
     ($(($count:literal: $($index:tt $parameter:ident $marker:ident $value:ident),*))+) => {$(
         #[allow(non_snake_case, unused_variables, reason = "parameters are named after their types, and there may be none")]
-        impl<H, F, Fut, $($parameter, $marker),*> Handler<H, ($(($parameter, $marker),)*)> for F
+        impl<H, F, R, $($parameter, $marker),*> Handler<H, ($(($parameter, $marker),)*)> for F
         where
             H: Send + Sync + 'static,
-            F: Fn(Arc<H>, $($parameter),*) -> Fut + Send + Sync + 'static,
-            Fut: Future + Send + 'static,
+            F: Fn(Arc<H>, $($parameter),*) -> R + Send + Sync + 'static,
             $($parameter: FromCall<$marker>,)*
         {
-            type Future = Fut;
-            type Output = Fut::Output;
+            type Output = R;
 
             const ARGUMENTS: usize = 0 $(+ <$parameter as FromCall<$marker>>::ARGUMENTS)*;
             const STREAMS: usize = 0 $(+ <$parameter as FromCall<$marker>>::STREAMS)*;
@@ -231,7 +226,7 @@ macro_rules! handlers {
                 Ok(($(<$parameter as FromCall<$marker>>::from_call(parts)?,)*))
             }
 
-            fn call(&self, hub: Arc<H>, ($($parameter,)*): Self::Parameters) -> Fut {
+            fn call(&self, hub: Arc<H>, ($($parameter,)*): Self::Parameters) -> R {
                 self(hub, $($parameter),*)
             }
         }
@@ -240,7 +235,7 @@ macro_rules! handlers {
 
 signalr_proto::for_each_arity!(handlers);
 
-/// What a method may return, and what the items of its stream may be: any value that can be encoded, or a `Result` of one.
+/// What a method may give, and what the items of its stream may be: any value that can be encoded, or a `Result` of one.
 ///
 /// A `Result` is an outcome whatever its error is, and never a value on the wire: a [`HubError`], any `std::error::Error`,
 /// `Box<dyn Error + Send + Sync>` and what else leads to one (such as `anyhow::Error`), and whatever serde can serialize (a
@@ -326,6 +321,50 @@ where
     }
 }
 
+/// Marks functions that are not async.
+#[derive(Debug)]
+pub struct Immediate<M>(std::marker::PhantomData<M>);
+
+/// Marks functions that return a future.
+#[derive(Debug)]
+pub struct Awaited<M>(std::marker::PhantomData<M>);
+
+/// What the function of a method with one result may return: an [`IntoReply`], or a future of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a hub method",
+    label = "not a result",
+    note = "a result is serializable (`serde::Serialize`) and `Send + 'static`, or a `Result` of that with an error that is a `HubError`, a `std::error::Error` or serializable: others become it with `map_err(|error| HubError::new(words))`",
+    note = "an async function gives one of these, where a future in it has its `.await`, and its own future is `Send`: let no lock guard or `Rc` live across an `.await`",
+    note = "a method whose result is a stream is registered with `stream`, not with `on`"
+)]
+pub trait MethodResult<M>: 'static {
+    /// What is encoded for the client.
+    type Value: Encode + Send + 'static;
+
+    /// The value to send, or why there is none, once it is there.
+    fn reply(self) -> impl Future<Output = Result<Self::Value, HubError>> + Send + 'static;
+}
+
+impl<T: IntoReply<M> + 'static, M> MethodResult<Immediate<M>> for T {
+    type Value = T::Value;
+
+    fn reply(self) -> impl Future<Output = Result<Self::Value, HubError>> + Send + 'static {
+        ready(self.into_reply())
+    }
+}
+
+impl<F, T, M: 'static> MethodResult<Awaited<M>> for F
+where
+    F: Future<Output = T> + Send + 'static,
+    T: IntoReply<M> + 'static,
+{
+    type Value = T::Value;
+
+    fn reply(self) -> impl Future<Output = Result<Self::Value, HubError>> + Send + 'static {
+        self.map(IntoReply::into_reply)
+    }
+}
+
 fn boxed<T: IntoReply<M>, M>(item: T) -> Result<BoxedReply, HubError> {
     item.into_reply().map(|value| Box::new(value) as BoxedReply)
 }
@@ -333,7 +372,7 @@ fn boxed<T: IntoReply<M>, M>(item: T) -> Result<BoxedReply, HubError> {
 /// The items of a streaming method.
 pub type Items = BoxStream<'static, Result<BoxedReply, HubError>>;
 
-/// What a streaming method may return: a stream of [`IntoReply`] items, or a `Result` of one.
+/// What a streaming method may give: a stream of [`IntoReply`] items, or a `Result` of one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of a streaming hub method",
     label = "not a stream",
@@ -366,5 +405,34 @@ where
 {
     fn into_items(self) -> Result<Items, HubError> {
         self.map_err(HubError::hidden)?.into_items()
+    }
+}
+
+/// What the function of a streaming method may return: an [`IntoItems`], or a future of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of a streaming hub method",
+    label = "not a stream",
+    note = "it is a `Stream + Send + 'static` of serializable items or `Result`s of them, or a `Result` of such a stream",
+    note = "an async function gives one of these, and its future is `Send`: let no lock guard or `Rc` live across an `.await`",
+    note = "a method with one result is registered with `on`, not with `stream`"
+)]
+pub trait StreamResult<M>: 'static {
+    /// The stream, or why there is none, once it is there.
+    fn items(self) -> impl Future<Output = Result<Items, HubError>> + Send + 'static;
+}
+
+impl<T: IntoItems<M> + 'static, M> StreamResult<Immediate<M>> for T {
+    fn items(self) -> impl Future<Output = Result<Items, HubError>> + Send + 'static {
+        ready(self.into_items())
+    }
+}
+
+impl<F, T, M: 'static> StreamResult<Awaited<M>> for F
+where
+    F: Future<Output = T> + Send + 'static,
+    T: IntoItems<M> + 'static,
+{
+    fn items(self) -> impl Future<Output = Result<Items, HubError>> + Send + 'static {
+        self.map(IntoItems::into_items)
     }
 }

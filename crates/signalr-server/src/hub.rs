@@ -13,7 +13,7 @@ use signalr_proto::server::DisconnectReason;
 
 use crate::call::CallContext;
 use crate::error::{BuildError, HubError};
-use crate::handler::{CallParts, Handler, IntoItems, IntoReply};
+use crate::handler::{CallParts, Handler, MethodResult, StreamResult};
 use crate::method::{Bound, NotRun, Shape, method};
 
 /// A set of methods that clients can call, and what to do when they come and go.
@@ -161,20 +161,24 @@ impl<H: Hub> HubMethods<H> {
     /// impl Hub for Calculator {
     ///     fn methods(methods: &mut HubMethods<Self>) {
     ///         methods.on("Divide", Self::divide);
-    ///         methods.on("Add", async |_hub: Arc<Self>, a: i32, b: i32| a.wrapping_add(b));
+    ///         methods.on("Add", |_hub: Arc<Self>, a: i32, b: i32| a.wrapping_add(b));
     ///     }
     /// }
     /// ```
+    ///
+    /// One that is not async runs within its connection's task: it must not block, and be short.
     pub fn on<F, M, R: 'static>(&mut self, name: &str, handler: F) -> MethodEntry<'_, H>
     where
         F: Handler<H, M>,
-        F::Output: IntoReply<R> + Send + 'static,
+        F::Output: MethodResult<R>,
     {
+        let handler = Arc::new(handler);
         let bind = move |hub, parts: &mut CallParts<'_>, check: Check<'_>| {
             let parameters = F::parameters(parts)?;
             check(parts)?;
-            let future = handler.call(hub, parameters);
-            Ok(Bound::Method(method(future.map(IntoReply::into_reply))))
+            let handler = Arc::clone(&handler);
+            let run = async move { handler.call(hub, parameters).reply().await };
+            Ok(Bound::Method(method(run)))
         };
         self.add(
             name,
@@ -191,13 +195,15 @@ impl<H: Hub> HubMethods<H> {
     pub fn stream<F, M, R: 'static>(&mut self, name: &str, handler: F) -> MethodEntry<'_, H>
     where
         F: Handler<H, M>,
-        F::Output: IntoItems<R> + Send + 'static,
+        F::Output: StreamResult<R>,
     {
+        let handler = Arc::new(handler);
         let bind = move |hub, parts: &mut CallParts<'_>, check: Check<'_>| {
             let parameters = F::parameters(parts)?;
             check(parts)?;
-            let future = handler.call(hub, parameters);
-            Ok(Bound::Stream(future.map(IntoItems::into_items).boxed()))
+            let handler = Arc::clone(&handler);
+            let start = async move { handler.call(hub, parameters).items().await };
+            Ok(Bound::Stream(start.boxed()))
         };
         self.add(
             name,

@@ -70,6 +70,15 @@ impl Outcomes {
         Err(HubError::new("for your eyes"))?
     }
 
+    fn plain(self: Arc<Self>, a: i32, b: i32) -> Result<i32, HubError> {
+        a.checked_div(b)
+            .ok_or_else(|| HubError::new("divided by nothing"))
+    }
+
+    fn plain_items(self: Arc<Self>, count: i32) -> impl Stream<Item = Result<i32, String>> {
+        stream::iter((0..count).map(Ok))
+    }
+
     async fn items(self: Arc<Self>) -> Result<impl Stream<Item = Result<i32, String>>, String> {
         Ok(stream::iter([Ok(1), Err("broken".to_owned()), Ok(2)]))
     }
@@ -99,6 +108,18 @@ impl Hub for Outcomes {
             .on("QuestionMarkAny", Self::any)
             .on("Both", Self::both)
             .on("Carried", Self::carried)
+            .on("Plain", Self::plain)
+            .on("PlainClosure", |_: This, text: String| text.len())
+            .on("PlainNothing", |_: This| {})
+            .on("PlainPanic", |_: This| -> i32 { panic!("secret") })
+            .on("PlainPanicOfAsync", |_: This, text: String| {
+                assert_eq!(text, "", "secret");
+                async { 1 }
+            })
+            .stream("PlainItems", Self::plain_items)
+            .stream("PlainNoItems", |_: This| {
+                Err::<stream::Empty<i32>, _>(HubError::new("shown"))
+            })
             .stream("Items", Self::items)
             .stream("NoItems", async |_: This| {
                 Err::<stream::Iter<std::vec::IntoIter<i32>>, _>(anyhow::anyhow!("no"))
@@ -177,5 +198,33 @@ async fn results_among_the_items_of_streams_are_outcomes_too() {
     assert!(
         error.to_string().ends_with("HubException: shown"),
         "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_need_not_be_async() {
+    let mut client = client(false).await;
+    assert_eq!(client.invoke::<i32>("Plain", (7, 2)).await, Ok(3));
+    let error = client.invoke::<i32>("Plain", (7, 0)).await.unwrap_err();
+    let told = format!("{} HubException: divided by nothing", generic("Plain"));
+    assert_eq!(error.to_string(), told);
+    assert_eq!(client.invoke::<i32>("PlainClosure", ("abc",)).await, Ok(3));
+    assert_eq!(client.invoke::<()>("PlainNothing", ()).await, Ok(()));
+    let items = client.stream::<i32>("PlainItems", (3,)).await;
+    assert_eq!(items, Ok(vec![0, 1, 2]));
+    let error = client.stream::<i32>("PlainNoItems", ()).await.unwrap_err();
+    let shown = "HubException: shown";
+    assert!(error.to_string().ends_with(shown), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_outside_of_a_future_is_the_methods_own() {
+    let mut client = client(false).await;
+    let error = client.invoke::<i32>("PlainPanic", ()).await.unwrap_err();
+    assert_eq!(error.to_string(), generic("PlainPanic"));
+    let panics = client.invoke::<i32>("PlainPanicOfAsync", ("x",)).await;
+    assert_eq!(
+        panics.unwrap_err().to_string(),
+        generic("PlainPanicOfAsync")
     );
 }
