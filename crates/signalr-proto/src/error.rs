@@ -341,6 +341,15 @@ pub enum CloseReason {
         /// The HTTP status.
         status: u16,
     },
+    /// The server answered a request of an established connection with status 404: whatever stands before it, the connection was
+    /// there, and is not any more.
+    #[error(
+        "the server no longer knows this connection (it answered {request} with status 404): it has ended it, or was started again"
+    )]
+    Forgotten {
+        /// The request.
+        request: HttpRequest,
+    },
     /// The server answered the WebSocket or a request of an HTTP transport with a redirect that cannot be followed.
     #[error("the server redirects to {target} (status {status}){REDIRECT_HINT}")]
     Redirected {
@@ -523,6 +532,7 @@ impl CloseReason {
             | Self::WebSocketClosed { .. }
             | Self::TransportFailed { .. }
             | Self::ConnectionBroken { .. }
+            | Self::Forgotten { .. }
             | Self::RequestTimeout { .. }
             | Self::ConnectTimeout { .. }
             | Self::HandshakeTimeout { .. }
@@ -552,10 +562,17 @@ impl CloseReason {
 
     /// The same reason for the end of a connection that was established.
     pub(crate) fn of_established(self) -> Self {
-        let Self::TransportFailed { detail } = self else {
-            return self;
-        };
-        Self::ConnectionBroken { detail }
+        if let Self::TransportFailed { detail } = self {
+            return Self::ConnectionBroken { detail };
+        }
+        if let Self::RequestRefused {
+            request,
+            status: 404,
+        } = self
+        {
+            return Self::Forgotten { request };
+        }
+        self
     }
 
     /// Whether this is an orderly end rather than a failure.

@@ -66,7 +66,7 @@ pub(super) async fn round_trip(patient: &Patient, working: &[TransportKind]) -> 
     probe.close().await;
     times.sort_unstable();
     let Some((median, fastest)) = times.get(times.len() / 2).zip(times.first()) else {
-        let why = lost.map_or_else(String::new, |reason| patient.explain.lost(&reason));
+        let why = lost.map_or_else(String::new, |reason| patient.explain.reason(&reason));
         return Finding::warning(format!(
             "a call of a method that does not exist got no answer: {why}"
         ))
@@ -107,7 +107,7 @@ pub(super) async fn size(patient: &Patient, method: &str, working: &[TransportKi
                 }
                 passed = size;
             }
-            Ok(Err(reason)) => break Some(patient.explain.lost(&reason)),
+            Ok(Err(reason)) => break Some(patient.explain.reason(&reason)),
             Err(_) => break Some("no answer in time".to_owned()),
         }
         size = size.saturating_mul(2);

@@ -83,7 +83,7 @@ fn not_connected(
 fn not_kept(patient: &Patient, reason: &CloseReason) -> Finding {
     Finding::failed(format!(
         "connected, but closed before a call was answered: {}",
-        patient.explain.lost(reason)
+        patient.explain.reason(reason)
     ))
     .advice("the hub may refuse the connection in OnConnectedAsync: look at the log of the server")
 }

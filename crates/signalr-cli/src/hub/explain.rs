@@ -45,7 +45,7 @@ impl Explain {
         match error.kind() {
             CallErrorKind::ConnectionLost(reason) => format!(
                 "the connection was lost before the answer came: {}",
-                self.lost(reason)
+                self.reason(reason)
             ),
             CallErrorKind::UnexpectedItem => {
                 format!(
@@ -65,20 +65,7 @@ impl Explain {
         }
     }
 
-    /// Why a connection that was there is not any more. Its requests reached the server that has it, so that a 404 is no sign of
-    /// several servers.
-    pub(crate) fn lost(self, reason: &CloseReason) -> String {
-        match reason {
-            CloseReason::UpgradeRefused { status: 404 } => forgotten("the WebSocket"),
-            CloseReason::RequestRefused {
-                request,
-                status: 404,
-            } => forgotten(&request.to_string()),
-            other => self.reason(other),
-        }
-    }
-
-    /// Why a connection was not made.
+    /// Why a connection was not made, or was lost.
     pub(crate) fn reason(self, reason: &CloseReason) -> String {
         match reason {
             CloseReason::Negotiate(error) => self.negotiate(error),
@@ -178,13 +165,6 @@ impl Explain {
 fn unknown(what: &str) -> String {
     format!(
         "negotiation worked, but the server answered {what} with HTTP 404, as one does that does not know the connection: {STICKY}"
-    )
-}
-
-/// The connection was established, and then the server did not know it.
-fn forgotten(what: &str) -> String {
-    format!(
-        "the server no longer knows this connection (it answered {what} with HTTP 404): it has ended it, or was started again"
     )
 }
 
@@ -297,20 +277,5 @@ mod tests {
         assert!(EXPLAIN.reason(&poll).contains("sticky sessions"));
         let negotiate = CloseReason::Negotiate(NegotiateError::Status { status: 404 });
         assert!(EXPLAIN.reason(&negotiate).contains("not a SignalR hub"));
-    }
-
-    #[test]
-    fn a_connection_that_is_not_known_any_more_was_ended() {
-        let poll = CloseReason::RequestRefused {
-            request: signalr_proto::HttpRequest::Poll,
-            status: 404,
-        };
-        for reason in [poll, CloseReason::UpgradeRefused { status: 404 }] {
-            let said = EXPLAIN.lost(&reason);
-            assert!(said.contains("no longer knows this connection"), "{said}");
-            assert!(!said.contains("sticky"), "{said}");
-        }
-        let other = CloseReason::UpgradeRefused { status: 403 };
-        assert_eq!(EXPLAIN.lost(&other), EXPLAIN.reason(&other));
     }
 }

@@ -222,7 +222,7 @@ impl Session {
         loop {
             match ready!(self.lifecycle.borrow_mut().poll_next_unpin(cx)) {
                 Some(LifecycleEvent::Resuming { reason }) => {
-                    let error = self.explain.lost(&reason);
+                    let error = self.explain.reason(&reason);
                     return Poll::Ready(Some(Event::Resuming { error }));
                 }
                 Some(LifecycleEvent::Resumed) => return Poll::Ready(Some(Event::Resumed)),
@@ -308,7 +308,7 @@ fn report_lifecycle(
         tell(
             &sender,
             Event::Reconnecting {
-                error: Some(explain.lost(reason)),
+                error: Some(explain.reason(reason)),
             },
         )
     });
@@ -323,7 +323,7 @@ fn report_lifecycle(
     });
     let sender = news.clone();
     hub.on_close(move |reason| {
-        let error = reason.map(|reason| explain.lost(reason));
+        let error = reason.map(|reason| explain.reason(reason));
         let why = error.as_deref().unwrap_or(CLOSED_BY_SERVER).to_owned();
         over.send_replace(Some(why));
         tell(&sender, Event::Closed { error })

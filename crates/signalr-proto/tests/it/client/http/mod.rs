@@ -64,6 +64,11 @@ fn broken() -> CloseReason {
     }
 }
 
+/// As [`refused`] with status 404, of a connection that was established.
+fn forgotten(request: HttpRequest) -> CloseReason {
+    CloseReason::Forgotten { request }
+}
+
 /// As [`broken`], of a connection that was established.
 fn broke() -> CloseReason {
     CloseReason::ConnectionBroken {

@@ -96,13 +96,13 @@ fn any_other_status_of_a_poll_ends_the_connection_with_it() {
     for status in [201, 301, 400, 401, 403, 404, 409, 500, 503] {
         let mut script = polling();
         script.head(Wish::Poll, status);
-        assert_eq!(script.closed(), &refused(HttpRequest::Poll, status));
         // A server that does not know the connection has nothing to delete.
-        let expected = if status == 404 {
-            vec![]
+        let (reason, expected) = if status == 404 {
+            (forgotten(HttpRequest::Poll), vec![])
         } else {
-            vec![Wish::Delete]
+            (refused(HttpRequest::Poll, status), vec![Wish::Delete])
         };
+        assert_eq!(script.closed(), &reason);
         assert_eq!(
             (script.wishes(), script.deadline),
             (expected, None),

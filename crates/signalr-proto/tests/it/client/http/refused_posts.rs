@@ -70,7 +70,13 @@ fn without_last_words_the_refused_post_is_the_reason() {
         script.send("A");
         script.answer(Wish::Post, 404, "");
         script.advance(seconds(1));
-        assert_eq!(script.closed(), &refused(HttpRequest::Send, 404));
+        let reason = script.closed();
+        assert_eq!(reason, &forgotten(HttpRequest::Send));
+        assert_eq!(
+            reason.to_string(),
+            "the server no longer knows this connection (it answered a send with status 404): it has ended it, or was started again"
+        );
+        assert!(reason.is_transient());
         script.assert_over();
     }
 }
