@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
-use futures_core::Stream;
 use signalr_proto::client::{CallOptions, ConnectionState, Stats};
 use signalr_proto::{Arguments, CloseReason, PayloadError, TransportKind};
 
@@ -12,7 +11,7 @@ use crate::arguments::CallArguments;
 use crate::call::{Caller, Invoke, OpenStream, Sending};
 use crate::error::{RefreshError, RefreshErrorKind, StartError, StartErrorKind};
 use crate::handler::{Handler, Incoming, Parameter, Subscription, WithState, form};
-use crate::lifecycle::LifecycleEvent;
+use crate::lifecycle::{Events, LifecycleEvent};
 use crate::shared::{Command, Handle, Shared};
 use crate::states::States;
 
@@ -177,7 +176,20 @@ impl HubConnection {
     /// What happens to the connection from now on, as a stream. It ends when the driver is gone for good; if there was a
     /// connection then, a [`Closed`](LifecycleEvent::Closed) with [`CloseReason::DriverGone`](signalr_proto::CloseReason::DriverGone)
     /// is the last event.
-    pub fn events(&self) -> impl Stream<Item = LifecycleEvent> + Send + Unpin + use<> {
+    ///
+    /// ```
+    /// # async fn example(connection: signalr_client::HubConnection) {
+    /// use signalr_client::LifecycleEvent;
+    ///
+    /// let mut events = connection.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let LifecycleEvent::ReconnectAttempt { attempt, delay, reason, .. } = event {
+    ///         println!("attempt {attempt} in {delay:?}: {reason}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> Events {
         self.handle.shared.listeners.subscribe()
     }
 

@@ -67,7 +67,7 @@ pub use handler::{
     AnyReply, ErasedHandler, Handler, HandlerError, Incoming, IntoReply, Parameter, Subscription,
     WithState, form,
 };
-pub use lifecycle::LifecycleEvent;
+pub use lifecycle::{Events, LifecycleEvent};
 pub use policy::{IntoToken, RetryPolicy};
 pub use states::States;
 pub use transport::Transport;

@@ -1,10 +1,14 @@
 //! How the application hears of the connection's fate.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::mpsc;
+use futures_core::Stream;
+use futures_util::StreamExt;
 use signalr_proto::{CloseReason, ConnectionId, TransportKind};
 
 use crate::error::RefreshError;
@@ -95,6 +99,27 @@ pub enum LifecycleEvent {
     },
 }
 
+/// What happens to a connection: what [`HubConnection::events`](crate::HubConnection::events) returns. It does not keep the
+/// connection.
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Events(mpsc::UnboundedReceiver<LifecycleEvent>);
+
+impl Events {
+    /// The next event; `None` when the driver is gone. As that of `StreamExt`, without its import.
+    pub async fn next(&mut self) -> Option<LifecycleEvent> {
+        StreamExt::next(&mut self.0).await
+    }
+}
+
+impl Stream for Events {
+    type Item = LifecycleEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LifecycleEvent>> {
+        Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
 type Callback = Arc<dyn Fn(&LifecycleEvent) + Send + Sync>;
 
 /// Callbacks and event streams.
@@ -121,13 +146,13 @@ impl Listeners {
     }
 
     /// The events from now on. Ended at once where nothing can happen any more.
-    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<LifecycleEvent> {
+    pub(crate) fn subscribe(&self) -> Events {
         let (sender, receiver) = mpsc::unbounded();
         let mut lists = self.lock();
         if !lists.over {
             lists.streams.push(sender);
         }
-        receiver
+        Events(receiver)
     }
 
     /// Nothing will happen any more: ends the streams.
@@ -164,6 +189,8 @@ impl Listeners {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -181,6 +208,6 @@ mod tests {
         };
         listeners.tell(&event);
         assert_eq!(heard.load(Ordering::Relaxed), 1);
-        assert_eq!(stream.try_recv(), Ok(event));
+        assert_eq!(stream.next().now_or_never(), Some(Some(event)));
     }
 }

@@ -8,7 +8,6 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::StreamExt as _;
 use signalr_client::{
     Arguments, CloseReason, ConnectionState, FromArguments, HubConnection, LifecycleEvent,
 };

@@ -41,7 +41,7 @@ impl Ticker {
     /// To the server, a connection that is back is a new one: follows the same shares on it. Ends with the connection.
     async fn run(&self) -> Result<(), CallError> {
         let mut events = self.connection.events();
-        while let Some(event) = futures_util::StreamExt::next(&mut events).await {
+        while let Some(event) = events.next().await {
             if matches!(event, LifecycleEvent::Closed { .. }) {
                 break;
             }

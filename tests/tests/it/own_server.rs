@@ -3,7 +3,6 @@
 
 use std::net::{Ipv6Addr, TcpListener};
 
-use futures_util::StreamExt as _;
 use signalr_client::{CallErrorKind, CloseReason, ConnectionState, LifecycleEvent, Spawn};
 use signalr_harness::hubs::test_hubs;
 use signalr_tests::{WAYS, own, run_in};

@@ -4,7 +4,7 @@ use core::future;
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use signalr_client::{
     BuildError, CallError, CallErrorKind, CloseReason, ConnectionState, HubConnection,
     HubConnectionBuilder, LifecycleEvent, ReconnectPolicy, RefreshErrorKind, RetryPolicy,

@@ -120,7 +120,7 @@ fn an_id_that_is_a_secret_is_neither_logged_nor_shown() {
     const OLD: &str = r#"{"connectionId":"canary","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}"#;
     let mut shown = String::new();
     let lines = logged(Level::TRACE, || {
-        use futures_util::{FutureExt as _, StreamExt as _};
+        use futures_util::FutureExt as _;
 
         let mut bench = Bench::new(|builder| builder);
         bench.net.change(|world| world.offer = Some(OLD));
@@ -291,7 +291,7 @@ fn a_callback_that_blocks_the_driver_is_a_warning() {
 
 #[test]
 fn the_events_tell_id_and_transport_and_every_attempt() {
-    use futures_util::{FutureExt as _, StreamExt as _};
+    use futures_util::FutureExt as _;
 
     let policy = ReconnectPolicy::Delays([0, 10].map(Duration::from_secs).into());
     let mut bench = Bench::new(|builder| builder.automatic_reconnect(policy));
@@ -338,7 +338,7 @@ fn the_events_tell_id_and_transport_and_every_attempt() {
 
 #[test]
 fn the_events_tell_every_attempt_to_start_and_why_the_last_one_failed() {
-    use futures_util::{FutureExt as _, StreamExt as _};
+    use futures_util::FutureExt as _;
 
     let policy = ReconnectPolicy::Delays([3, 10].map(Duration::from_secs).into());
     let mut bench = Bench::new(|builder| builder.retry_start(policy));
