@@ -84,22 +84,41 @@ impl Posts {
     }
 }
 
-/// Requests that wait for the application's judgement, each with an identity.
+/// Requests that wait for the application's judgement, each with an identity. A slice, as there seldom are any, and every connection
+/// has the room for this.
 #[derive(Default)]
-pub(super) struct Applicants(pub(super) Vec<Arrival>);
+pub(super) struct Applicants(Box<[Arrival]>);
 
 impl Applicants {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn holds(&self, op: OpId) -> bool {
         self.0.iter().any(|arrival| arrival.op == op)
     }
 
+    pub(super) fn push(&mut self, arrival: Arrival) {
+        let mut all = self.drain();
+        all.push(arrival);
+        self.0 = all.into();
+    }
+
     pub(super) fn remove(&mut self, op: OpId) {
-        self.0.retain(|arrival| arrival.op != op);
+        self.take(op);
     }
 
     pub(super) fn take(&mut self, op: OpId) -> Option<Arrival> {
         let index = self.0.iter().position(|arrival| arrival.op == op)?;
-        Some(self.0.remove(index))
+        let mut all = self.drain();
+        let taken = all.remove(index);
+        self.0 = all.into();
+        Some(taken)
+    }
+
+    /// All of them.
+    pub(super) fn drain(&mut self) -> Vec<Arrival> {
+        core::mem::take(&mut self.0).into_vec()
     }
 }
 

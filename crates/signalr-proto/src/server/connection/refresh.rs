@@ -84,11 +84,11 @@ impl ServerConnection {
         let Some(identity) = arrival.identity.clone() else {
             return;
         };
-        if self.applicants.0.len() >= MAX_APPLICANTS {
+        if self.applicants.len() >= MAX_APPLICANTS {
             let response = text(StatusCode::TOO_MANY_REQUESTS, "");
             return self.respond(op, not_cached(response));
         }
-        self.applicants.0.push(arrival);
+        self.applicants.push(arrival);
         self.event(Event::Reauthenticate { op, identity });
     }
 
@@ -105,7 +105,7 @@ impl ServerConnection {
 
     /// Nobody judges any more.
     pub(super) fn refuse_applicants(&mut self) {
-        for arrival in core::mem::take(&mut self.applicants).0 {
+        for arrival in self.applicants.drain() {
             self.respond(arrival.op, arrival.gone());
         }
     }
