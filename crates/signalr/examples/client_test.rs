@@ -85,7 +85,7 @@ mod tests {
     async fn prices_are_those_that_the_hub_tells() {
         let hub = ScriptedHub::new();
         let ticker = Ticker::new(hub.connect(client("http://test/prices")).await);
-        hub.answer("Follow", |(_,): (String,)| Ok(100));
+        hub.answer("Follow", |_: String| Ok(100));
         ticker.follow("ACME").await.unwrap();
         assert_eq!(ticker.price("ACME"), Some(100));
         let observer = Observer::of(&ticker.connection);

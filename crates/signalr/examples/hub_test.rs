@@ -55,7 +55,7 @@ mod tests {
         let hub = HubServer::new(Quiz).unwrap();
         let mut player = TestClient::connect(&hub).await.unwrap();
         let mut watcher = TestClient::connect(&hub).await.unwrap();
-        player.answer("Ask", |(question,): (String,)| {
+        player.answer("Ask", |question: String| {
             assert_eq!(question, "6 times 7?");
             Ok(42)
         });
@@ -67,9 +67,7 @@ mod tests {
     async fn a_player_who_gives_up_is_told_its_own_words() {
         let hub = HubServer::new(Quiz).unwrap();
         let mut player = TestClient::connect(&hub).await.unwrap();
-        player.answer("Ask", |(_,): (String,)| {
-            Err::<u32, _>("I give up".to_owned())
-        });
+        player.answer("Ask", |_: String| Err::<u32, _>("I give up".to_owned()));
         let Err(TestError::Call(error)) = player.invoke::<bool>("Play", ()).await else {
             panic!("no error");
         };

@@ -4,6 +4,7 @@
 //! leave as [`Payload`]s, slices of those bytes that the application decodes into its own types when it wants to. So a
 //! value of the wrong type can never disturb the connection ([HP-61](crate::spec::hub_protocol#hp-61)).
 
+mod answer;
 mod arguments;
 mod encode;
 mod error;
@@ -17,6 +18,7 @@ mod payload;
 mod protocol;
 mod returned;
 
+pub use answer::{Answer, Parameters, WholeList, WriteParametersInsteadOfOneTuple};
 pub use arguments::{
     ArgumentReader, ArgumentWriter, Arguments, FromArguments, HubArguments, Spread, WithUploads,
 };

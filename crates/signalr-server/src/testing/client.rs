@@ -10,8 +10,8 @@ use futures_core::Stream;
 use futures_util::stream::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use signalr_proto::codec::{Invocation, InvocationHead, Outcome};
-use signalr_proto::{FromArguments, HubArguments, Payload, Protocol};
+use signalr_proto::codec::{Answer, InvocationHead, Outcome};
+use signalr_proto::{Arguments, FromArguments, HubArguments, Payload, Protocol};
 
 use super::call::{Call, TestStream};
 use super::error::{TestError, mistyped};
@@ -153,23 +153,16 @@ impl TestClient {
             .collect()
     }
 
-    /// Answers the hub's questions of this name from now on, also while the test waits for something else.
-    pub fn answer<A, T>(
-        &mut self,
-        target: &str,
-        mut answer: impl FnMut(A) -> Result<T, String> + Send + 'static,
-    ) where
-        A: FromArguments,
-        T: Serialize,
-    {
-        let answer = move |call: &Invocation| {
-            let arguments = call
-                .arguments
-                .decode::<A>()
-                .map_err(|error| error.to_string())?;
-            Payload::from_value(Protocol::Json, &answer(arguments)?)
-                .map_err(|error| error.to_string())
-        };
+    /// Answers the hub's questions of this name from now on, also while the test waits for something else, with what a function of
+    /// their arguments gives; see [`Answer`].
+    ///
+    /// ```
+    /// # fn example(client: &mut signalr_server::testing::TestClient) {
+    /// client.answer("Add", |a: i32, b: i32| Ok(a + b));
+    /// # }
+    /// ```
+    pub fn answer<F>(&mut self, target: &str, mut answer: impl Answer<F>) {
+        let answer = move |arguments: &Arguments| answer.answer(arguments);
         lock(&self.line.answers).insert(target.to_owned(), Some(Box::new(answer)));
     }
 

@@ -17,7 +17,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Stat
 use signalr_proto::codec::frame::FrameDecoder;
 use signalr_proto::codec::{CompletionOutcome, HubMessage, Invocation, Outcome, Role, handshake};
 use signalr_proto::transport::negotiate::NegotiateResponse;
-use signalr_proto::{Payload, Protocol};
+use signalr_proto::{Arguments, Payload, Protocol};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -33,7 +33,7 @@ const MAX_MESSAGE: usize = 64 << 20;
 /// What a client uploads.
 pub(super) type Items = BoxStream<'static, Result<Payload, String>>;
 
-pub(super) type Answer = Box<dyn FnMut(&Invocation) -> Result<Payload, String> + Send>;
+pub(super) type AnyAnswer = Box<dyn FnMut(&Arguments) -> Result<Payload, String> + Send>;
 
 /// One connection, as its task and whoever waits for something share it.
 pub(super) struct Line {
@@ -45,7 +45,7 @@ pub(super) struct Line {
     pub(super) patience: Duration,
     pub(super) state: Mutex<State>,
     /// None for questions that are left open.
-    pub(super) answers: Mutex<HashMap<String, Option<Answer>>>,
+    pub(super) answers: Mutex<HashMap<String, Option<AnyAnswer>>>,
     /// Fires whenever the state has changed.
     pub(super) changed: Notify,
     /// Fires when the client has gone or the connection is over.
@@ -174,7 +174,7 @@ impl Line {
 
     fn asked(&self, id: &str, call: &Invocation) {
         let answer = match lock(&self.answers).get_mut(&*call.target) {
-            Some(Some(answer)) => catch_unwind(AssertUnwindSafe(|| answer(call))),
+            Some(Some(answer)) => catch_unwind(AssertUnwindSafe(|| answer(&call.arguments))),
             Some(None) => return,
             None => Ok(Err("Client didn't provide a result.".to_owned())),
         };

@@ -245,14 +245,12 @@ async fn a_client_of_another_server_answers() {
     let mut near = TestClient::connect(&servers[0]).await.unwrap();
     let mut far = TestClient::connect(&servers[1]).await.unwrap();
     let id = far.connection_id().to_owned();
-    far.answer("Double", |(number,): (i32,)| Ok::<_, String>(number * 2));
+    far.answer("Double", |number: i32| Ok::<_, String>(number * 2));
     assert_eq!(near.invoke::<i32>("Ask", (&id, 21)).await.unwrap(), 42);
-    far.answer("Double", |(_,): (i32,)| {
-        Err::<i32, _>("cannot count".to_owned())
-    });
+    far.answer("Double", |_: i32| Err::<i32, _>("cannot count".to_owned()));
     let error = near.invoke::<i32>("Ask", (&id, 21)).await.unwrap_err();
     assert!(error.to_string().contains("cannot count"), "{error}");
-    far.answer("Double", |(_,): (i32,)| Ok::<_, String>("two".to_owned()));
+    far.answer("Double", |_: i32| Ok::<_, String>("two".to_owned()));
     let error = near.invoke::<i32>("Ask", (&id, 21)).await.unwrap_err();
     assert!(error.to_string().contains("does not fit"), "{error}");
 }

@@ -78,18 +78,18 @@ fn asker() -> (Asker, HubServer) {
 async fn an_answer_is_decoded_as_what_was_asked_for() {
     let (_, server) = asker();
     let mut client = TestClient::connect(&server).await.unwrap();
-    client.answer("Question", |(number, text): (i32, String)| {
+    client.answer("Question", |number: i32, text: String| {
         Ok(format!("{number} and {text}"))
     });
     let answer = client.invoke::<String>("Ask", (5,)).await;
     assert_eq!(answer.as_deref(), Ok("1 and two"));
-    client.answer("Question", |(_, _): (i32, String)| Ok(7));
+    client.answer("Question", |_: i32, _: String| Ok(7));
     let answer = client.invoke::<String>("Ask", (5,)).await.unwrap();
     assert!(
         answer.starts_with("the client's result does not fit"),
         "{answer}"
     );
-    client.answer("Question", |(_, _): (i32, String)| {
+    client.answer("Question", |_: i32, _: String| {
         Err::<(), _>("no idea".to_owned())
     });
     let answer = client.invoke::<String>("Ask", (5,)).await;

@@ -176,7 +176,7 @@ async fn it_sends_the_headers_that_it_is_given() {
 #[tokio::test(start_paused = true)]
 async fn it_answers_questions() {
     let mut client = TestClient::connect(&server()).await.unwrap();
-    client.answer("really", |(what,): (String,)| Ok(what == "delete"));
+    client.answer("really", |what: String| Ok(what == "delete"));
     assert_eq!(client.invoke::<bool>("Confirm", ()).await, Ok(true));
     let mut mute = TestClient::connect(&server()).await.unwrap();
     let unanswered = mute.invoke::<bool>("Confirm", ()).await.unwrap_err();
@@ -349,7 +349,7 @@ async fn it_answers_while_the_test_does_something_else() {
     let server = server();
     let mut alice = TestClient::connect(&server).await.unwrap();
     let mut bob = TestClient::connect(&server).await.unwrap();
-    bob.answer("ask", |()| Ok(42));
+    bob.answer("ask", || Ok(42));
     let asked = alice
         .invoke::<i32>("AskOther", (bob.connection_id(),))
         .await;
@@ -359,7 +359,7 @@ async fn it_answers_while_the_test_does_something_else() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_an_answer_is_the_tests() {
     let mut client = TestClient::connect(&server()).await.unwrap();
-    client.answer("really", |(_,): (String,)| -> Result<bool, _> {
+    client.answer("really", |_: String| -> Result<bool, _> {
         panic!("another question was expected")
     });
     let call = client.invoke::<bool>("Confirm", ());

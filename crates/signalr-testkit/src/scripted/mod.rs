@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use signalr_client::{HubConnection, HubConnectionBuilder, TransportKind};
-use signalr_proto::codec::{HubMessage, Invocation, InvocationHead, Outcome, Role};
+use signalr_proto::codec::{Answer, HubMessage, Invocation, InvocationHead, Outcome, Role};
 use signalr_proto::transport::WsMessage;
 use signalr_proto::transport::negotiate::{NegotiateResponse, Offer};
-use signalr_proto::{Arguments, FromArguments, HubArguments, Payload, Protocol};
+use signalr_proto::{Arguments, HubArguments, Protocol};
 
 pub use call::Call;
 
@@ -230,29 +229,18 @@ impl ScriptedHub {
         }
     }
 
-    /// Answers the client's calls of this method from now on, so that no expectation meets them. A panic is an error.
+    /// Answers the client's calls of this method from now on, so that no expectation meets them, with what a function of their
+    /// arguments gives; see [`Answer`]. A panic is an error.
     ///
     /// ```
     /// # use signalr_testkit::ScriptedHub;
     /// # fn example(hub: ScriptedHub) {
-    /// hub.answer("Add", |(a, b): (i32, i32)| Ok(a + b));
-    /// hub.answer("Remove", |(_,): (u64,)| Err::<(), _>("nothing is removed here".to_owned()));
+    /// hub.answer("Add", |a: i32, b: i32| Ok(a + b));
+    /// hub.answer("Remove", |_: u64| Err::<(), _>("nothing is removed here".to_owned()));
     /// # }
     /// ```
-    pub fn answer<A, T>(
-        &self,
-        target: &str,
-        mut answer: impl FnMut(A) -> Result<T, String> + Send + 'static,
-    ) where
-        A: FromArguments,
-        T: Serialize,
-    {
-        let answer = move |call: &Invocation| {
-            let arguments = call.arguments.decode::<A>();
-            let answered = answer(arguments.map_err(|error| error.to_string())?)?;
-            Payload::from_value(call.arguments.protocol(), &answered)
-                .map_err(|error| error.to_string())
-        };
+    pub fn answer<F>(&self, target: &str, mut answer: impl Answer<F>) {
+        let answer = move |arguments: &Arguments| answer.answer(arguments);
         let mut state = self.shared.lock();
         state.answers.insert(target.to_owned(), Box::new(answer));
     }

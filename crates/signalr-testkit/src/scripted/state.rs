@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use signalr_proto::codec::{HubMessage, Invocation, Outcome, Role, handshake};
 use signalr_proto::transport::WsMessage;
-use signalr_proto::{Payload, Protocol};
+use signalr_proto::{Arguments, Payload, Protocol};
 
 use crate::describe;
 use crate::link::{Outbox, Part, Peer, Reader};
@@ -23,7 +23,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) const QUESTION: &str = "hub-";
 
 /// The answer to calls of one name.
-pub(super) type Answer = Box<dyn FnMut(&Invocation) -> Result<Payload, String> + Send>;
+pub(super) type AnyAnswer = Box<dyn FnMut(&Arguments) -> Result<Payload, String> + Send>;
 
 /// A call that was not looked at yet.
 pub(super) struct IncomingCall {
@@ -66,7 +66,7 @@ pub(super) struct State {
     pub(super) calls: VecDeque<IncomingCall>,
     pub(super) cancelled: HashSet<(u64, String)>,
     pub(super) uploads: HashMap<(u64, String), Uploaded>,
-    pub(super) answers: HashMap<String, Answer>,
+    pub(super) answers: HashMap<String, AnyAnswer>,
     /// What the client answered to the hub's questions, by their ids.
     pub(super) results: HashMap<String, Outcome>,
     /// The client's Close message, with its error.
@@ -282,7 +282,7 @@ impl Shared {
             return;
         };
         // The test's own code, without the lock: it may use the hub.
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(&invocation)))
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(&invocation.arguments)))
             .unwrap_or_else(|_| Err("the test's answer panicked".to_owned()));
         let target = invocation.target.to_string();
         self.change(|state| {

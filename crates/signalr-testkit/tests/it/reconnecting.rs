@@ -155,7 +155,7 @@ fn a_hub_without_pings_times_out_and_one_that_says_nothing_at_all_does_not_shake
 fn a_slow_network_delays_everything_and_keeps_the_order() {
     run(async {
         let hub = ScriptedHub::new();
-        hub.answer("Echo", |(text,): (String,)| Ok(text));
+        hub.answer("Echo", |text: String| Ok(text));
         let connection = hub.build(builder());
         hub.network().delay(SECOND);
         connection.start().await.unwrap();

@@ -20,10 +20,10 @@ async fn talk(connection: &HubConnection) {
 /// A hub for that.
 fn hub() -> ScriptedHub {
     let hub = ScriptedHub::new();
-    hub.answer("Add", |(a, b): (i32, i32)| Ok(a + b));
+    hub.answer("Add", |a: i32, b: i32| Ok(a + b));
     let teller = hub.clone();
-    hub.answer("Notify", move |whom: (String,)| {
-        teller.send("Notified", whom);
+    hub.answer("Notify", move |whom: String| {
+        teller.send("Notified", (whom,));
         Ok(())
     });
     hub
@@ -194,7 +194,7 @@ fn no_token_is_in_a_recording() {
         for in_query in [false, true] {
             let text = run(async {
                 let hub = ScriptedHub::new();
-                hub.answer("Echo", |(text,): (String,)| Ok(text));
+                hub.answer("Echo", |text: String| Ok(text));
                 let builder = builder().protocol(protocol).token("secret-token-1");
                 let (connection, recorder) = hub.network().record(builder.token_in_query(in_query));
                 connection.start().await.unwrap();

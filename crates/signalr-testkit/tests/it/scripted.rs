@@ -111,9 +111,9 @@ fn the_hub_calls_the_client_and_asks_it() {
 fn prepared_answers_are_given_beside_the_test() {
     run(async {
         let hub = ScriptedHub::new();
-        hub.answer("Add", |(a, b): (i32, i32)| Ok(a + b));
-        hub.answer("Fail", |(): ()| Err::<(), _>("never".to_owned()));
-        hub.answer("Break", |(): ()| -> Result<(), String> { panic!("oh") });
+        hub.answer("Add", |a: i32, b: i32| Ok(a + b));
+        hub.answer("Fail", || Err::<(), _>("never".to_owned()));
+        hub.answer("Break", || -> Result<(), String> { panic!("oh") });
         let connection = hub.connect(builder()).await;
         assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
         assert_eq!(connection.invoke::<i32>("Add", (3, 4)).await, Ok(7));

@@ -95,7 +95,7 @@ mod client {
     #[tokio::test(start_paused = true)]
     async fn answers_can_be_prepared() {
         let hub = ScriptedHub::new();
-        hub.answer("Add", |(a, b): (i32, i32)| Ok(a + b));
+        hub.answer("Add", |a: i32, b: i32| Ok(a + b));
         let connection = hub.connect(client("http://test/chat")).await;
         assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
     }
@@ -191,7 +191,7 @@ close 1000
     #[tokio::test(start_paused = true)]
     async fn a_session_is_recorded() {
         let hub = ScriptedHub::new();
-        hub.answer("Add", |(a, b): (i32, i32)| Ok(a + b));
+        hub.answer("Add", |a: i32, b: i32| Ok(a + b));
         let builder = HubConnection::builder("http://test/calc");
         let (connection, recorder) = hub.network().record(builder);
         talk(&connection).await;
