@@ -25,7 +25,6 @@ const BLOCKING: Duration = Duration::from_secs(1);
 const SEVERAL_RESULTS: &str = "Client provided multiple results.";
 const NO_RESULT: &str = "Client didn't provide a result.";
 const MISFIT: &str = "Client failed to parse argument(s).";
-const PANIC: &str = "The client's handler failed.";
 const NOT_SERIALIZED: &str = "The client's result could not be serialized.";
 
 /// Calls handled in one turn of the driver before it looks at the socket again.
@@ -101,7 +100,7 @@ impl HandlerRun {
                     );
                     self.misfit = true;
                 }
-                Err(_) => self.settle(failed(PANIC), counts),
+                Err(_) => self.settle(panicked(), counts),
             }
         }
     }
@@ -158,9 +157,13 @@ fn failed(text: &'static str) -> Reply {
     Reply::Failed(HandlerError::new(text))
 }
 
+fn panicked() -> Reply {
+    Reply::Failed(HandlerError::panicked())
+}
+
 fn poll_guarded(future: &mut ReplyFuture, cx: &mut Context<'_>) -> Poll<Reply> {
     catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
-        .unwrap_or_else(|_| Poll::Ready(failed(PANIC)))
+        .unwrap_or_else(|_| Poll::Ready(panicked()))
 }
 
 /// One that panics keeps neither the others nor the handlers from the call.

@@ -130,7 +130,7 @@ where
 #[derive(Clone, PartialEq, Eq)]
 pub struct HandlerError {
     text: Box<str>,
-    /// What the log tells instead: the name of the type, when the text is data.
+    /// What the log tells instead: the name of the type, when the text is data; of a panic, that it was one.
     kind: Option<&'static str>,
 }
 
@@ -147,6 +147,14 @@ impl HandlerError {
         Self {
             text: error.text().into(),
             kind: error.is_data().then(|| error.kind()),
+        }
+    }
+
+    /// The panic itself is nothing for the server, and has told its own words to the process's panic hook.
+    pub(crate) fn panicked() -> Self {
+        Self {
+            text: "The client's handler failed.".into(),
+            kind: Some("it panicked"),
         }
     }
 

@@ -97,7 +97,8 @@ fn a_handler_that_fails_is_an_error_with_its_words_or_the_name_of_its_type() {
         let connection = bench.connection();
         connection.on("Data", |found: String| Err::<(), _>(Unreadable { found }));
         connection.on("Words", |_: String| Err::<(), _>("it is not readable"));
-        for target in ["Data", "Words"] {
+        connection.on("Panics", |text: String| assert_eq!(text, "", "{text}"));
+        for target in ["Data", "Words", "Panics"] {
             bench.net.say(&format!(
                 r#"{{"type":1,"target":"{target}","arguments":["canary"]}}"#
             ));
@@ -110,6 +111,11 @@ fn a_handler_that_fails_is_an_error_with_its_words_or_the_name_of_its_type() {
     assert!(
         words.starts_with("ERROR") && words.contains("Words"),
         "{words}"
+    );
+    let panics = line(&lines, "a handler failed: it panicked");
+    assert!(
+        panics.starts_with("ERROR") && panics.contains("Panics"),
+        "{panics}"
     );
     assert!(!lines.concat().contains("canary"), "{lines:#?}");
 }
