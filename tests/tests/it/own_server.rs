@@ -2,9 +2,14 @@
 //! too.
 
 use std::net::{Ipv6Addr, TcpListener};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use signalr_client::{CallErrorKind, CloseReason, ConnectionState, LifecycleEvent, Spawn};
+use signalr_client::{
+    CallErrorKind, CloseReason, ConnectionState, LifecycleEvent, Runtime, Spawn, Task,
+};
 use signalr_harness::hubs::test_hubs;
+use signalr_smol::Smol;
 use signalr_tests::{WAYS, own, run_in};
 use signalr_tokio::Tokio;
 
@@ -30,7 +35,7 @@ fn check_at(runtime: &str, url: String, run: impl FnOnce(String) -> Vec<String>)
 fn every_scenario_works_with_hubs_on_smol() {
     let own = own::start_on_smol().expect("the test hubs can be served");
     check_at("hubs on smol", own.url, |url| {
-        smol::block_on(run_in::<signalr_smol::Smol>(&url, &WAYS))
+        smol::block_on(run_in::<Smol>(&url, &WAYS))
     });
 }
 
@@ -47,9 +52,7 @@ fn every_scenario_works_on_tokio() {
 
 #[test]
 fn every_scenario_works_on_smol() {
-    check("smol", |url| {
-        smol::block_on(run_in::<signalr_smol::Smol>(&url, &WAYS))
-    });
+    check("smol", |url| smol::block_on(run_in::<Smol>(&url, &WAYS)));
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn connections_of_smol_and_async_std_start_outside_of_their_runtimes() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    assert_eq!(runtime.block_on(add::<signalr_smol::Smol>(&url)), 3);
+    assert_eq!(runtime.block_on(add::<Smol>(&url)), 3);
     assert_eq!(
         runtime.block_on(add::<signalr_async_std::AsyncStd>(&url)),
         3
@@ -138,24 +141,69 @@ fn a_connection_on_a_certain_runtime_starts_from_anywhere_and_is_over_with_that_
     let connection = signalr_client::HubConnection::builder(format!("{}/hub", own.url))
         .build_on(Tokio::on(runtime.handle().clone()))
         .unwrap();
+    smol::block_on(is_lost(&connection, || drop(runtime)));
+}
+
+/// Sockets and timers of smol, on an executor of the application's.
+#[derive(Clone, Debug)]
+struct OnExecutor(Weak<smol::Executor<'static>>);
+
+impl Runtime for OnExecutor {
+    type Stream = <Smol as Runtime>::Stream;
+    type Connect = <Smol as Runtime>::Connect;
+    type Sleep = <Smol as Runtime>::Sleep;
+
+    fn connect(&self, host: &str, port: u16) -> Self::Connect {
+        Smol.connect(host, port)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        Smol.sleep(duration)
+    }
+}
+
+impl Spawn for OnExecutor {
+    fn spawn(&self, task: Task) {
+        if let Some(executor) = self.0.upgrade() {
+            executor.spawn(task).detach();
+        }
+    }
+}
+
+#[test]
+fn a_connection_on_an_executor_of_smol_is_over_with_that_executor() {
+    let own = own::start().unwrap();
+    let executor = Arc::new(smol::Executor::new());
+    let connection = signalr_client::HubConnection::builder(format!("{}/hub", own.url))
+        .build_on(OnExecutor(Arc::downgrade(&executor)))
+        .unwrap();
+    // It ends when it is told to, and the executor with it.
+    let (end, ended) = smol::channel::bounded::<()>(1);
+    let runs = std::thread::spawn(move || smol::block_on(executor.run(ended.recv())));
+    smol::block_on(is_lost(&connection, || {
+        drop(end);
+        assert!(runs.join().unwrap().is_err());
+    }));
+}
+
+/// What a connection says and does when what runs it ends under it.
+async fn is_lost(connection: &signalr_client::HubConnection, end: impl FnOnce()) {
     let mut events = connection.events();
-    smol::block_on(async {
-        connection.start().await.unwrap();
-        assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
-        let pending = connection.invoke::<String>("Slow", (30_000, "x"));
-        drop(runtime);
-        let lost = pending.await.unwrap_err();
-        assert_eq!(lost.kind(), &CallErrorKind::DriverGone);
-        assert_eq!(connection.state(), ConnectionState::Disconnected);
-        let late = connection.send("DoNothing", ()).await.unwrap_err();
-        assert_eq!(late.kind(), &CallErrorKind::DriverGone);
-        // The connection was told of, and then nothing more can be.
-        let connected = events.next().await;
-        assert!(matches!(connected, Some(LifecycleEvent::Connected { .. })));
-        let reason = CloseReason::DriverGone;
-        let closed = LifecycleEvent::Closed { reason };
-        assert_eq!(events.next().await, Some(closed));
-        assert_eq!(events.next().await, None);
-        connection.stop().await;
-    });
+    connection.start().await.unwrap();
+    assert_eq!(connection.invoke::<i32>("Add", (1, 2)).await, Ok(3));
+    let pending = connection.invoke::<String>("Slow", (30_000, "x"));
+    end();
+    let lost = pending.await.unwrap_err();
+    assert_eq!(lost.kind(), &CallErrorKind::DriverGone);
+    assert_eq!(connection.state(), ConnectionState::Disconnected);
+    let late = connection.send("DoNothing", ()).await.unwrap_err();
+    assert_eq!(late.kind(), &CallErrorKind::DriverGone);
+    // The connection was told of, and then nothing more can be.
+    let connected = events.next().await;
+    assert!(matches!(connected, Some(LifecycleEvent::Connected { .. })));
+    let reason = CloseReason::DriverGone;
+    let closed = LifecycleEvent::Closed { reason };
+    assert_eq!(events.next().await, Some(closed));
+    assert_eq!(events.next().await, None);
+    connection.stop().await;
 }
