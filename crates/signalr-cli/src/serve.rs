@@ -14,7 +14,7 @@ use signalr::RedisBackplane;
 use signalr::server::{
     Audiences, BackplaneHandle, BackplaneHealth, CallContext, Hub, HubCall, HubError, HubFilter,
     HubMethods, HubReply, HubRequest, HubServer, LogCalls, Next, Origins, Payload, UploadStream,
-    serve,
+    User, serve,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -48,6 +48,16 @@ impl ServeHub {
     ) -> Result<(), HubError> {
         let members = context.clients().group(&group);
         tell(&context, members, &text).await
+    }
+
+    async fn send_to_user(
+        self: Arc<Self>,
+        context: CallContext,
+        user: String,
+        text: Payload,
+    ) -> Result<(), HubError> {
+        let connections = context.clients().user(&user);
+        tell(&context, connections, &text).await
     }
 
     async fn count(
@@ -101,14 +111,7 @@ impl Hub for ServeHub {
                     context.leave_group(&group).await
                 },
             )
-            .on(
-                "SendToUser",
-                async |_: This, context: CallContext, user: String, text: String| {
-                    let from = context.connection_id();
-                    let user = context.clients().user(&user);
-                    user.send("Receive", (from, text)).await
-                },
-            )
+            .on("SendToUser", Self::send_to_user)
             .on("Sum", Self::sum)
             .stream("Count", Self::count);
     }
@@ -230,9 +233,11 @@ fn build(options: &ServeArgs, counts: CountCalls) -> Result<HubServer, Failure> 
                 let given = request.bearer_token();
                 given.is_some_and(|given| same(given.as_bytes(), token.as_bytes()))
             });
+            // Whoever tries this out says who they are.
+            let user = request.parameter("user").map(|id| User::new(&id));
             async move {
                 if allowed {
-                    Ok(None)
+                    Ok(user)
                 } else {
                     Err(StatusCode::UNAUTHORIZED)
                 }

@@ -81,9 +81,9 @@ Examples:
   signalr serve --listen 0.0.0.0:5000 --token secret --metrics 127.0.0.1:9000 -v
   signalr serve --listen 127.0.0.1:5001 --redis redis://127.0.0.1:6379 --prefix try
 
-Methods: Echo(value), Broadcast(value), JoinGroup(name), LeaveGroup(name), SendToGroup(name, value), SendToUser(id, text), the stream
-Count(n, milliseconds), and Sum(stream of numbers). Broadcasts and messages arrive as Receive(connection id, value). Pages of any
-origin may connect.
+Methods: Echo(value), Broadcast(value), JoinGroup(name), LeaveGroup(name), SendToGroup(name, value), SendToUser(id, value), the stream
+Count(n, milliseconds), and Sum(stream of numbers). Broadcasts and messages arrive as Receive(connection id, value). A
+client with ?user=ID behind the address of the hub is that user. Pages of any origin may connect.
 
 Servers with the same Redis and prefix share their clients. With -v, there is a line for each connection and call. Ctrl-C asks the
 clients to come back later, and ends with exit code 0.";

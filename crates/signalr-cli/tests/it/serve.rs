@@ -99,6 +99,34 @@ fn a_token_is_asked_for_and_never_shown() {
 
 #[cfg(unix)]
 #[test]
+fn a_client_is_the_user_that_its_address_names() {
+    let any = "127.0.0.1:0";
+    let arguments = ["serve", "--listen", any, "--metrics", any];
+    let mut serving = Running::start(&mut crate::common::program(&arguments));
+    let mut out = serving.take_stdout();
+    let (hub, metrics) = (line(&mut out), line(&mut out));
+    let hub = hub.strip_prefix("listening on ").unwrap();
+    let metrics = metrics.strip_prefix("metrics on ").unwrap();
+    let (metrics, _) = metrics.split_once("/metrics").unwrap();
+    let ada = format!("{hub}?user=Ada%20L");
+    let mut listening = Running::start(&mut crate::common::program(&[
+        "listen", "--count", "1", &ada,
+    ]));
+    while !get(metrics, "/metrics").contains("\nsignalr_connections 1\n") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for (user, text) in [("Ada", "0"), ("Ada L", "[1]")] {
+        crate::common::run(&["invoke", hub, "SendToUser", user, text]).ok_text();
+    }
+    let heard = line(&mut listening.take_stdout());
+    assert!(heard.ends_with(",[1])"), "{heard}");
+    assert_eq!(listening.end().code, 0);
+    interrupt(&serving);
+    assert_eq!(serving.end().code, 0);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_path_in_any_script_is_served_as_clients_ask_for_it() {
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--hub", "/Grüße/chat"];
     let mut serving = Running::start(&mut crate::common::program(&arguments));
