@@ -88,6 +88,7 @@ mod patience;
 mod registry;
 mod report;
 mod request;
+mod request_body;
 mod runtime;
 #[cfg(feature = "tokio")]
 mod serve;

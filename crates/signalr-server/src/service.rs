@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_core::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body, Frame};
+use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use signalr_proto::server::ConnectionKey;
 use signalr_proto::server::{
@@ -20,13 +20,13 @@ use signalr_proto::server::{
 use tower_service::Service;
 
 use crate::body::HubBody;
-use crate::connection::{Connection, Exchange, Incoming, Mailbox};
-use crate::error::BodyError;
+use crate::connection::{Answered, Connection, Exchange, Incoming, Mailbox};
 use crate::ids::fresh_id;
 use crate::limit::{self, ConnectionPermit};
 use crate::locks::lock;
 use crate::options::SlowClients;
 use crate::request::HubRequest;
+use crate::request_body::RequestBody;
 use crate::server::HubServer;
 use crate::shared::{Routes, Shared};
 use crate::user::User;
@@ -76,7 +76,13 @@ where
     fn call(&mut self, request: Request<B>) -> HubFuture {
         let asked = Asked::new(request);
         let shared = Arc::clone(&self.hub.shared);
-        HubFuture(Box::pin(async move { answer(&shared, asked).await }))
+        HubFuture(Box::pin(async move {
+            let Answered { response, unread } = answer(&shared, asked).await;
+            if let Incoming::Body(body) = unread {
+                body.drain(&shared.clock);
+            }
+            response
+        }))
     }
 }
 
@@ -116,8 +122,7 @@ impl Asked {
         let query = head.uri.query().unwrap_or_default();
         let incoming = match upgrade {
             Some(upgrade) => Incoming::Upgrade(upgrade),
-            None if body.is_end_stream() => Incoming::Body(Box::pin(Foreign(None::<Pin<Box<B>>>))),
-            None => Incoming::Body(Box::pin(Foreign(Some(Box::pin(body))))),
+            None => Incoming::Body(RequestBody::new(body, &head.headers)),
         };
         Self {
             request: HubRequest::with_extensions(head.uri.path(), query, head.headers, extensions),
@@ -155,32 +160,7 @@ fn name_host<B>(request: &mut Request<B>) {
     }
 }
 
-/// A request's body of whatever type, as bytes.
-struct Foreign<B>(Option<Pin<Box<B>>>);
-
-impl<B: Body> Body for Foreign<B> {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(body) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        body.as_mut().poll_frame(cx).map(|frame| {
-            let frame = frame?.map_err(|_| BodyError);
-            Some(frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|body| body.is_end_stream())
-    }
-}
-
-async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
+async fn answer(shared: &Arc<Shared>, asked: Asked) -> Answered {
     let user = match &shared.authorize {
         None => None,
         Some(authorize) => match authorize(asked.request.clone()).await {
@@ -189,7 +169,11 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
                 let response = denial.into_response();
                 let (path, status) = (asked.request.path(), response.status().as_u16());
                 tracing::info!(path, status, "a request was not authorized");
-                return asked.head(None).own_answer(response).map(HubBody::whole);
+                let response = asked.head(None).own_answer(response);
+                return Answered {
+                    response: response.map(HubBody::whole),
+                    unread: asked.incoming,
+                };
             }
         },
     };
@@ -203,7 +187,10 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Response<HubBody> {
     }
     drop(request);
     match routed {
-        Routed::Respond(response) => response.map(HubBody::whole),
+        Routed::Respond(response) => Answered {
+            response: response.map(HubBody::whole),
+            unread: incoming,
+        },
         Routed::To(connection, arrival) => {
             let answered = exchange(&connection, *arrival, incoming, user);
             drop(connection);
@@ -313,7 +300,7 @@ fn exchange(
     arrival: Arrival,
     incoming: Incoming,
     user: Option<User>,
-) -> impl Future<Output = Response<HubBody>> + use<> {
+) -> impl Future<Output = Answered> + use<> {
     let (answer, answered) = oneshot::channel();
     let port = arrival.port;
     let arrived = connection.mailbox.arrive(Box::new(Exchange {
@@ -324,11 +311,14 @@ fn exchange(
     }));
     async move {
         if let Err(exchange) = arrived {
-            return exchange.arrival.gone().map(HubBody::whole);
+            exchange.gone();
         }
         answered.await.unwrap_or_else(|oneshot::Canceled| {
             let lost = status(StatusCode::INTERNAL_SERVER_ERROR);
-            port.own_answer(lost).map(HubBody::whole)
+            Answered {
+                response: port.own_answer(lost).map(HubBody::whole),
+                unread: Incoming::Nothing,
+            }
         })
     }
 }

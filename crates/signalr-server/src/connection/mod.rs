@@ -24,7 +24,7 @@ pub(crate) use call_handle::CallHandle;
 pub(crate) use mailbox::{Mailbox, Order};
 pub(crate) use memberships::{Joined, Memberships};
 pub(crate) use task::Task;
-pub(crate) use wires::{Exchange, Incoming};
+pub(crate) use wires::{Answered, Exchange, Incoming};
 
 /// What the hub, its methods and the connection's task share.
 pub(crate) struct Connection {

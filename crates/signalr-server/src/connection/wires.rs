@@ -1,23 +1,18 @@
 //! The requests and sockets of a connection that are under way.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
 use http::Response;
-use http_body::Body;
 use signalr_proto::server::{Action, Arrival, Input, Port, ServerConnection};
 use signalr_proto::{EndCause, Instant, OpId};
 
 use crate::body::{Eaten, Feeder, HubBody};
-use crate::error::BodyError;
+use crate::request_body::RequestBody;
 use crate::user::User;
 use crate::web_socket::{Left, Socket, Upgrade, Written};
-
-/// A request body of any web server.
-pub(crate) type RequestBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 
 /// What a request brings beside its head.
 pub(crate) enum Incoming {
@@ -31,7 +26,25 @@ pub(crate) struct Exchange {
     pub(crate) arrival: Arrival,
     pub(crate) user: Option<User>,
     pub(crate) incoming: Incoming,
-    pub(crate) answer: oneshot::Sender<Response<HubBody>>,
+    pub(crate) answer: oneshot::Sender<Answered>,
+}
+
+impl Exchange {
+    /// Answers when the connection is over.
+    pub(crate) fn gone(self) {
+        let asked = Asked {
+            port: self.arrival.port,
+            answer: self.answer,
+            incoming: self.incoming,
+        };
+        asked.gone();
+    }
+}
+
+/// The answer to a request, and what nobody read of it.
+pub(crate) struct Answered {
+    pub(crate) response: Response<HubBody>,
+    pub(crate) unread: Incoming,
 }
 
 struct Wire {
@@ -49,8 +62,23 @@ enum WireKind {
 
 struct Asked {
     port: Port,
-    answer: oneshot::Sender<Response<HubBody>>,
+    answer: oneshot::Sender<Answered>,
     incoming: Incoming,
+}
+
+impl Asked {
+    fn respond(self, response: Response<HubBody>) {
+        // Nobody hears it when the request was given up meanwhile. A fed body that is dropped here tells so.
+        let _ = self.answer.send(Answered {
+            response,
+            unread: self.incoming,
+        });
+    }
+
+    fn gone(self) {
+        let response = self.port.gone().map(HubBody::whole);
+        self.respond(response);
+    }
 }
 
 /// Everything that is under way.
@@ -112,7 +140,7 @@ impl Wires {
         &mut self,
         (op, port): (OpId, Port),
         incoming: Incoming,
-        answer: oneshot::Sender<Response<HubBody>>,
+        answer: oneshot::Sender<Answered>,
     ) {
         let kind = WireKind::Waiting(Asked {
             port,
@@ -163,8 +191,7 @@ impl Wires {
             }
             Action::Respond { op, response } => {
                 if let Some(WireKind::Waiting(asked)) = self.take(op) {
-                    // Nobody hears it when the request was given up meanwhile.
-                    let _ = asked.answer.send(response.map(HubBody::whole));
+                    asked.respond(response.map(HubBody::whole));
                 }
             }
             Action::Deliver { op, response } => self.deliver(op, *response),
@@ -206,7 +233,10 @@ impl Wires {
             return;
         };
         // When the request was given up, the upgrade fails, and that is told.
-        let _ = answer.send(upgrade.response());
+        let _ = answer.send(Answered {
+            response: upgrade.response(),
+            unread: Incoming::Nothing,
+        });
         let socket = Box::new(Socket::new(upgrade));
         self.wires.push(Wire {
             op,
@@ -218,8 +248,7 @@ impl Wires {
     fn answer(&mut self, op: OpId, response: Response<HubBody>, then: WireKind) {
         if let Some(wire) = self.get(op) {
             if let WireKind::Waiting(asked) = std::mem::replace(wire, then) {
-                // The body that is dropped here tells that nobody took it.
-                let _ = asked.answer.send(response);
+                asked.respond(response);
             }
         }
     }
@@ -290,8 +319,7 @@ impl Wires {
     pub(crate) fn dismiss(&mut self) {
         for wire in self.wires.drain(..) {
             if let WireKind::Waiting(asked) = wire.kind {
-                // Nobody hears it when the request was given up meanwhile.
-                let _ = asked.answer.send(asked.port.gone().map(HubBody::whole));
+                asked.gone();
             }
         }
     }
@@ -318,15 +346,13 @@ fn poll_waiting(
         return None;
     };
     while machine.reading() == Some(op) {
-        let (bytes, last) = match body.as_mut().poll_frame(cx) {
+        let bytes = match body.poll_data(cx, now) {
             Poll::Pending => return None,
-            Poll::Ready(None) => (Bytes::new(), true),
-            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                Ok(bytes) => (bytes, body.is_end_stream()),
-                Err(_) => continue,
-            },
+            Poll::Ready(None) => Bytes::new(),
+            Poll::Ready(Some(Ok(bytes))) => bytes,
             Poll::Ready(Some(Err(_))) => return Some(gone()),
         };
+        let last = body.is_end();
         *happened = true;
         machine.handle_input(now, Input::Body { op, bytes, last });
         if last {

@@ -21,6 +21,7 @@ mod lifetimes;
 mod outcomes;
 mod questions;
 mod refreshing;
+mod refused_bodies;
 #[cfg(feature = "tokio")]
 mod resting;
 mod resuming;

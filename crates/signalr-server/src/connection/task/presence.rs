@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::body::HubBody;
 use crate::call::CallContext;
 use crate::connection::mailbox::Order;
 use crate::connection::{CallHandle, Connection};
@@ -31,10 +30,7 @@ impl Presence {
         self.shared.forget(&self.connection);
         for order in self.connection.mailbox.close() {
             if let Order::Arrived(exchange) = order {
-                // Nobody hears it when the request was given up meanwhile.
-                let _ = exchange
-                    .answer
-                    .send(exchange.arrival.gone().map(HubBody::whole));
+                exchange.gone();
             }
         }
         self.connection.aborted.cancel();
