@@ -6,6 +6,7 @@ use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::collections::hash_map::Entry;
 
 use serde::de::DeserializeOwned;
 use serde::de::value::UnitDeserializer;
@@ -82,23 +83,22 @@ impl<T> Invoke<T> {
     }
 
     fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Payload>, CallErrorKind>> {
-        let id = match self.request.poll_written(cx) {
-            Poll::Ready(written) => written?.id(),
-            Poll::Pending => return self.poll_alarm(cx).map(Err),
+        // Nearly always it was written at once.
+        let call = match &self.request.state {
+            State::Written(call) => *call,
+            State::Backlog(_) | State::Over(_) => match self.request.poll_written(cx) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => return self.poll_alarm(cx).map(Err),
+            },
         };
-        {
+        let outcome = {
             let mut inner = self.request.handle.shared.lock();
-            match inner.slots.get_mut(&id.number()) {
-                Some(Slot::Call {
-                    outcome: Some(_), ..
-                })
-                | None => {
-                    return Poll::Ready(take_outcome(&mut inner, id));
-                }
-                Some(Slot::Call { waker, .. } | Slot::Stream { waker, .. }) => remember(waker, cx),
-            }
+            poll_outcome(&mut inner, call.id(), cx)
+        };
+        match outcome {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => self.poll_alarm(cx).map(Err),
         }
-        self.poll_alarm(cx).map(Err)
     }
 
     fn poll_alarm(&self, cx: &Context<'_>) -> Poll<CallErrorKind> {
@@ -117,13 +117,27 @@ impl<T> Invoke<T> {
     }
 }
 
-fn take_outcome(inner: &mut Inner, id: InvocationId) -> Result<Option<Payload>, CallErrorKind> {
-    match inner.slots.remove(&id.number()) {
-        Some(Slot::Call {
-            outcome: Some(outcome),
-            ..
-        }) => outcome,
-        Some(Slot::Call { .. } | Slot::Stream { .. }) | None => Err(CallErrorKind::DriverGone),
+/// Takes the outcome, or has the caller woken when it is there.
+fn poll_outcome(
+    inner: &mut Inner,
+    id: InvocationId,
+    cx: &Context<'_>,
+) -> Poll<Result<Option<Payload>, CallErrorKind>> {
+    let Entry::Occupied(mut entry) = inner.slots.entry(id.number()) else {
+        return Poll::Ready(Err(CallErrorKind::DriverGone));
+    };
+    match entry.get_mut() {
+        Slot::Call { waker, outcome } => match outcome.take() {
+            Some(outcome) => {
+                entry.remove();
+                Poll::Ready(outcome)
+            }
+            None => {
+                remember(waker, cx);
+                Poll::Pending
+            }
+        },
+        Slot::Stream { .. } => Poll::Ready(Err(CallErrorKind::DriverGone)),
     }
 }
 
