@@ -37,6 +37,7 @@ mod arity;
 pub mod backplane;
 pub mod client;
 pub mod codec;
+mod decimal;
 #[cfg(feature = "idna")]
 pub mod domain;
 mod error;

@@ -29,6 +29,9 @@ impl<const N: usize> Timers<N> {
             return;
         };
         let before = core::mem::replace(slot, deadline);
+        if before == deadline {
+            return;
+        }
         if before.is_some() && before == self.next {
             self.next = self.deadlines.iter().flatten().min().copied();
         } else if self

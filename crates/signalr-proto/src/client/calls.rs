@@ -5,11 +5,12 @@ use bytestring::ByteString;
 
 use super::ClientConnection;
 use super::api::{Call, CallOptions, InvocationId, ReplyTo};
-use super::invocations::{CallKind, IdText};
+use super::invocations::CallKind;
 use super::state::State;
 use crate::codec::{
     CompletionOutcome, Encode, EncodeError, HubArguments, InvocationHead, Protocol,
 };
+use crate::decimal::Digits;
 use crate::error::SendError;
 use crate::time::Instant;
 
@@ -131,7 +132,17 @@ impl ClientConnection {
         let limit = self.config.limits.max_pending_invocations;
         let mut call = self.invocations.next(kind, streams, limit)?;
         let protocol = self.config.protocol;
-        let write = |out: &mut BytesMut| encode(out, protocol, kind, &call, target, arguments);
+        let digits;
+        let id = if streams == 0 {
+            self.invocations.next_text()
+        } else {
+            digits = Digits::new(call.end);
+            digits.as_str()
+        };
+        let write = |out: &mut BytesMut| {
+            let id = kind.is_answered().then_some(id);
+            encode(out, protocol, kind, (&call, id), target, arguments)
+        };
         if connected && !options.repeat {
             self.outbox.write(write)?;
         } else {
@@ -141,6 +152,9 @@ impl ClientConnection {
         }
         if connected {
             self.spoke();
+            if kind == CallKind::Invoke {
+                self.stats.wrote(call.id());
+            }
         }
         call.position = self.outbox.written();
         self.invocations.begin(&call, kind);
@@ -153,16 +167,15 @@ fn encode<A: HubArguments + ?Sized>(
     out: &mut BytesMut,
     protocol: Protocol,
     kind: CallKind,
-    call: &Call,
+    (call, invocation_id): (&Call, Option<&str>),
     target: &str,
     arguments: &A,
 ) -> Result<(), EncodeError> {
-    let id = IdText::new(call.id());
     let stream_ids: Vec<ByteString> = call.streams().map(|id| id.to_string().into()).collect();
     let head = InvocationHead {
         streaming: kind == CallKind::Stream,
         headers: &[],
-        invocation_id: kind.is_answered().then(|| id.as_str()),
+        invocation_id,
         target,
         stream_ids: &stream_ids,
     };
@@ -187,7 +200,7 @@ impl ClientConnection {
         }
         let protocol = self.config.protocol;
         self.outbox.write(|out| {
-            protocol.encode_stream_item(out, &[], IdText::new(stream).as_str(), item)
+            protocol.encode_stream_item(out, &[], Digits::new(stream.0).as_str(), item)
         })?;
         self.spoke();
         Ok(())
@@ -210,7 +223,7 @@ impl ClientConnection {
         let outcome = error.map_or(CompletionOutcome::void(), CompletionOutcome::error);
         let protocol = self.config.protocol;
         self.outbox.write(|out| {
-            protocol.encode_completion(out, &[], IdText::new(stream).as_str(), outcome)
+            protocol.encode_completion(out, &[], Digits::new(stream.0).as_str(), outcome)
         })?;
         self.invocations.end_upload(stream);
         self.spoke();
@@ -261,7 +274,7 @@ impl ClientConnection {
         if matches!(self.state, State::Connected(_)) {
             let protocol = self.config.protocol;
             self.outbox.write_always(|out| {
-                protocol.encode_cancel_invocation(out, &[], IdText::new(id).as_str())
+                protocol.encode_cancel_invocation(out, &[], Digits::new(id.0).as_str())
             });
             self.spoke();
         }
@@ -279,7 +292,7 @@ impl ClientConnection {
             let outcome = CompletionOutcome::<()>::Error(UPLOAD_CANCELLED);
             // A text can always be written.
             let written = self.outbox.write_regardless(|out| {
-                protocol.encode_completion(out, &[], IdText::new(*upload).as_str(), outcome)
+                protocol.encode_completion(out, &[], Digits::new(upload.0).as_str(), outcome)
             });
             if written.is_ok() {
                 self.spoke();

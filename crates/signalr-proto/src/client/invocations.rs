@@ -1,11 +1,13 @@
 //! Which calls and streams of ours are open, and what their ids are.
 
-use std::collections::BTreeMap;
+use core::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeSet, HashMap, hash_map};
 
 use bytestring::ByteString;
 
 use super::api::{Call, CallError, InvocationId};
 use crate::codec::{Outcome, Payload};
+use crate::decimal::{Counter, leading_number};
 use crate::error::{CloseReason, SendError};
 
 /// Cancelled calls whose completion may still come. Beyond this many the oldest are forgotten, and a late completion for one
@@ -28,8 +30,6 @@ pub(super) enum CallKind {
 enum Entry {
     /// Waits for its completion. Its upload streams have the ids from `first_stream` up to its own.
     Pending { streaming: bool, first_stream: u64 },
-    /// Was cancelled, and its completion may still come.
-    Cancelled,
     /// An open upload stream.
     Upload,
 }
@@ -45,14 +45,71 @@ pub(super) enum Match<T> {
     Unknown,
 }
 
-/// The table of open calls. Ordered, so that failing all of them is deterministic.
-#[derive(Debug, Default)]
+/// Room for so many is kept when no call is open.
+const KEPT_ROOM: usize = 256;
+
+/// The table of open calls.
+#[derive(Debug)]
 pub(super) struct Invocations {
-    /// The last id given out.
-    last: u64,
-    entries: BTreeMap<u64, Entry>,
+    ids: Counter,
+    entries: HashMap<u64, Entry, BuildHasherDefault<IdHasher>>,
     pending: usize,
-    cancelled: usize,
+    /// Cancelled calls whose completion may still come. Most connections have none.
+    cancelled: Option<Box<Cancelled>>,
+}
+
+/// The ids of cancelled calls, the newest of them.
+#[derive(Debug, Default)]
+struct Cancelled(BTreeSet<u64>);
+
+impl Cancelled {
+    fn add(&mut self, id: u64) {
+        self.0.insert(id);
+        if self.0.len() > MAX_CANCELLED {
+            self.0.pop_first();
+        }
+    }
+
+    /// Whether it is one of them, and is forgotten if it is over.
+    fn is_known(&mut self, id: u64, is_over: bool) -> bool {
+        if is_over {
+            self.0.remove(&id)
+        } else {
+            self.0.contains(&id)
+        }
+    }
+}
+
+/// Ids here are numbers that we count ourselves, so nobody can choose colliding ones.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing spreads consecutive numbers over all bits.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Default for Invocations {
+    fn default() -> Self {
+        Self {
+            ids: Counter::new(),
+            entries: HashMap::default(),
+            pending: 0,
+            cancelled: None,
+        }
+    }
 }
 
 impl Invocations {
@@ -67,7 +124,7 @@ impl Invocations {
         if kind.is_answered() && self.pending >= limit {
             return Err(SendError::TooManyInvocations { limit });
         }
-        let first_stream = self.last + 1;
+        let first_stream = self.ids.number();
         Ok(Call {
             first_stream,
             end: first_stream + streams as u64,
@@ -77,11 +134,12 @@ impl Invocations {
 
     /// The call was written: its ids are taken.
     pub(super) fn begin(&mut self, call: &Call, kind: CallKind) {
-        self.entries
-            .extend((call.first_stream..call.end).map(|stream| (stream, Entry::Upload)));
-        self.last = call.end - 1;
+        for stream in call.first_stream..call.end {
+            self.ids.advance();
+            self.entries.insert(stream, Entry::Upload);
+        }
         if kind.is_answered() {
-            self.last = call.end;
+            self.ids.advance();
             self.pending += 1;
             self.entries.insert(
                 call.end,
@@ -93,17 +151,9 @@ impl Invocations {
         }
     }
 
-    /// The call that was made last, if it is open.
-    pub(super) fn latest(&self) -> Option<InvocationId> {
-        let (id, entry) = self.entries.last_key_value()?;
-        matches!(
-            entry,
-            Entry::Pending {
-                streaming: false,
-                ..
-            }
-        )
-        .then_some(InvocationId(*id))
+    /// The text of the id that a call without upload streams gets next.
+    pub(super) fn next_text(&self) -> &str {
+        self.ids.text()
     }
 
     pub(super) fn is_upload_open(&self, stream: InvocationId) -> bool {
@@ -113,6 +163,7 @@ impl Invocations {
     pub(super) fn end_upload(&mut self, stream: InvocationId) {
         if self.is_upload_open(stream) {
             self.entries.remove(&stream.0);
+            self.give_room_back();
         }
     }
 
@@ -121,7 +172,7 @@ impl Invocations {
     /// [CB-44](crate::spec::client_behaviour#cb-44)).
     pub(super) fn cancel(&mut self, id: InvocationId) -> Option<Vec<InvocationId>> {
         let (_, uploads) = self.remove(id.0)?;
-        self.bury(id.0);
+        self.cancelled.get_or_insert_default().add(id.0);
         Some(uploads)
     }
 
@@ -130,9 +181,16 @@ impl Invocations {
         id: &ByteString,
         outcome: Outcome,
     ) -> Match<Result<Option<Payload>, CallError>> {
-        let Some(number) = parse_id(id) else {
-            return Match::Unknown;
-        };
+        parse_id(id).map_or(Match::Unknown, |number| {
+            self.complete_number(number, outcome)
+        })
+    }
+
+    pub(super) fn complete_number(
+        &mut self,
+        number: u64,
+        outcome: Outcome,
+    ) -> Match<Result<Option<Payload>, CallError>> {
         match self.remove(number) {
             // The server has done with its uploads, too.
             Some((streaming, _)) => Match::For(InvocationId(number), answer(streaming, outcome)),
@@ -159,19 +217,18 @@ impl Invocations {
                 let error = (CallError::UnexpectedItem, uploads);
                 Match::For(InvocationId(number), Err(error))
             }
-            Some(Entry::Cancelled | Entry::Upload) | None => self.match_cancelled(number, false),
+            Some(Entry::Upload) | None => self.match_cancelled(number, false),
         }
     }
 
     fn match_cancelled<T>(&mut self, number: u64, is_over: bool) -> Match<T> {
-        if !matches!(self.entries.get(&number), Some(Entry::Cancelled)) {
-            return Match::Unknown;
+        let cancelled = self.cancelled.as_mut();
+        let is_known = cancelled.is_some_and(|cancelled| cancelled.is_known(number, is_over));
+        if is_known {
+            Match::Cancelled
+        } else {
+            Match::Unknown
         }
-        if is_over {
-            self.entries.remove(&number);
-            self.cancelled -= 1;
-        }
-        Match::Cancelled
     }
 
     /// Forgets everything but the calls that stay, and tells which have to be told, in the order they were made
@@ -181,49 +238,51 @@ impl Invocations {
         reason: &CloseReason,
         stays: impl Fn(u64) -> bool,
     ) -> Vec<(InvocationId, CallError)> {
-        let entries = core::mem::take(&mut self.entries);
-        self.cancelled = 0;
-        let reason = reason.clone();
-        let pending = entries
-            .into_iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Pending { .. }));
-        let (staying, failed): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            pending.partition(|(id, _)| stays(*id));
-        self.pending = staying.len();
-        self.entries = staying;
+        self.cancelled = None;
+        let mut failed = Vec::new();
+        self.entries.retain(|id, entry| {
+            let is_pending = matches!(entry, Entry::Pending { .. });
+            let stays = is_pending && stays(*id);
+            if is_pending && !stays {
+                failed.push(InvocationId(*id));
+            }
+            stays
+        });
+        self.pending = self.entries.len();
+        self.give_room_back();
+        failed.sort_unstable();
         failed
-            .into_keys()
-            .map(|id| (InvocationId(id), CallError::ConnectionLost(reason.clone())))
+            .into_iter()
+            .map(|id| (id, CallError::ConnectionLost(reason.clone())))
             .collect()
     }
 
     /// Takes a pending call out, and tells whether it is a stream and which of its uploads are over thereby ([CB-42](crate::spec::client_behaviour#cb-42)).
     fn remove(&mut self, number: u64) -> Option<(bool, Vec<InvocationId>)> {
-        let Some(Entry::Pending {
-            streaming,
-            first_stream,
-        }) = self.entries.get(&number).copied()
-        else {
-            return None;
+        let (streaming, first_stream) = match self.entries.entry(number) {
+            hash_map::Entry::Occupied(occupied) => match *occupied.get() {
+                Entry::Pending {
+                    streaming,
+                    first_stream,
+                } => {
+                    occupied.remove();
+                    (streaming, first_stream)
+                }
+                Entry::Upload => return None,
+            },
+            hash_map::Entry::Vacant(_) => return None,
         };
-        self.entries.remove(&number);
         let open = (first_stream..number).filter(|id| self.entries.remove(id).is_some());
         let uploads = open.map(InvocationId).collect();
         self.pending -= 1;
+        self.give_room_back();
         Some((streaming, uploads))
     }
 
-    fn bury(&mut self, number: u64) {
-        self.entries.insert(number, Entry::Cancelled);
-        self.cancelled += 1;
-        if self.cancelled > MAX_CANCELLED {
-            let oldest = self
-                .entries
-                .iter()
-                .find(|(_, entry)| matches!(entry, Entry::Cancelled))
-                .map(|(id, _)| *id);
-            self.cancelled -=
-                usize::from(oldest.is_some_and(|oldest| self.entries.remove(&oldest).is_some()));
+    /// After a burst of calls an idle connection does not keep the room they took.
+    fn give_room_back(&mut self) {
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_ROOM {
+            self.entries = HashMap::default();
         }
     }
 }
@@ -253,46 +312,8 @@ fn answer(streaming: bool, outcome: Outcome) -> Result<Option<Payload>, CallErro
 
 /// The number of an id of ours. Ids are compared as text, so `01` is not `1`.
 fn parse_id(id: &str) -> Option<u64> {
-    let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || id.starts_with('0') {
-        None
-    } else {
-        id.parse().ok()
-    }
-}
-
-/// The decimal text of an id, without an allocation.
-#[derive(Debug)]
-pub(super) struct IdText {
-    bytes: [u8; 20],
-    start: usize,
-}
-
-impl IdText {
-    pub(super) fn new(id: InvocationId) -> Self {
-        let mut text = Self {
-            bytes: [0; 20],
-            start: 20,
-        };
-        let mut rest = id.0;
-        // Twenty digits hold every u64, so the loop ends before the bytes do.
-        for digit in text.bytes.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            text.start -= 1;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        text
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        self.bytes
-            .get(self.start..)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
-    }
+    let (number, length) = leading_number(id.as_bytes())?;
+    (length == id.len()).then_some(number)
 }
 
 #[cfg(test)]
@@ -317,9 +338,26 @@ mod tests {
         ] {
             assert_eq!(parse_id(other), None, "{other}");
         }
-        for id in [1, 9, 10, 12345, u64::MAX] {
-            assert_eq!(IdText::new(InvocationId(id)).as_str(), id.to_string());
+    }
+
+    #[test]
+    fn room_is_given_back_after_a_burst() {
+        let mut table = Invocations::default();
+        let calls: Vec<Call> = (0..1_000)
+            .map(|_| {
+                let call = table.next(CallKind::Invoke, 1, 1_000).unwrap();
+                table.begin(&call, CallKind::Invoke);
+                call
+            })
+            .collect();
+        for call in calls {
+            let id = ByteString::from(call.id().to_string());
+            assert_eq!(
+                table.complete(&id, Outcome::Void),
+                Match::For(call.id(), Ok(None))
+            );
         }
+        assert_eq!((table.pending, table.entries.capacity()), (0, 0));
     }
 
     #[test]
@@ -349,8 +387,11 @@ mod tests {
             assert_eq!(table.cancel(call.id()), Some(vec![]));
         }
         assert_eq!(
-            (table.cancelled, table.entries.len()),
-            (MAX_CANCELLED, MAX_CANCELLED)
+            (
+                table.cancelled.as_ref().unwrap().0.len(),
+                table.entries.len()
+            ),
+            (MAX_CANCELLED, 0)
         );
         assert_eq!(
             table.complete(&"3000".into(), Outcome::Void),

@@ -322,8 +322,7 @@ impl ClientConnection {
 
     /// Everything that was written goes to the transport.
     fn handing_over(&mut self, size: usize) {
-        let latest = self.invocations.latest();
-        self.stats.handing_over(size, self.now, latest);
+        self.stats.handing_over(size, self.now);
     }
 
     /// Tells of an input that does not fit its operation. What is late is ignored in silence, as is all that comes when the

@@ -1,17 +1,27 @@
 //! What the server says, once there is a connection.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::ClientConnection;
-use super::api::{Event, Ignored, ReplyTo};
+use super::api::{CallError, Event, Ignored, ReplyTo};
 use super::connecting::{Attempt, Step};
 use super::invocations::Match;
 use super::link::{Link, Side};
 use super::state::State;
 use super::timer::Timer;
-use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Role};
+use crate::codec::{DecodeError, DecodeErrorKind, HubMessage, Invocation, Outcome, Payload, Role};
+use crate::decimal::Digits;
 use crate::error::CloseReason;
 use crate::transport::{EndCause, OpId};
+
+/// A message, read as far as its kind needs.
+enum Received {
+    /// The result of a call.
+    Answer(u64, Payload),
+    /// Any message; nothing for one of unknown type.
+    Message(Option<HubMessage>),
+}
 
 impl ClientConnection {
     fn is_opening(&self) -> bool {
@@ -78,9 +88,14 @@ impl ClientConnection {
         while !self.incoming.is_empty() && self.outputs.is_empty() {
             match self.next_frame() {
                 Ok(None) => return None,
-                Ok(Some(message)) => {
-                    if let Some(event) = self.handle_message(message) {
-                        return Some(event);
+                Ok(Some(received)) => {
+                    self.stats.public.messages_received += 1;
+                    let event = match received {
+                        Received::Answer(number, result) => self.handle_answer(number, result),
+                        Received::Message(message) => self.handle_message(message),
+                    };
+                    if event.is_some() {
+                        return event;
                     }
                 }
                 Err(error) => self.connection_lost(CloseReason::Protocol(error), true),
@@ -89,8 +104,8 @@ impl ClientConnection {
         None
     }
 
-    /// The next message (`Some(None)` for one of unknown type), or nothing when the waiting bytes hold none.
-    fn next_frame(&mut self) -> Result<Option<Option<HubMessage>>, DecodeError> {
+    /// The next message, or nothing when the waiting bytes hold none.
+    fn next_frame(&mut self) -> Result<Option<Received>, DecodeError> {
         let (State::Connected(session) | State::Stopping(session)) = &mut self.state else {
             self.incoming.clear();
             return Ok(None);
@@ -99,21 +114,56 @@ impl ClientConnection {
         let Some(frame) = self.incoming.frame(|bytes| frames.decode(bytes))? else {
             return Ok(None);
         };
-        let message = self.config.protocol.decode(Role::Client, &frame);
-        message
-            .map(Some)
+        let protocol = self.config.protocol;
+        let frame = match protocol.read_answer(frame) {
+            Ok((number, result)) => return Ok(Some(Received::Answer(number, result))),
+            Err(frame) => frame,
+        };
+        protocol
+            .decode(Role::Client, &frame)
+            .map(|message| Some(Received::Message(message)))
             .map_err(|error| error.moved_by(frames.frame_start()))
     }
 
+    fn handle_answer(&mut self, number: u64, result: Payload) -> Option<Event> {
+        if matches!(self.state, State::Stopping(_)) || !self.admit(true) {
+            return None;
+        }
+        let completed = self
+            .invocations
+            .complete_number(number, Outcome::Result(result));
+        self.completed(completed, || Digits::new(number).as_str().into())
+    }
+
+    fn completed(
+        &mut self,
+        completed: Match<Result<Option<Payload>, CallError>>,
+        id: impl FnOnce() -> ByteString,
+    ) -> Option<Event> {
+        match completed {
+            Match::For(invocation_id, outcome) => {
+                self.unpark(invocation_id);
+                self.stats.answered(self.now, invocation_id);
+                Some(Event::Completion {
+                    invocation_id,
+                    outcome,
+                })
+            }
+            Match::Cancelled => None,
+            Match::Unknown => Some(Event::Ignored(Ignored::Completion {
+                invocation_id: id(),
+            })),
+        }
+    }
+
     fn handle_message(&mut self, message: Option<HubMessage>) -> Option<Event> {
-        self.stats.public.messages_received += 1;
         if matches!(self.state, State::Stopping(_)) {
             if matches!(message, Some(HubMessage::Close { .. })) {
                 self.finish_stopping(false);
             }
             return None;
         }
-        if !self.admit(message.as_ref()) {
+        if !self.admit(message.as_ref().is_some_and(HubMessage::is_numbered)) {
             return None;
         }
         match message {
@@ -143,18 +193,10 @@ impl ClientConnection {
                 invocation_id,
                 outcome,
                 ..
-            }) => match self.invocations.complete(&invocation_id, outcome) {
-                Match::For(invocation_id, outcome) => {
-                    self.unpark(invocation_id);
-                    self.stats.answered(self.now, invocation_id);
-                    Some(Event::Completion {
-                        invocation_id,
-                        outcome,
-                    })
-                }
-                Match::Cancelled => None,
-                Match::Unknown => Some(Event::Ignored(Ignored::Completion { invocation_id })),
-            },
+            }) => {
+                let completed = self.invocations.complete(&invocation_id, outcome);
+                self.completed(completed, || invocation_id)
+            }
             Some(HubMessage::Close {
                 error,
                 allow_reconnect,

@@ -6,7 +6,6 @@ use super::link::{Link, Lost};
 use super::session::{Session, Stateful};
 use super::state::State;
 use super::timer::Timer;
-use crate::codec::HubMessage;
 use crate::codec::frame::FrameDecoder;
 use crate::error::{CloseReason, NegotiateError};
 use crate::replay::Inbound;
@@ -128,7 +127,7 @@ impl ClientConnection {
 
     /// Counts a message, and tells whether it may be looked at: not if it is a repetition
     /// ([CB-85](crate::spec::client_behaviour#cb-85)), or comes before the Sequence that has to come first.
-    pub(super) fn admit(&mut self, message: Option<&HubMessage>) -> bool {
+    pub(super) fn admit(&mut self, is_numbered: bool) -> bool {
         let Some(Session {
             stateful: Some(stateful),
             ..
@@ -136,7 +135,7 @@ impl ClientConnection {
         else {
             return true;
         };
-        if !message.is_some_and(HubMessage::is_numbered) {
+        if !is_numbered {
             return true;
         }
         if stateful.expects_sequence {

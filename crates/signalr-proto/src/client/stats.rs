@@ -37,7 +37,17 @@ pub struct Stats {
 pub(super) struct Counters {
     pub(super) public: Stats,
     handshake: Option<Instant>,
-    probe: Option<(InvocationId, Instant)>,
+    probe: Probe,
+}
+
+/// A call whose answer will tell how long a round trip takes.
+#[derive(Clone, Copy, Debug, Default)]
+enum Probe {
+    #[default]
+    None,
+    /// Waits to be handed to the transport.
+    Written(InvocationId),
+    Sent(InvocationId, Instant),
 }
 
 impl Counters {
@@ -47,30 +57,37 @@ impl Counters {
 
     pub(super) fn established(&mut self, now: Instant, again: bool) {
         self.public.reconnects += u64::from(again);
-        self.probe = None;
+        self.probe = Probe::None;
         self.public.shortest_round_trip = None;
         if let Some(since) = self.handshake.take() {
             self.measured(now.since(since));
         }
     }
 
-    /// Everything that was written goes to the transport, this call last.
-    pub(super) fn handing_over(&mut self, size: usize, now: Instant, call: Option<InvocationId>) {
+    /// A call with one answer was written, and waits to be handed over.
+    pub(super) const fn wrote(&mut self, call: InvocationId) {
+        if !matches!(self.probe, Probe::Sent(..)) {
+            self.probe = Probe::Written(call);
+        }
+    }
+
+    /// Everything that was written goes to the transport.
+    pub(super) const fn handing_over(&mut self, size: usize, now: Instant) {
         self.public.bytes_sent += size as u64;
-        if self.probe.is_none() {
-            self.probe = call.map(|call| (call, now));
+        if let Probe::Written(call) = self.probe {
+            self.probe = Probe::Sent(call, now);
         }
     }
 
     pub(super) fn answered(&mut self, now: Instant, id: InvocationId) {
         match self.probe {
-            Some((call, since)) if call == id => {
-                self.probe = None;
+            Probe::Sent(call, since) if call == id => {
+                self.probe = Probe::None;
                 self.measured(now.since(since));
             }
             // A probe that never comes back, because it was cancelled, gives way.
-            Some((call, _)) if call < id => self.probe = None,
-            Some(_) | None => {}
+            Probe::Sent(call, _) if call < id => self.probe = Probe::None,
+            Probe::Sent(..) | Probe::Written(_) | Probe::None => {}
         }
     }
 

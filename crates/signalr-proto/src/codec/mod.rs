@@ -45,6 +45,15 @@ impl Protocol {
         }
     }
 
+    /// The number and the result in a Completion of the form that is read fastest. Any other message is given back, for
+    /// [`decode`](Self::decode).
+    pub(crate) fn read_answer(self, frame: Bytes) -> Result<(u64, Payload), Bytes> {
+        match self {
+            Self::Json => json::read_answer(frame),
+            Self::MessagePack => Err(frame),
+        }
+    }
+
     /// A call of a stream that lacks its id and nothing else, which [`decode`](Self::decode) refuses. In MessagePack there is no such
     /// thing: what stands in the id's place is wrong.
     pub(crate) fn decode_nameless(self, frame: &Bytes) -> Option<HubMessage> {

@@ -4,7 +4,15 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom to the top. The machines stand side by side and know nothing of each other.
 const LAYERS: [&[&str]; 8] = [
-    &["arity", "time", "timestamp", "limits", "domain", "spec"],
+    &[
+        "arity",
+        "decimal",
+        "time",
+        "timestamp",
+        "limits",
+        "domain",
+        "spec",
+    ],
     &["codec"],
     &["error"],
     &["timers", "incoming", "replay"],

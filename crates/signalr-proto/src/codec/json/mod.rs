@@ -8,7 +8,7 @@ mod value;
 mod writer;
 
 pub(super) use members::{Member, Members};
-pub(super) use reader::{decode, decode_nameless};
+pub(super) use reader::{decode, decode_nameless, read_answer};
 pub use text::JsonText;
 pub(super) use value::{put_value, take_value};
 pub(super) use writer::{

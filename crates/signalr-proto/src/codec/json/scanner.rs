@@ -423,11 +423,11 @@ impl Levels {
 
 /// How many bytes come before the first quotation mark, backslash or control character.
 ///
-/// Sixteen at a time while there is none, since compilers make a few instructions of that; then eight at a time to find it.
+/// Thirty-two at a time while there is none, since compilers make a few instructions of that; then eight at a time to find it.
 #[inline(always)]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let Some((chunk, tail)) = rest.split_first_chunk::<16>() {
+    while let Some((chunk, tail)) = rest.split_first_chunk::<32>() {
         let special = chunk.iter().fold(0, |special, byte| {
             special | u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\')
         });
