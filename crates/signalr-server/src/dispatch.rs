@@ -3,9 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use signalr_proto::Payload;
 use signalr_proto::codec::Invocation;
 use signalr_proto::server::CallId;
-use signalr_proto::{Payload, PayloadError};
 
 use crate::application::Application;
 use crate::connection::{CallHandle, Connection};
@@ -53,6 +53,7 @@ impl Dispatcher<'_> {
             id: Some(id),
             call: None,
             arguments: arguments(invocation, shape, self.scratch)?,
+            arguments_taken: 0,
             uploads: uploads.map(AsRef::as_ref).unwrap_or_default(),
             uploads_taken: 0,
         };
@@ -87,6 +88,7 @@ impl Dispatcher<'_> {
                 Ok(arguments) => arguments,
                 Err(error) => return Some(error),
             },
+            arguments_taken: 0,
             uploads: &[],
             uploads_taken: 0,
         };
@@ -96,7 +98,7 @@ impl Dispatcher<'_> {
         // Its parameters are made and thrown away: it is not called.
         let not_now = |_: &mut CallParts<'_>| Err(NotRun::Unauthorized);
         match contained(|| hub.bind(method, &mut parts, &not_now)) {
-            Ok(Err(NotRun::ArgumentTypes)) => Some(NotRun::ArgumentTypes),
+            Ok(Err(misfit @ NotRun::ArgumentTypes(_))) => Some(misfit),
             Ok(_) | Err(_) => None,
         }
     }
@@ -162,10 +164,7 @@ fn arguments<'a>(
     scratch: &'a mut Vec<Payload>,
 ) -> Result<std::vec::Drain<'a, Payload>, NotRun> {
     scratch.clear();
-    invocation
-        .arguments
-        .payloads_into(scratch)
-        .map_err(|_: PayloadError| NotRun::ArgumentTypes)?;
+    invocation.arguments.payloads_into(scratch)?;
     if scratch.len() == shape.arguments {
         return Ok(scratch.drain(..));
     }

@@ -9,6 +9,8 @@ use signalr_proto::backplane::{BackplaneError, JoinRefusal};
 use signalr_proto::codec::ReturnedError;
 use signalr_proto::server::{Failure, Refusal};
 
+use crate::method::NotRun;
+
 /// The failure of a hub method.
 ///
 /// A `HubError` made with [`new`](Self::new) is meant for the client, which always sees its text (as `HubException: text`).
@@ -128,10 +130,10 @@ impl HubError {
     }
 
     /// Arguments that do not fit.
-    pub(crate) fn binding() -> Self {
+    pub(crate) fn binding(misfit: &NotRun) -> Self {
         Self {
             nature: Nature::Binding,
-            ..Self::concealed("InvalidDataException", "the arguments do not fit")
+            ..Self::concealed("InvalidDataException", &misfit.to_string())
         }
     }
 

@@ -35,6 +35,7 @@ pub struct CallParts<'a> {
     /// Made when the first parameter wants it.
     pub(crate) call: Option<Arc<CallHandle>>,
     pub(crate) arguments: std::vec::Drain<'a, Payload>,
+    pub(crate) arguments_taken: usize,
     pub(crate) uploads: &'a [UploadSender],
     pub(crate) uploads_taken: usize,
 }
@@ -52,6 +53,20 @@ impl CallParts<'_> {
             connection: Arc::clone(self.connection),
             call: self.call(),
         }
+    }
+
+    /// The next argument, as `read` makes it of what came.
+    fn argument<T>(
+        &mut self,
+        read: impl FnOnce(Payload) -> Result<T, PayloadError>,
+    ) -> Result<T, PayloadError> {
+        let index = self.arguments_taken;
+        self.arguments_taken = index.saturating_add(1);
+        let payload = self.arguments.next();
+        payload
+            .ok_or_else(|| PayloadError::new("missing"))
+            .and_then(read)
+            .map_err(|error| error.in_argument(index))
     }
 }
 
@@ -109,7 +124,7 @@ impl<T: DeserializeOwned + Send + 'static> FromCall<Value> for T {
     const ARGUMENTS: usize = 1;
 
     fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
-        next_argument(parts)?.decode()
+        parts.argument(|payload| payload.decode())
     }
 }
 
@@ -120,7 +135,7 @@ macro_rules! not_lists {
             const ARGUMENTS: usize = 1;
 
             fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
-                next_argument(parts)?.decode()
+                parts.argument(|payload| payload.decode())
             }
         }
     )+};
@@ -133,9 +148,10 @@ impl FromCall<Raw> for Payload {
     const ARGUMENTS: usize = 1;
 
     fn from_call(parts: &mut CallParts<'_>) -> Result<Self, PayloadError> {
-        let payload = next_argument(parts)?;
-        payload.decode::<IgnoredAny>()?;
-        Ok(payload)
+        parts.argument(|payload| {
+            payload.decode::<IgnoredAny>()?;
+            Ok(payload)
+        })
     }
 }
 
@@ -164,13 +180,6 @@ impl FromCall<Synthetic> for CancellationToken {
         let connection = Arc::clone(parts.connection);
         Ok(parts.call().cancellation(&connection))
     }
-}
-
-fn next_argument(parts: &mut CallParts<'_>) -> Result<Payload, PayloadError> {
-    parts
-        .arguments
-        .next()
-        .ok_or_else(|| PayloadError::new("missing argument"))
 }
 
 /// A function that can be a hub method: `fn(self: Arc<Self>, ...)`, async or not, or a closure like it, with up to 12 parameters

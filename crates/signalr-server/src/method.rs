@@ -83,7 +83,7 @@ where
 pub(crate) enum NotRun {
     NoSuchMethod,
     ArgumentCount { given: usize, expected: usize },
-    ArgumentTypes,
+    ArgumentTypes(PayloadError),
     Unauthorized,
     Streaming,
     NotStreaming,
@@ -92,8 +92,8 @@ pub(crate) enum NotRun {
 }
 
 impl From<PayloadError> for NotRun {
-    fn from(_: PayloadError) -> Self {
-        Self::ArgumentTypes
+    fn from(error: PayloadError) -> Self {
+        Self::ArgumentTypes(error)
     }
 }
 
@@ -102,7 +102,7 @@ impl NotRun {
         match *self {
             Self::NoSuchMethod => Refusal::NoSuchMethod,
             Self::ArgumentCount { given, expected } => Refusal::ArgumentCount { given, expected },
-            Self::ArgumentTypes => Refusal::ArgumentTypes,
+            Self::ArgumentTypes(_) => Refusal::ArgumentTypes,
             Self::Unauthorized => Refusal::Unauthorized,
             Self::Streaming => Refusal::Streaming,
             Self::NotStreaming => Refusal::NotStreaming,
@@ -120,7 +120,7 @@ impl fmt::Display for NotRun {
             Self::ArgumentCount { given, expected } => {
                 write!(f, "{given} arguments instead of {expected}")
             }
-            Self::ArgumentTypes => f.write_str("the arguments do not fit"),
+            Self::ArgumentTypes(error) => write!(f, "the arguments do not fit: {error}"),
             Self::Unauthorized => f.write_str("the user may not call it"),
             Self::Streaming => f.write_str("it gives a stream, and no stream was asked for"),
             Self::NotStreaming => f.write_str("it gives no stream, and a stream was asked for"),

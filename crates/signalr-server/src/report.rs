@@ -28,7 +28,7 @@ pub(crate) fn refused(connection: &str, target: &str, refusal: &NotRun) {
         }
         reason @ (NotRun::NoSuchMethod
         | NotRun::ArgumentCount { .. }
-        | NotRun::ArgumentTypes
+        | NotRun::ArgumentTypes(_)
         | NotRun::Streaming
         | NotRun::NotStreaming
         | NotRun::UploadCount { .. }) => {

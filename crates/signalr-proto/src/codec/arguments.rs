@@ -481,9 +481,7 @@ fn argument<T: DeserializeOwned>(
     index: usize,
     element: &[u8],
 ) -> Result<T, PayloadError> {
-    decode_slice(protocol, element).map_err(|error| {
-        PayloadError::new(format!("argument {}: {error}", index.saturating_add(1)))
-    })
+    decode_slice(protocol, element).map_err(|error: PayloadError| error.in_argument(index))
 }
 
 macro_rules! tuples {

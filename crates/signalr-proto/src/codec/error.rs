@@ -122,6 +122,18 @@ impl PayloadError {
         }
     }
 
+    /// The same, of the argument at this place of its list.
+    ///
+    /// ```
+    /// # use signalr_proto::PayloadError;
+    /// let error = PayloadError::new("invalid type: string, expected i32").in_argument(1);
+    /// assert_eq!(error.to_string(), "argument 2: invalid type: string, expected i32");
+    /// ```
+    #[must_use]
+    pub fn in_argument(self, index: usize) -> Self {
+        Self::new(format!("argument {}: {self}", index.saturating_add(1)))
+    }
+
     /// An error for bytes that are no value at all.
     pub(crate) fn from_malformed(error: DecodeError) -> Self {
         Self::new(error.to_string())

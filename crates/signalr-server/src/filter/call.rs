@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use futures_core::future::BoxFuture;
 use signalr_proto::codec::Returned;
-use signalr_proto::{Encode, EncodeError, Payload, Protocol};
+use signalr_proto::{Encode, EncodeError, Payload, PayloadError, Protocol};
 
 use crate::call::CallContext;
 use crate::error::HubError;
@@ -67,8 +67,8 @@ impl HubCall {
     /// When there is none at that place, or it is of another type; returned from a filter, it tells the client that its
     /// arguments do not fit.
     pub fn argument<T: serde::de::DeserializeOwned>(&self, index: usize) -> Result<T, HubError> {
-        let argument = self.arguments.get(index).ok_or_else(HubError::binding)?;
-        argument.decode().map_err(|_| HubError::binding())
+        let argument = self.arguments.get(index).ok_or_else(|| missing(index))?;
+        argument.decode().map_err(|error| misfit(index, error))
     }
 
     /// Puts another value in an argument's place.
@@ -84,7 +84,7 @@ impl HubCall {
         let argument = self
             .arguments
             .get_mut(index)
-            .ok_or_else(HubError::binding)?;
+            .ok_or_else(|| missing(index))?;
         *argument = Payload::from_value(protocol, value)?;
         Ok(())
     }
@@ -93,6 +93,14 @@ impl HubCall {
         let protocol = self.context.connection.protocol.get();
         protocol.copied().unwrap_or(Protocol::Json)
     }
+}
+
+fn missing(index: usize) -> HubError {
+    misfit(index, PayloadError::new("missing"))
+}
+
+fn misfit(index: usize, error: PayloadError) -> HubError {
+    HubError::binding(&error.in_argument(index).into())
 }
 
 impl fmt::Debug for HubCall {

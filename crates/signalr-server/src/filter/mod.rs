@@ -112,12 +112,13 @@ impl<'a> Next<'a> {
                 id: context.call.id(),
                 call: Some(Arc::clone(&context.call)),
                 arguments: arguments.drain(..),
+                arguments_taken: 0,
                 uploads: &uploads,
                 uploads_taken: 0,
             };
             // Everything was checked before the first filter.
             let bound = hub.bind(method, &mut parts, &|_| Ok(()));
-            bound.map_err(|_| HubError::binding())?
+            bound.map_err(|misfit| HubError::binding(&misfit))?
         };
         match bound {
             Bound::Stream(start) => Ok(HubReply::stream(start.await?)),

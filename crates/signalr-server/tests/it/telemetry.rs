@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use signalr_harness::log::Log;
 use signalr_harness::memory::MemoryClient;
 use signalr_server::testing::{TestClient, TestError};
-use signalr_server::{CallContext, DisconnectReason, Hub, HubError, HubMethods, HubServer};
+use signalr_server::{
+    CallContext, DisconnectReason, Hub, HubCall, HubError, HubFilter, HubMethods, HubReply,
+    HubServer, Next,
+};
 use tracing::Level;
 
 use crate::support::requests::HttpClient;
@@ -165,12 +169,65 @@ async fn failures_that_clients_are_not_told_are_errors_in_the_log_and_refusals_a
         assert_eq!(count(&["INFO", "refused", &target, reason]), 1, "{text}");
     };
     refused("Nothing", "there is no such method");
-    refused("Panics", "the arguments do not fit");
+    let misfit = "the arguments do not fit: argument 1: invalid type: string, expected i32";
+    refused("Panics", misfit);
     refused("Panics", "0 arguments instead of 1");
     refused("Told", "it gives no stream");
     assert_eq!(count(&["INFO", "not authorized", "Forbidden"]), 1, "{text}");
     let cut = format!("target=\"{}\"", "n\u{e9}".repeat(50));
     assert_eq!(count(&["INFO", "no such method", &cut]), 1, "{text}");
+}
+
+struct Doubling;
+
+impl HubFilter for Doubling {
+    fn call<'a>(
+        &'a self,
+        mut call: HubCall,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Result<HubReply, HubError>> {
+        Box::pin(async move {
+            let number: i32 = call.argument(0)?;
+            call.set_argument(0, &(number * 2))?;
+            next.run(call).await
+        })
+    }
+}
+
+/// Whoever wrote the client asks which argument it was, and the operator can tell.
+#[tokio::test(start_paused = true)]
+async fn the_log_says_which_argument_does_not_fit_and_why() {
+    let log = Log::begin(Level::INFO);
+    let plain = HubServer::new(Plain).unwrap();
+    let filtered = HubServer::builder(Plain).filter(Doubling).build().unwrap();
+    for server in [plain, filtered] {
+        let mut client = TestClient::connect(&server).await.unwrap();
+        client
+            .invoke::<i32>("Add", (1, "canary"))
+            .await
+            .unwrap_err();
+        client.invoke::<i32>("Add", (1.5, 1)).await.unwrap_err();
+        client
+            .invoke::<i32>("Add", (1, 1_i64 << 40))
+            .await
+            .unwrap_err();
+    }
+
+    let text = log.text();
+    let told = |reason: &str| {
+        let reason = format!("reason=the arguments do not fit: {reason}");
+        let refusals = text.lines().filter(|line| line.contains("refused"));
+        refusals.filter(|line| line.contains(&reason)).count()
+    };
+    let types = [
+        "argument 2: invalid type: string, expected i32",
+        "argument 1: invalid type: floating point, expected i32",
+        "argument 2: invalid value: integer, expected i32",
+    ];
+    for reason in types {
+        assert_eq!(told(reason), 2, "{reason} in\n{text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
 }
 
 /// `SB-61`, and the same for the tokens of users and for what is said.
