@@ -90,13 +90,13 @@ impl HubError {
             return error.copy();
         }
         let text = error.to_string();
-        if said_by_client(error) {
-            return Self::new(text);
-        }
-        Self {
-            causes: causes(error, &text),
-            ..Self::concealed(kind, &text)
-        }
+        let causes = causes(error, &text);
+        let made = if known_to_client(error) {
+            Self::new(text)
+        } else {
+            Self::concealed(kind, &text)
+        };
+        Self { causes, ..made }
     }
 
     /// A `Result` that serde knows was `Err`.
@@ -212,7 +212,7 @@ impl fmt::Display for HubError {
 }
 
 /// Every error can be returned from a hub method. What a client said itself (as the end of an upload or as the answer to a
-/// question) is no secret to it; everything else is hidden.
+/// question), and that an item of its upload does not fit, is no secret to it; everything else is hidden.
 impl<E: Error + Send + Sync + 'static> From<E> for HubError {
     fn from(error: E) -> Self {
         Self::named(simple_name(std::any::type_name::<E>()), &error)
@@ -255,10 +255,10 @@ fn causes(error: &(dyn Error + 'static), text: &str) -> Box<str> {
     causes.into()
 }
 
-fn said_by_client(error: &(dyn Error + 'static)) -> bool {
+fn known_to_client(error: &(dyn Error + 'static)) -> bool {
     matches!(
         error.downcast_ref(),
-        Some(UploadError::FailedByClient { .. })
+        Some(UploadError::FailedByClient { .. } | UploadError::Item(_))
     ) || matches!(error.downcast_ref(), Some(InvokeError::Client { .. }))
 }
 
@@ -429,5 +429,15 @@ mod tests {
         let error = HubError::from(UploadError::FailedByClient { error: "no".into() });
         assert!(error.is_visible());
         assert!(!HubError::from(UploadError::ConnectionClosed).is_visible());
+    }
+
+    /// Its text is the official server's, and holds no more than that; the reason is for the log.
+    #[test]
+    fn an_item_that_does_not_fit_is_told_to_its_client() {
+        let error = HubError::from(UploadError::Item(PayloadError::new("no integer")));
+        assert!(error.is_visible());
+        assert_eq!(error.text(), "Failed to bind Stream message.");
+        let logged = "HubException: Failed to bind Stream message.: no integer";
+        assert_eq!(format!("{error:?}"), logged);
     }
 }

@@ -163,7 +163,7 @@ async fn an_item_of_another_type_fails_its_reader_alone() {
     .await;
     let mut answers = [soon(client.message()).await, soon(client.message()).await];
     answers.sort();
-    let text = "An unexpected error occurred invoking 'Join' on the server.";
+    let text = "An unexpected error occurred invoking 'Join' on the server. HubException: Failed to bind Stream message.";
     let failed = format!(r#"{{"type":3,"invocationId":"1","error":"{text}"}}"#);
     assert_eq!(answers, [Some(failed), result(2, "3")]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use signalr_server::{HubError, HubMethods, UploadError, UploadStream};
+use signalr_server::{HubError, HubMethods, UploadStream};
 
 use super::{TestHub, Text, This, World, null_reference};
 
@@ -42,7 +42,7 @@ pub(super) fn streams<const A: bool>(methods: &mut HubMethods<TestHub<A>>) {
             async |_: This<A>, numbers: UploadStream<i32>| upload_outcome(numbers).await,
         )
         .stream("Upper", async |_: This<A>, words: UploadStream<Text>| {
-            words.map(|word| match word.map_err(told)? {
+            words.map(|word| match word? {
                 Some(word) => Ok::<_, HubError>(upper(&word)),
                 None => Err(null_reference()),
             })
@@ -98,20 +98,10 @@ fn count_then_fail(up_to: i32) -> impl Stream<Item = Result<i32, HubError>> + Se
     stream::iter((0..up_to).map(Ok)).chain(failure)
 }
 
-/// For .NET, what is wrong with an upload is a `HubException`, which clients see.
-fn told(error: UploadError) -> HubError {
-    match error {
-        UploadError::FailedByClient { .. } | UploadError::Item(_) => {
-            HubError::new(error.to_string())
-        }
-        error => error.into(),
-    }
-}
-
 async fn collect(mut items: UploadStream<Text>) -> Result<Vec<String>, HubError> {
     let mut all = Vec::new();
     while let Some(item) = items.next().await {
-        all.push(item.map_err(told)?.unwrap_or_default());
+        all.push(item?.unwrap_or_default());
     }
     Ok(all)
 }
@@ -130,7 +120,7 @@ async fn join(
 async fn sum(mut numbers: UploadStream<i32>) -> Result<i64, HubError> {
     let mut sum = 0;
     while let Some(number) = numbers.next().await {
-        sum += i64::from(number.map_err(told)?);
+        sum += i64::from(number?);
     }
     Ok(sum)
 }
