@@ -74,7 +74,8 @@ impl Payload {
     /// Decodes the value; strings and byte strings may be borrowed from the payload.
     ///
     /// MessagePack values may nest 256 deep, JSON values 64. MessagePack integers fit any integer type that holds them,
-    /// whatever their width on the wire. A string that is not UTF-8 is an error here, in both protocols.
+    /// whatever their width on the wire. In JSON a number with a fraction or an exponent fits none, and `-0` the signed ones only,
+    /// where it is the whole payload. A string that is not UTF-8 is an error here, in both protocols.
     ///
     /// # Errors
     /// When the payload is malformed or does not fit `T`. The text of the error holds no part of the payload.

@@ -1,5 +1,5 @@
-//! Values of users' types to JSON text and back, by serde_json, but for values that are strings: most arguments, results and items
-//! are, and serde_json looks at their bytes one by one.
+//! Values of users' types to JSON text and back, by serde_json, but for two kinds of values: strings, which most arguments, results and
+//! items are, and whose bytes serde_json looks at one by one; and `-0`, which it takes for no integer.
 
 use core::fmt;
 use std::io;
@@ -74,18 +74,33 @@ impl<'a, 's> Serializer for Outermost<'a, 's> {
 
 /// Reads exactly one value.
 pub(crate) fn take_value<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<T> {
-    let mut text = plain_string(bytes);
-    let is_string = text.is_some();
+    let mut plain = Plain::of(bytes);
+    let is_plain = plain.is_some();
     let mut general = serde_json::Deserializer::from_slice(bytes);
     let value = T::deserialize(Whole {
-        text: &mut text,
+        plain: &mut plain,
         general: &mut general,
     })?;
-    // A string that was taken was the whole of it.
-    if !is_string || text.is_some() {
+    // What was taken was the whole of it.
+    if !is_plain || plain.is_some() {
         general.end()?;
     }
     Ok(value)
+}
+
+/// A value that is read without serde_json, by those who ask for its type.
+#[derive(Clone, Copy)]
+enum Plain<'de> {
+    Text(&'de str),
+    /// `-0`. To serde_json it is a floating point number whatever is asked for; the official server reads it into signed integers.
+    NegativeZero,
+}
+
+impl<'de> Plain<'de> {
+    fn of(bytes: &'de [u8]) -> Option<Self> {
+        let text = plain_string(bytes).map(Self::Text);
+        text.or_else(|| (bytes.trim_ascii() == b"-0").then_some(Self::NegativeZero))
+    }
 }
 
 /// The string that the text is, if there is nothing in it that would have to be replaced.
@@ -99,10 +114,10 @@ fn plain_string(bytes: &[u8]) -> Option<&str> {
 
 type GeneralReader<'de> = serde_json::Deserializer<serde_json::de::SliceRead<'de>>;
 
-/// Reads a value that is a string in one piece.
+/// Reads a plain value in one piece.
 struct Whole<'de, 's> {
-    /// The string, until it is taken.
-    text: &'s mut Option<&'de str>,
+    /// Until it is taken.
+    plain: &'s mut Option<Plain<'de>>,
     general: &'s mut GeneralReader<'de>,
 }
 
@@ -114,14 +129,27 @@ macro_rules! forward_deserializer {
     )+};
 }
 
+macro_rules! signed_integers {
+    ($($name:ident)+) => {$(
+        fn $name<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
+            if matches!(self.plain, Some(Plain::NegativeZero)) {
+                *self.plain = None;
+                return visitor.visit_i64(0);
+            }
+            self.general.$name(visitor)
+        }
+    )+};
+}
+
 impl<'de> Deserializer<'de> for Whole<'de, '_> {
     type Error = serde_json::Error;
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        match self.text.take() {
-            Some(text) => visitor.visit_borrowed_str(text),
-            None => self.general.deserialize_str(visitor),
+        if let Some(Plain::Text(text)) = *self.plain {
+            *self.plain = None;
+            return visitor.visit_borrowed_str(text);
         }
+        self.general.deserialize_str(visitor)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
@@ -129,19 +157,22 @@ impl<'de> Deserializer<'de> for Whole<'de, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> serde_json::Result<V::Value> {
-        match self.text {
+        match self.plain {
             Some(_) => visitor.visit_some(self),
             None => self.general.deserialize_option(visitor),
         }
     }
 
+    signed_integers! {
+        deserialize_i8
+        deserialize_i16
+        deserialize_i32
+        deserialize_i64
+    }
+
     forward_deserializer! {
         deserialize_any();
         deserialize_bool();
-        deserialize_i8();
-        deserialize_i16();
-        deserialize_i32();
-        deserialize_i64();
         deserialize_i128();
         deserialize_u8();
         deserialize_u16();
@@ -340,7 +371,9 @@ mod tests {
             reads_alike::<Option<String>>(text);
             reads_alike::<Option<Option<String>>>(text);
             reads_alike::<char>(text);
-            reads_alike::<i32>(text);
+            if text != b"-0" {
+                reads_alike::<i32>(text);
+            }
             reads_alike::<()>(text);
             reads_alike::<Name>(text);
             reads_alike::<Named>(text);
@@ -360,6 +393,33 @@ mod tests {
             let borrowed = take_value::<&str>(text).map_err(drop);
             assert_eq!(borrowed, serde_json::from_slice(text).map_err(drop));
         }
+    }
+
+    /// As the official server reads integers.
+    #[test]
+    fn minus_zero_is_a_signed_integer_and_fractions_and_exponents_are_none() {
+        fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Option<T> {
+            take_value(text.as_bytes()).ok()
+        }
+        for text in ["-0", " -0 "] {
+            assert_eq!(read::<i8>(text), Some(0));
+            assert_eq!(read::<i16>(text), Some(0));
+            assert_eq!(read::<i32>(text), Some(0));
+            assert_eq!(read::<i64>(text), Some(0));
+            assert_eq!(read::<i128>(text), Some(0));
+            assert_eq!(read::<isize>(text), Some(0));
+            assert_eq!(read::<Option<i32>>(text), Some(Some(0)));
+            assert_eq!(read::<u32>(text), None);
+            assert_eq!(read::<Option<u64>>(text), None);
+            assert_eq!(read::<String>(text), None);
+            assert!(read::<f64>(text).unwrap().is_sign_negative());
+            assert!(read::<Option<f32>>(text).flatten().is_some());
+            assert_eq!(read::<serde_json::Value>(text), Some(json!(-0.0)));
+        }
+        for text in ["-0.0", "-0e0", "1.0", "1e2", "-0 1", "-0-0", "--0", "-00"] {
+            assert_eq!(read::<i64>(text), None, "{text}");
+        }
+        assert_eq!(read::<i64>("9007199254740993"), Some(9_007_199_254_740_993));
     }
 
     #[test]
