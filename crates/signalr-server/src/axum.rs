@@ -1,11 +1,13 @@
 //! The integration with axum.
 
 use axum::Router;
+use signalr_proto::server::Resource;
 
 use crate::server::HubServer;
 
 impl HubServer {
-    /// The routes of this hub: `path` for its connections, `path/negotiate` and `path/refresh`.
+    /// The routes of this hub: `path` for its connections, `path/negotiate` and `path/refresh`. The path may hold letters beyond
+    /// ASCII and, as axum's, parameters: `/rooms/{room}`.
     ///
     /// ```
     /// # use signalr_server::{Hub, HubMethods, HubServer};
@@ -26,18 +28,40 @@ impl HubServer {
             "the path {path:?} of the hub {} must begin with a slash: \"/{path}\"",
             self.shared.name,
         );
-        let path = path.trim_end_matches('/');
+        let path = as_requested(path.trim_end_matches('/'));
         let mut routes = Router::new();
         // A slash at the end makes no difference, and the root is nothing but that slash.
-        for place in ["/", "/negotiate", "/negotiate/", "/refresh", "/refresh/"] {
-            routes = routes.route_service(&format!("{path}{place}"), self.service());
+        let places = [
+            ("", Resource::Hub),
+            ("/negotiate", Resource::Negotiate),
+            ("/refresh", Resource::Refresh),
+        ];
+        for (place, resource) in places {
+            // A hub may have the name of what is below hubs.
+            let service = self.service_of(resource);
+            let place = format!("{path}{place}");
+            routes = routes.route_service(&format!("{place}/"), service.clone());
+            if !place.is_empty() {
+                routes = routes.route_service(&place, service);
+            }
         }
-        if path.is_empty() {
-            routes
-        } else {
-            routes.route_service(path, self.service())
+        routes
+    }
+}
+
+/// The path as requests have it, where letters beyond ASCII, and spaces, stand percent-encoded: axum compares it with that.
+fn as_requested(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if letter.is_ascii_graphic() {
+            encoded.push(letter);
+            continue;
+        }
+        for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+            encoded.push_str(&format!("%{byte:02X}"));
         }
     }
+    encoded
 }
 
 #[cfg(all(test, feature = "tokio"))]

@@ -51,13 +51,27 @@ use crate::web_socket::Upgrade;
 #[derive(Clone, Debug)]
 pub struct HubService {
     hub: HubServer,
+    /// What it is mounted for, where the router knows: else the path of each request tells.
+    resource: Option<Resource>,
 }
 
 impl HubServer {
     /// This hub as a service.
     #[must_use]
     pub fn service(&self) -> HubService {
-        HubService { hub: self.clone() }
+        HubService {
+            hub: self.clone(),
+            resource: None,
+        }
+    }
+
+    /// The same for one part of the hub only.
+    #[cfg(feature = "axum")]
+    pub(crate) fn service_of(&self, resource: Resource) -> HubService {
+        HubService {
+            resource: Some(resource),
+            ..self.service()
+        }
     }
 }
 
@@ -74,7 +88,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> HubFuture {
-        let asked = Asked::new(request);
+        let asked = Asked::new(request, self.resource);
         let shared = Arc::clone(&self.hub.shared);
         HubFuture(Box::pin(async move {
             let Answered { response, unread } = answer(&shared, asked).await;
@@ -107,25 +121,27 @@ impl fmt::Debug for HubFuture {
 /// A request, taken apart.
 struct Asked {
     method: http::Method,
+    resource: Resource,
     request: HubRequest,
     incoming: Incoming,
 }
 
 impl Asked {
-    fn new<B: Body + Send + 'static>(mut request: Request<B>) -> Self {
+    fn new<B: Body + Send + 'static>(mut request: Request<B>, resource: Option<Resource>) -> Self {
         let upgrade = Upgrade::of(&mut request);
         name_host(&mut request);
         let (head, body) = request.into_parts();
         let mut extensions = head.extensions;
         // Whoever keeps it would keep the web server's connection.
         extensions.remove::<OnUpgrade>();
-        let query = head.uri.query().unwrap_or_default();
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
         let incoming = match upgrade {
             Some(upgrade) => Incoming::Upgrade(upgrade),
             None => Incoming::Body(RequestBody::new(body, &head.headers)),
         };
         Self {
-            request: HubRequest::with_extensions(head.uri.path(), query, head.headers, extensions),
+            resource: resource.unwrap_or_else(|| Resource::of(path)),
+            request: HubRequest::with_extensions(path, query, head.headers, extensions),
             method: head.method,
             incoming,
         }
@@ -137,7 +153,7 @@ impl Asked {
     fn head<'a>(&'a self, identity: Option<&'a Identity>) -> RequestHead<'a> {
         RequestHead {
             method: &self.method,
-            resource: Resource::of(self.request.path()),
+            resource: self.resource,
             query: self.request.query(),
             headers: self.request.headers(),
             upgrade: matches!(self.incoming, Incoming::Upgrade(_)),

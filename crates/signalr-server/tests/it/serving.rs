@@ -53,6 +53,24 @@ async fn a_hub_can_be_the_root() {
     soon(play::<Tokio>(&url)).await;
 }
 
+/// Paths that would be a part of another hub, and letters that requests have to encode.
+#[tokio::test]
+async fn a_hub_may_have_any_path() {
+    let (listener, url) = listen().await;
+    let paths = [
+        "/refresh",
+        "/a/Negotiate/",
+        "/r\u{e4}ume/\u{1f600} 1",
+        "/a%20b",
+    ];
+    let routers = paths.map(|path| hub().router(path));
+    let app: Router = routers.into_iter().fold(Router::new(), Router::merge);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for path in paths {
+        soon(play::<Tokio>(&format!("{url}{path}"))).await;
+    }
+}
+
 #[tokio::test]
 async fn a_hub_can_be_nested_as_a_service() {
     let (listener, url) = listen().await;
