@@ -159,12 +159,8 @@ impl HubError {
 
     /// A panic with this message. Its client is not told what it said, not even with detailed errors.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let said = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self {
-            causes: said.unwrap_or_default().into(),
+            causes: panic_words(panic).into(),
             ..Self::concealed("Panic", "the hub method panicked")
         }
     }
@@ -237,6 +233,13 @@ impl fmt::Display for Carried {
 }
 
 impl Error for Carried {}
+
+/// What a panic said, if that is a text.
+pub(crate) fn panic_words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or_default()
+}
 
 /// What led to an error, without what it says itself already.
 fn causes(error: &(dyn Error + 'static), text: &str) -> Box<str> {

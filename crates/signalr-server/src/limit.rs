@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
+use http::StatusCode;
+
 use crate::locks::lock;
+use crate::report;
 use crate::request::HubRequest;
 use crate::user::User;
 
@@ -26,19 +30,24 @@ impl ConnectionLimit {
         }
     }
 
-    /// A permit for a new connection; none when all are taken. Connections without a key need none.
+    /// A permit for a new connection, or the status of the refusal. Connections without a key need none.
     fn permit(
         &self,
         request: &HubRequest,
         user: Option<&User>,
-    ) -> Result<Option<ConnectionPermit>, Crowded> {
-        let Some(key) = (self.key)(request, user) else {
+    ) -> Result<Option<ConnectionPermit>, StatusCode> {
+        let key = catch_unwind(AssertUnwindSafe(|| (self.key)(request, user)));
+        let key = key.map_err(|panic| {
+            report::not_judged(request.path(), &*panic);
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?;
+        let Some(key) = key else {
             return Ok(None);
         };
         let mut counts = lock(&self.counts);
         let taken = counts.get(&key).copied().unwrap_or_default();
         if taken >= self.most {
-            return Err(Crowded);
+            return Err(StatusCode::TOO_MANY_REQUESTS);
         }
         counts.insert(key.clone(), taken.saturating_add(1));
         Ok(Some(ConnectionPermit {
@@ -47,10 +56,6 @@ impl ConnectionLimit {
         }))
     }
 }
-
-/// There are as many connections of a kind as there may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Crowded;
 
 /// A connection's place under a limit, given up when it is dropped.
 pub(crate) struct ConnectionPermit {
@@ -72,12 +77,12 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Seats under all limits, or none.
+/// Seats under all limits, or none and the status that says why.
 pub(crate) fn permits(
     limits: &[ConnectionLimit],
     request: &HubRequest,
     user: Option<&User>,
-) -> Result<Vec<ConnectionPermit>, Crowded> {
+) -> Result<Vec<ConnectionPermit>, StatusCode> {
     let mut permits = Vec::new();
     for limit in limits {
         permits.extend(limit.permit(request, user)?);

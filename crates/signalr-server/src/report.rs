@@ -1,6 +1,8 @@
 //! What the log tells of calls that went wrong. Never what clients said, beside the names of what they called.
 
-use crate::error::HubError;
+use std::any::Any;
+
+use crate::error::{HubError, panic_words};
 use crate::method::NotRun;
 
 /// So many characters of a name that a client made up.
@@ -44,6 +46,17 @@ pub(crate) fn turned_away(connection: &str, error: &HubError) {
     } else {
         tracing::error!(connection, ?error, "a client could not be welcomed");
     }
+}
+
+/// Code of the application panicked that a request had to pass.
+pub(crate) fn not_judged(path: &str, panic: &(dyn Any + Send)) {
+    let panic = panic_words(panic);
+    tracing::error!(path, panic, "a request could not be judged");
+}
+
+/// The application failed to judge a newer token.
+pub(crate) fn refresh_failed(connection: &str, error: &HubError) {
+    tracing::error!(connection, ?error, "a newer token could not be judged");
 }
 
 /// The application failed to say farewell.

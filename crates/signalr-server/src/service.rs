@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_core::future::BoxFuture;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -25,6 +27,7 @@ use crate::ids::fresh_id;
 use crate::limit::{self, ConnectionPermit};
 use crate::locks::lock;
 use crate::options::SlowClients;
+use crate::report;
 use crate::request::HubRequest;
 use crate::request_body::RequestBody;
 use crate::server::HubServer;
@@ -177,21 +180,14 @@ fn name_host<B>(request: &mut Request<B>) {
 }
 
 async fn answer(shared: &Arc<Shared>, asked: Asked) -> Answered {
-    let user = match &shared.authorize {
-        None => None,
-        Some(authorize) => match authorize(asked.request.clone()).await {
-            Ok(user) => user,
-            Err(denial) => {
-                let response = denial.into_response();
-                let (path, status) = (asked.request.path(), response.status().as_u16());
-                tracing::info!(path, status, "a request was not authorized");
-                let response = asked.head(None).own_answer(response);
-                return Answered {
-                    response: response.map(HubBody::whole),
-                    unread: asked.incoming,
-                };
-            }
-        },
+    let user = match authorized(shared, &asked.request).await {
+        Ok(user) => user,
+        Err(denied) => {
+            return Answered {
+                response: asked.head(None).own_answer(denied).map(HubBody::whole),
+                unread: asked.incoming,
+            };
+        }
     };
     let routed = route(shared, &asked, user.as_ref());
     // While a request waits nothing may be left of its head: that is part of the buffer which the web server reads into.
@@ -211,6 +207,30 @@ async fn answer(shared: &Arc<Shared>, asked: Asked) -> Answered {
             let answered = exchange(&connection, *arrival, incoming, user);
             drop(connection);
             answered.await
+        }
+    }
+}
+
+/// Who sent a request, or the answer to somebody who is not let in.
+async fn authorized(
+    shared: &Shared,
+    request: &HubRequest,
+) -> Result<Option<User>, Response<Bytes>> {
+    let Some(authorize) = &shared.authorize else {
+        return Ok(None);
+    };
+    let decision = AssertUnwindSafe(async { authorize(request.clone()).await });
+    match decision.catch_unwind().await {
+        Ok(Ok(user)) => Ok(user),
+        Ok(Err(denial)) => {
+            let response = denial.into_response();
+            let (path, status) = (request.path(), response.status().as_u16());
+            tracing::info!(path, status, "a request was not authorized");
+            Err(response)
+        }
+        Err(panic) => {
+            report::not_judged(request.path(), &*panic);
+            Err(status(StatusCode::INTERNAL_SERVER_ERROR))
         }
     }
 }
@@ -261,9 +281,12 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
             connection,
             arrival,
         } => {
-            let Ok(permits) = limit::permits(&shared.limits, &asked.request, user) else {
-                routes.endpoint.closed(key);
-                return refuse(&head, StatusCode::TOO_MANY_REQUESTS);
+            let permits = match limit::permits(&shared.limits, &asked.request, user) {
+                Ok(permits) => permits,
+                Err(code) => {
+                    routes.endpoint.closed(key);
+                    return refuse(&head, code);
+                }
             };
             let opened = open(shared, asked, user, key, &ids, connection, permits);
             routes.connections.insert(key, Arc::clone(&opened));

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode, header};
+use signalr_harness::log::Log;
 use signalr_harness::memory::ask;
 use signalr_server::testing::{TestClient, TestError};
 use signalr_server::{
     CallContext, Denial, Hub, HubError, HubMethods, HubRequest, HubServer, HubServerBuilder,
     LogCalls, User,
 };
+
+use tracing::Level;
 
 use crate::support::empty;
 use crate::support::raw::{RawSocket, upgrade};
@@ -85,12 +88,30 @@ fn builder() -> HubServerBuilder<Guarded> {
                 .body("the token has expired");
             return Err(Denial::from(whole.unwrap()));
         }
+        assert!(name != "trudy", "no such name");
         if name == "banned" {
             return Err(StatusCode::FORBIDDEN.into());
         }
         let admin = name == "alice";
         Ok(Some(User::new(&name).with_claims(Claims { admin })))
     })
+}
+
+/// Web servers would break the connection off, and over HTTP/2 everything else with it.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_authorize_is_an_answer() {
+    let log = Log::begin(Level::ERROR);
+    let server = server();
+    let refused = TestClient::connect_as(&server, "trudy").await.err();
+    assert_eq!(refused, Some(TestError::Refused(500)));
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let socket = upgrade("/hub?access_token=trudy").body(Bytes::new());
+    assert_eq!(ask(&server, socket.unwrap()).await.status(), status);
+    let poll = Request::get("/hub?id=x&access_token=trudy").body(Bytes::new());
+    assert_eq!(ask(&server, poll.unwrap()).await.status(), status);
+    TestClient::connect_as(&server, "bob").await.unwrap();
+    let text = log.text();
+    assert_eq!(text.matches("no such name").count(), 3, "{text}");
 }
 
 fn failed<T>(text: &str) -> Result<T, TestError> {

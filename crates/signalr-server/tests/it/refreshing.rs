@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
+use signalr_harness::log::Log;
 use signalr_harness::memory::{self, MemoryClient};
 use signalr_server::testing::TestClient;
 use signalr_server::{
@@ -12,6 +13,7 @@ use signalr_server::{
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Level;
 
 use crate::support::requests::HttpClient;
 use crate::support::{SECOND, empty, soon};
@@ -294,12 +296,15 @@ async fn a_poll_with_the_old_token_changes_nothing_about_who_is_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_decision_rejects_and_harms_nothing_else() {
+    let log = Log::begin(Level::ERROR);
     let (gate, _, server) = guarded(|_| {});
     gate.add_permits(10);
     let client = HttpClient::new_as(&server, "alice/1").await;
     let mut events = client.start_events().await;
     let rejected = client.with("alice/13").refresh().await;
     assert_eq!(rejected.status(), StatusCode::FORBIDDEN);
+    let told = "a newer token could not be judged";
+    assert!(log.text().contains(told), "{}", log.text());
     client.say(VERSION).await;
     assert_eq!(events.message().await, Some(answer(1)));
 }

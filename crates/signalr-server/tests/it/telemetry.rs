@@ -350,3 +350,25 @@ async fn connections_of_one_kind_are_limited() {
     tokio::time::sleep(SECOND).await;
     TestClient::connect_with(&hub, headers("a")).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_which_a_limit_panics_costs_no_place() {
+    let log = Log::begin(Level::ERROR);
+    let hub = HubServer::builder(Plain)
+        .limit_connections(1, |request, _| {
+            assert!(request.header("x-bad").is_none(), "a mistake");
+            None
+        })
+        .configure(|options| options.endpoint.max_connections = 1)
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        let client = TestClient::builder(&hub).header("x-bad", "1");
+        let refused = client.connect().await.err();
+        let status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        assert_eq!(refused, Some(TestError::Refused(status)));
+    }
+    TestClient::connect(&hub).await.unwrap();
+    let told = log.text().matches("a mistake").count();
+    assert_eq!(told, 3, "{}", log.text());
+}

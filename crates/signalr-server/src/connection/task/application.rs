@@ -50,11 +50,15 @@ impl Task {
         while let Some(applicant) = self.applicants.get_mut(index) {
             match applicant.decision.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
-                Poll::Ready(accepted) => {
+                Poll::Ready(decision) => {
+                    let accepted = decision.unwrap_or_else(|error| {
+                        report::refresh_failed(&self.connection.id, &error);
+                        false
+                    });
                     let Applicant {
                         op, identity, user, ..
                     } = self.applicants.swap_remove(index);
-                    self.judge(op, &identity, user, accepted.unwrap_or(false));
+                    self.judge(op, &identity, user, accepted);
                     busy = true;
                 }
             }
