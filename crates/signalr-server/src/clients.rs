@@ -88,10 +88,10 @@ impl Clients {
         Ok(self.shared.registry.count())
     }
 
-    /// Some connections.
+    /// Some connections, each once.
     #[must_use]
     pub fn clients<I: IntoIterator<Item: AsRef<str>>>(&self, connection_ids: I) -> Audiences {
-        self.to(Audience::Connections(owned(connection_ids)))
+        self.to(Audience::Connections(each_once(connection_ids)))
     }
 
     /// The members of a group. Names are compared exactly.
@@ -112,10 +112,10 @@ impl Clients {
         self.to(Audience::Users(vec![user_id.into()]))
     }
 
-    /// The connections of some users.
+    /// The connections of some users, each once.
     #[must_use]
     pub fn users<I: IntoIterator<Item: AsRef<str>>>(&self, user_ids: I) -> Audiences {
-        self.to(Audience::Users(owned(user_ids)))
+        self.to(Audience::Users(each_once(user_ids)))
     }
 }
 
@@ -127,6 +127,13 @@ impl fmt::Debug for Clients {
 
 fn owned<I: IntoIterator<Item: AsRef<str>>>(names: I) -> Vec<Box<str>> {
     names.into_iter().map(|name| name.as_ref().into()).collect()
+}
+
+fn each_once<I: IntoIterator<Item: AsRef<str>>>(ids: I) -> Vec<Box<str>> {
+    let mut ids = owned(ids);
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 #[derive(Clone, Debug)]

@@ -46,14 +46,14 @@ async fn every_audience_is_exactly_the_right_one() {
     let rows = [
         (all.all(), "0123"),
         (all.all_except([&ids[1], &ids[3]]), "02"),
-        (all.clients([&ids[3], "nobody"]), "3"),
+        (all.clients([&ids[3], "nobody", &ids[3]]), "3"),
         (all.group("red"), "02"),
         (all.group("red").except([&ids[0]]), "2"),
         (all.groups(["red", "Red", ""]), "012"),
         (all.group("nothing"), ""),
         (all.user("alice"), "01"),
         (all.user("Alice"), ""),
-        (all.users(["alice", "bob"]), "012"),
+        (all.users(["alice", "bob", "alice"]), "012"),
     ];
     for (number, (audience, _)) in rows.iter().enumerate() {
         audience.send("Hear", (number,)).await.unwrap();
