@@ -16,7 +16,7 @@ use crate::error::BuildError;
 #[cfg(feature = "net")]
 use crate::net::Network;
 use crate::policy::{IntoToken, RetryPolicy, TokenProvider};
-use crate::shared::Shared;
+use crate::shared::{Handle, Shared};
 use crate::transport::Transport;
 
 /// Calls of the server that may wait for a slow handler before reading stops.
@@ -284,15 +284,15 @@ impl HubConnectionBuilder {
         });
         config.validate()?;
         let machine = ClientConnection::new(config, seed());
-        let shared = Arc::new(Shared::new(
+        let handle = Handle::new(Shared::new(
             machine,
             self.token,
             deciders,
             self.handler_queue,
             self.ignore_case,
         ));
-        let connection = HubConnection::from_shared(Arc::clone(&shared));
-        Ok((connection, Driver::new(shared, transport)))
+        let driver = Driver::new(Arc::clone(&handle.shared), transport);
+        Ok((HubConnection::new(handle), driver))
     }
 }
 

@@ -35,9 +35,9 @@ impl core::fmt::Debug for HubConnection {
 }
 
 impl HubConnection {
-    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            handle: Handle::new(shared),
+            handle,
             options: CallOptions::default(),
         }
     }
@@ -423,11 +423,8 @@ impl WeakHubConnection {
     /// A full handle, unless all of them are gone.
     #[must_use]
     pub fn upgrade(&self) -> Option<HubConnection> {
-        let shared = self
-            .shared
-            .upgrade()
-            .filter(|shared| !shared.is_orphaned())?;
-        Some(HubConnection::from_shared(shared))
+        let shared = self.shared.upgrade()?;
+        Handle::again(&shared).map(HubConnection::new)
     }
 }
 

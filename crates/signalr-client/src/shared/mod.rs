@@ -12,9 +12,9 @@ mod watch;
 pub(crate) use inner::{Command, DriverState, Inner, NewUpload, RefreshAnswer};
 pub(crate) use slots::{Slot, remember};
 
+use core::ops::Deref;
 use core::task::Waker;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use signalr_proto::CloseReason;
 use signalr_proto::client::{ClientConnection, ConnectionState};
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) handler_queue: usize,
     #[cfg(feature = "net")]
     launcher: Mutex<Option<Launcher>>,
-    handles: AtomicUsize,
+    handles: Weak<Handles>,
 }
 
 impl Shared {
@@ -62,7 +62,7 @@ impl Shared {
             handler_queue,
             #[cfg(feature = "net")]
             launcher: Mutex::new(None),
-            handles: AtomicUsize::new(0),
+            handles: Weak::new(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Shared {
 
     /// Whether all handles are gone.
     pub(crate) fn is_orphaned(&self) -> bool {
-        self.handles.load(Ordering::Acquire) == 0
+        self.handles.strong_count() == 0
     }
 
     /// The driver was dropped or has ended. If there still was a connection, this is how it closes.
@@ -177,29 +177,42 @@ pub(crate) fn wake(waker: Option<Waker>) {
     }
 }
 
-/// Counts handles; the last one to go stops the connection.
-pub(crate) struct Handle {
+/// Keeps the connection: the last one to go stops it.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Handles>);
+
+/// What all handles of a connection have in common. It lives as long as there is one.
+pub(crate) struct Handles {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self { shared }
+    /// The first handle of a connection.
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new_cyclic(|handles| Handles {
+            shared: Arc::new(Shared {
+                handles: Weak::clone(handles),
+                ..shared
+            }),
+        }))
+    }
+
+    /// Another one, unless all are gone.
+    pub(crate) fn again(shared: &Shared) -> Option<Self> {
+        shared.handles.upgrade().map(Self)
     }
 }
 
-impl Clone for Handle {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.shared))
+impl Deref for Handle {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
     }
 }
 
-impl Drop for Handle {
+impl Drop for Handles {
     fn drop(&mut self) {
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
-        }
         let waker = self.shared.lock().touch();
         wake(waker);
         self.shared.forget_driver();
