@@ -9,8 +9,6 @@ use signalr_proto::backplane::{BackplaneError, JoinRefusal};
 use signalr_proto::codec::ReturnedError;
 use signalr_proto::server::{Failure, Refusal};
 
-use crate::method::NotRun;
-
 /// The failure of a hub method.
 ///
 /// A `HubError` made with [`new`](Self::new) is meant for the client, which always sees its text (as `HubException: text`).
@@ -129,8 +127,8 @@ impl HubError {
         }
     }
 
-    /// Arguments that do not fit.
-    pub(crate) fn binding(misfit: &NotRun) -> Self {
+    /// Arguments that do not fit, and why: for the log.
+    pub(crate) fn binding(misfit: &dyn fmt::Display) -> Self {
         Self {
             nature: Nature::Binding,
             ..Self::concealed("InvalidDataException", &misfit.to_string())

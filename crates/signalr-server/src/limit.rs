@@ -1,14 +1,12 @@
 //! Limits on connections of one kind: of a user, of an address, of whatever an application tells apart.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use http::StatusCode;
-
 use crate::locks::lock;
-use crate::report;
 use crate::request::HubRequest;
 use crate::user::User;
 
@@ -30,24 +28,20 @@ impl ConnectionLimit {
         }
     }
 
-    /// A permit for a new connection, or the status of the refusal. Connections without a key need none.
+    /// A permit for a new connection. Connections without a key need none.
     fn permit(
         &self,
         request: &HubRequest,
         user: Option<&User>,
-    ) -> Result<Option<ConnectionPermit>, StatusCode> {
+    ) -> Result<Option<ConnectionPermit>, NotAdmitted> {
         let key = catch_unwind(AssertUnwindSafe(|| (self.key)(request, user)));
-        let key = key.map_err(|panic| {
-            report::not_judged(request.path(), &*panic);
-            StatusCode::INTERNAL_SERVER_ERROR
-        })?;
-        let Some(key) = key else {
+        let Some(key) = key.map_err(NotAdmitted::Panicked)? else {
             return Ok(None);
         };
         let mut counts = lock(&self.counts);
         let taken = counts.get(&key).copied().unwrap_or_default();
         if taken >= self.most {
-            return Err(StatusCode::TOO_MANY_REQUESTS);
+            return Err(NotAdmitted::Crowded);
         }
         counts.insert(key.clone(), taken.saturating_add(1));
         Ok(Some(ConnectionPermit {
@@ -55,6 +49,15 @@ impl ConnectionLimit {
             counts: Arc::clone(&self.counts),
         }))
     }
+}
+
+/// Why a limit lets no connection in.
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    /// There are as many as there may be.
+    Crowded,
+    /// The application's code that tells of what kind the connection is.
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// A connection's place under a limit, given up when it is dropped.
@@ -77,12 +80,12 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Seats under all limits, or none and the status that says why.
+/// Seats under all limits, or none.
 pub(crate) fn permits(
     limits: &[ConnectionLimit],
     request: &HubRequest,
     user: Option<&User>,
-) -> Result<Vec<ConnectionPermit>, StatusCode> {
+) -> Result<Vec<ConnectionPermit>, NotAdmitted> {
     let mut permits = Vec::new();
     for limit in limits {
         permits.extend(limit.permit(request, user)?);

@@ -24,7 +24,7 @@ use tower_service::Service;
 use crate::body::HubBody;
 use crate::connection::{Answered, Connection, Exchange, Incoming, Mailbox};
 use crate::ids::fresh_id;
-use crate::limit::{self, ConnectionPermit};
+use crate::limit::{self, ConnectionPermit, NotAdmitted};
 use crate::locks::lock;
 use crate::options::SlowClients;
 use crate::report;
@@ -283,9 +283,9 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
         } => {
             let permits = match limit::permits(&shared.limits, &asked.request, user) {
                 Ok(permits) => permits,
-                Err(code) => {
+                Err(reason) => {
                     routes.endpoint.closed(key);
-                    return refuse(&head, code);
+                    return refuse(&head, status_of(&reason, &asked.request));
                 }
             };
             let opened = open(shared, asked, user, key, &ids, connection, permits);
@@ -296,6 +296,16 @@ fn route(shared: &Arc<Shared>, asked: &Asked, user: Option<&User>) -> Routed {
             Some(connection) => Routed::To(Arc::clone(connection), Box::new(arrival)),
             None => Routed::Respond(arrival.gone()),
         },
+    }
+}
+
+fn status_of(reason: &NotAdmitted, request: &HubRequest) -> StatusCode {
+    match reason {
+        NotAdmitted::Crowded => StatusCode::TOO_MANY_REQUESTS,
+        NotAdmitted::Panicked(panic) => {
+            report::not_judged(request.path(), &**panic);
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use signalr_proto::{Encode, EncodeError, Payload, PayloadError, Protocol};
 use crate::call::CallContext;
 use crate::error::HubError;
 use crate::handler::Items;
+use crate::method::NotRun;
 use crate::method::{Method, Tell};
 use crate::upload::UploadSender;
 
@@ -100,7 +101,7 @@ fn missing(index: usize) -> HubError {
 }
 
 fn misfit(index: usize, error: PayloadError) -> HubError {
-    HubError::binding(&error.in_argument(index).into())
+    HubError::binding(&NotRun::from(error.in_argument(index)))
 }
 
 impl fmt::Debug for HubCall {
