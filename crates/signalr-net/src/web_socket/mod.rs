@@ -21,9 +21,9 @@ use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig, WebSocketConte
 use crate::error::NetError;
 use crate::stream::NetStream;
 
-/// Allocated for each connection for as long as it lives, and most of what an idle one holds; also the most that is read at once, so
-/// that a batch of a hundred usual messages should fit.
-const READ_BUFFER: usize = 16 << 10;
+/// Allocated for each connection for as long as it lives, and most of what an idle one holds, so kept small: a batch of usual
+/// messages fits, and larger ones grow it while they last.
+const READ_BUFFER: usize = 5 << 10;
 /// Nothing is written but by flushing, which always follows and is told whom to wake when it has to wait.
 const WRITE_BUFFER: usize = usize::MAX - 1;
 
