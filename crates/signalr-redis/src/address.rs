@@ -5,77 +5,64 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{FutureExt as _, select_ok};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError,
-    RedisResult,
-};
+use redis::{ErrorKind, RedisError, RedisResult};
 use signalr_server::BackplaneFault;
 
-use crate::fault;
+use crate::node::Node;
+use crate::security::Security;
 
 /// Where sentinels listen if nothing else is said.
 const SENTINEL_PORT: u16 = 26379;
 
-/// Makes a client for an address of one server.
-pub(crate) type Open<'a> = &'a dyn Fn(&str) -> RedisResult<Client>;
-
-/// How a connection is made and used.
-pub(crate) fn config(timeout: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
-}
+/// What keeps connections from others whose address wants that.
+pub(crate) type Secure<'a> = &'a dyn Fn() -> RedisResult<Security>;
 
 /// Where Redis is.
 #[derive(Clone)]
 pub(crate) enum Place {
     /// At any of these.
     Nodes {
-        nodes: Arc<[Client]>,
+        nodes: Arc<[Node]>,
         /// Where to begin: with another one after each failure.
         next: Arc<AtomicUsize>,
     },
     /// Where the sentinels say that the master of this name is.
     Sentinels {
-        sentinels: Arc<[Client]>,
+        sentinels: Arc<[Node]>,
         service: Arc<str>,
         /// How to speak to it; its host and port are only known when it has been found.
-        node: Box<ConnectionInfo>,
+        node: Box<Node>,
     },
 }
 
 impl Place {
-    /// At one place.
-    pub(crate) fn one(client: Client) -> Self {
-        Self::any([client].into())
-    }
-
-    fn any(nodes: Arc<[Client]>) -> Self {
+    fn any(nodes: Arc<[Node]>) -> Self {
         let next = Arc::new(AtomicUsize::new(0));
         Self::Nodes { nodes, next }
     }
 
     /// What an address stands for.
-    pub(crate) fn open(url: &str, open: Open<'_>) -> RedisResult<Self> {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return open(url).map(Self::one);
-        };
+    pub(crate) fn open(url: &str, secure: Secure<'_>) -> RedisResult<Self> {
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
         match scheme {
-            "redis-sentinel" => Self::sentinels("redis", rest, open),
-            "rediss-sentinel" => Self::sentinels("rediss", rest, open),
-            "redis" | "rediss" => {
-                let Parts { user, hosts, tail } = Parts::of(rest);
-                let nodes = hosts
-                    .split(',')
-                    .map(|host| open(&format!("{scheme}://{user}{host}{tail}")));
-                nodes.collect::<RedisResult<_>>().map(Self::any)
-            }
+            "redis" => Self::nodes(rest, &Security::Plain),
+            "rediss" => Self::nodes(rest, &secure()?),
+            "redis-sentinel" => Self::sentinels(rest, &Security::Plain),
+            "rediss-sentinel" => Self::sentinels(rest, &secure()?),
             // Sockets of Unix are one place, with a path of their own.
-            _ => open(url).map(Self::one),
+            _ => Node::open(url, Security::Plain).map(|node| Self::any([node].into())),
         }
     }
 
-    fn sentinels(scheme: &str, rest: &str, open: Open<'_>) -> RedisResult<Self> {
+    fn nodes(rest: &str, security: &Security) -> RedisResult<Self> {
+        let Parts { user, hosts, tail } = Parts::of(rest);
+        let nodes = hosts
+            .split(',')
+            .map(|host| node(&format!("{user}{host}{tail}"), security));
+        nodes.collect::<RedisResult<_>>().map(Self::any)
+    }
+
+    fn sentinels(rest: &str, security: &Security) -> RedisResult<Self> {
         let Parts { user, hosts, tail } = Parts::of(rest);
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let mut path = path.trim_matches('/').split('/');
@@ -89,17 +76,16 @@ impl Place {
         let login = sentinel_login(query)?;
         let sentinels = hosts
             .split(',')
-            .map(|host| open(&format!("{scheme}://{login}{}", with_port(host))));
-        let node = open(&format!("{scheme}://{user}localhost/{database}"))?;
+            .map(|host| node(&format!("{login}{}", with_port(host)), security));
         Ok(Self::Sentinels {
             sentinels: sentinels.collect::<RedisResult<_>>()?,
             service: service.into(),
-            node: Box::new(node.get_connection_info().clone()),
+            node: Box::new(node(&format!("{user}localhost/{database}"), security)?),
         })
     }
 
     /// The places to try, one after the other.
-    pub(crate) async fn locate(&self, timeout: Duration) -> Result<Vec<Client>, BackplaneFault> {
+    pub(crate) async fn locate(&self, timeout: Duration) -> Result<Vec<Node>, BackplaneFault> {
         match self {
             Self::Nodes { nodes, next } => {
                 let next = next.load(Ordering::Relaxed) % nodes.len().max(1);
@@ -115,9 +101,7 @@ impl Place {
                     .iter()
                     .map(|sentinel| master(sentinel, service, timeout).boxed());
                 let ((host, port), _) = select_ok(asked).await?;
-                let node = ConnectionInfo::clone(node);
-                let address = elsewhere(node.addr(), host, port);
-                Ok(vec![Client::open(node.set_addr(address))?])
+                Ok(vec![node.elsewhere(host, port)])
             }
         }
     }
@@ -135,41 +119,22 @@ impl Place {
     }
 }
 
-/// The other place, spoken to in the same way.
-fn elsewhere(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
-    if let ConnectionAddr::TcpTls {
-        insecure,
-        tls_params,
-        ..
-    } = like
-    {
-        return ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: *insecure,
-            tls_params: tls_params.clone(),
-        };
-    }
-    ConnectionAddr::Tcp(host, port)
+/// The server at an address without its scheme.
+fn node(rest: &str, security: &Security) -> RedisResult<Node> {
+    Node::open(&format!("redis://{rest}"), security.clone())
 }
 
 /// Asks a sentinel where the master is.
 async fn master(
-    sentinel: &Client,
+    sentinel: &Node,
     service: &str,
     timeout: Duration,
 ) -> Result<(String, u16), BackplaneFault> {
-    let config = config(timeout);
-    let connection = sentinel.get_multiplexed_async_connection_with_config(&config);
-    let unreached = |error| {
-        let at = sentinel.get_connection_info().addr();
-        fault::of_connecting(error, at, timeout)
-    };
-    let mut connection = connection.await.map_err(unreached)?;
+    let mut commands = sentinel.commands(timeout).await?;
     let address: Option<(String, u16)> = redis::cmd("SENTINEL")
         .arg("GET-MASTER-ADDR-BY-NAME")
         .arg(service)
-        .query_async(&mut connection)
+        .query_async(&mut commands.connection)
         .await?;
     let unknown = || format!("the sentinels know no master named {service}");
     Ok(address.ok_or_else(unknown)?)
@@ -232,17 +197,17 @@ mod tests {
     use super::*;
 
     fn open(url: &str) -> Place {
-        Place::open(url, &|url| Client::open(url)).unwrap()
+        Place::open(url, &|| Ok(Security::Plain)).unwrap()
     }
 
     fn refused(url: &str) -> String {
-        let opened = Place::open(url, &|url| Client::open(url));
+        let opened = Place::open(url, &|| Ok(Security::Plain));
         opened.map(drop).unwrap_err().to_string()
     }
 
-    fn addresses(clients: &[Client]) -> Vec<String> {
-        let address = |client: &Client| client.get_connection_info().addr().to_string();
-        clients.iter().map(address).collect()
+    fn addresses(nodes: &[Node]) -> Vec<String> {
+        let address = |node: &Node| node.info().addr().to_string();
+        nodes.iter().map(address).collect()
     }
 
     #[tokio::test]
@@ -250,8 +215,8 @@ mod tests {
         let place = open("redis://user:p%40ss@one,two:7000,[::1]:7001/3");
         let found = place.locate(Duration::ZERO).await.unwrap();
         assert_eq!(addresses(&found), ["one:6379", "two:7000", "::1:7001"]);
-        for client in &found {
-            let info = client.get_connection_info().redis_settings();
+        for node in &found {
+            let info = node.info().redis_settings();
             let login = (info.username(), info.password(), info.db());
             assert_eq!(login, (Some("user"), Some("p@ss"), 3));
         }
@@ -277,11 +242,10 @@ mod tests {
         };
         assert_eq!(addresses(&sentinels), ["one:26379", "two:7000"]);
         assert_eq!(&*service, "main");
-        let node = node.redis_settings();
+        let node = node.info().redis_settings();
         let login = (node.username(), node.password(), node.db());
         assert_eq!(login, (Some("user"), Some("secret"), 3));
-        let sentinel = sentinels.first().unwrap().get_connection_info();
-        let sentinel = sentinel.redis_settings();
+        let sentinel = sentinels.first().unwrap().info().redis_settings();
         assert_eq!(sentinel.username(), Some("guard"));
         assert_eq!(sentinel.password(), Some("a&b"));
     }

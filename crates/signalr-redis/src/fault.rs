@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use redis::{ConnectionAddr, ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError};
 use signalr_server::BackplaneFault;
 
-/// What an error of a connection means that has not answered yet.
+/// What an error of a connection means that has not answered yet. `tls` says whether there is TLS, where there might be.
 pub(crate) fn of_connecting(
     error: RedisError,
-    at: &ConnectionAddr,
+    tls: Option<bool>,
     timeout: Duration,
 ) -> BackplaneFault {
     if error.is_timeout() {
-        return silent(at, timeout);
+        return silent(tls, timeout);
     }
     if error.kind() == ErrorKind::Parse {
         return "what answers there is no Redis".into();
@@ -21,16 +21,16 @@ pub(crate) fn of_connecting(
         return "Redis wants a password (NOAUTH), as in redis://:password@host".into();
     }
     let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
-    if hung_up && matches!(at, ConnectionAddr::Tcp(..)) {
+    if hung_up && tls == Some(false) {
         return format!("{error}: Redis may want TLS, rediss:// instead of redis://").into();
     }
     error.into()
 }
 
 /// Nobody has said anything on a fresh connection. A Redis without TLS waits for the end of a line that it takes for a command.
-pub(crate) fn silent(at: &ConnectionAddr, timeout: Duration) -> BackplaneFault {
+pub(crate) fn silent(tls: Option<bool>, timeout: Duration) -> BackplaneFault {
     let late = late(timeout);
-    if matches!(at, ConnectionAddr::TcpTls { .. }) {
+    if tls == Some(true) {
         return format!("{late}: Redis may be without TLS, redis:// instead of rediss://").into();
     }
     late.into()

@@ -38,7 +38,7 @@
 //! | `unix:///PATH` | behind that socket |
 //!
 //! `rediss://` and `rediss-sentinel://` are the same over TLS (feature `tls`), with the operating system's roots; for others, and for
-//! certificates of clients, there is `RedisBackplane::open_with_certificates`. User and password are those of
+//! certificates of clients, there is `RedisBackplane::open_with_tls`. User and password are those of
 //! Redis; where sentinels want some, too, they stand behind as `?sentinel_user=USER&sentinel_password=PASSWORD`. Characters that
 //! mean something in addresses are written with `%`.
 //!
@@ -55,20 +55,27 @@
 mod address;
 mod fault;
 mod link;
+mod node;
+mod security;
+mod sieve;
 
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-#[cfg(feature = "tls")]
-use redis::TlsCertificates;
-use redis::{Client, RedisError};
+use redis::RedisError;
 use signalr_server::{Backplane, BackplaneFault, BackplaneLink};
 
-/// The client that speaks to Redis: some of its types are named here.
+/// The client that speaks to Redis: its errors are named here.
 pub use redis;
+/// What TLS is made of, to be configured.
+#[cfg(feature = "tls")]
+pub use rustls;
 
 use address::Place;
+use security::Security;
 
 /// A Redis through which servers reach each other's clients.
 #[derive(Clone)]
@@ -84,29 +91,24 @@ impl RedisBackplane {
     /// # Errors
     /// When the address is none, or wants TLS without the feature `tls`.
     pub fn open(url: &str) -> Result<Self, RedisError> {
-        Place::open(url, &|url| Client::open(url)).map(Self::at)
+        Place::open(url, &Security::of_system).map(Self::at)
     }
 
-    /// The same over TLS, trusting these roots instead of the operating system's, or with a certificate of this client's. Sentinels
-    /// are spoken to in the same way.
+    /// The same over TLS of one's own, that trusts other roots than the operating system's, or has a certificate for itself.
+    /// Sentinels are spoken to in the same way.
     ///
     /// # Errors
-    /// When the address is none or has no TLS, or a certificate cannot be read.
+    /// When the address is none or has no TLS.
     #[cfg(feature = "tls")]
-    pub fn open_with_certificates(
+    pub fn open_with_tls(
         url: &str,
-        certificates: &TlsCertificates,
+        config: impl Into<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, RedisError> {
-        Place::open(url, &|url| {
-            Client::build_with_tls(url, certificates.clone())
-        })
-        .map(Self::at)
-    }
-
-    /// The Redis of a client that was made by other means, such as one with certificates of its own.
-    #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self::at(Place::one(client))
+        if !url.starts_with("rediss") {
+            return Err((redis::ErrorKind::InvalidClientConfig, "no address with TLS").into());
+        }
+        let security = Security::Tls(config.into().into());
+        Place::open(url, &|| Ok(security.clone())).map(Self::at)
     }
 
     const fn at(place: Place) -> Self {
@@ -128,8 +130,8 @@ impl RedisBackplane {
     }
 
     /// Bytes of messages that came and have not been handed to clients above which the connection is given up, so that a
-    /// server that falls behind loses messages instead of running out of memory. Redis has such a limit of its own
-    /// (`client-output-buffer-limit pubsub`). Default: 64 MiB.
+    /// server that falls behind loses messages instead of running out of memory. One message may take all of that, and none may be
+    /// larger. Redis has such a limit of its own (`client-output-buffer-limit pubsub`). Default: 64 MiB.
     #[must_use]
     pub fn backlog_limit(self, bytes: u32) -> Self {
         Self {

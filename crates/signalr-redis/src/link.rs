@@ -1,30 +1,19 @@
 //! Two connections to Redis: one publishes, one subscribes.
 
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::future::Future;
 use std::time::Duration;
-use std::vec;
 
-use bytes::Bytes;
 use bytestring::ByteString;
-use futures_util::future::{BoxFuture, try_join_all};
-use futures_util::ready;
-use futures_util::stream::{Stream, StreamExt as _};
+use futures_util::future::{BoxFuture, join, try_join_all};
+use futures_util::stream::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::{Client, Msg, Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisResult, Value};
 use signalr_server::{BackplaneFault, BackplaneLink, Message, Publisher, Subscriber};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::address::{Place, config};
+use crate::address::Place;
 use crate::fault;
-
-/// What a message takes beside its bytes.
-const OVERHEAD: usize = 256;
-
-/// Messages that are handed on together when they came together.
-const MAX_CHUNK: usize = 64;
+use crate::node::{Commands, Node};
 
 /// A link to the first place that can be had.
 pub(crate) async fn connect(
@@ -33,8 +22,8 @@ pub(crate) async fn connect(
     backlog_limit: u32,
 ) -> Result<BackplaneLink, BackplaneFault> {
     let mut fault = None;
-    for client in place.locate(timeout).await? {
-        match link(&client, &place, timeout, backlog_limit).await {
+    for node in place.locate(timeout).await? {
+        match link(&node, &place, timeout, backlog_limit).await {
             Ok(link) => return Ok(link),
             Err(error) => {
                 place.failed();
@@ -46,38 +35,38 @@ pub(crate) async fn connect(
 }
 
 async fn link(
-    client: &Client,
+    node: &Node,
     place: &Place,
     timeout: Duration,
     backlog_limit: u32,
 ) -> Result<BackplaneLink, BackplaneFault> {
-    let config = config(timeout);
-    let publisher = client.get_multiplexed_async_connection_with_config(&config);
-    let subscriber = tokio::time::timeout(timeout, client.get_async_pubsub());
-    let at = client.get_connection_info().addr();
-    let unreached = |error| fault::of_connecting(error, at, timeout);
-    let mut publisher = publisher.await.map_err(unreached)?;
-    let mode = mode(&mut publisher).await.map_err(unreached)?;
+    let commands = node.commands(timeout);
+    let subscriptions = node.subscriptions(timeout, backlog_limit);
+    let (commands, subscriptions) = join(commands, subscriptions).await;
+    let mut commands = commands?;
+    let mode = mode(&mut commands.connection).await;
+    let mode = mode.map_err(|error| node.unreached(error, timeout))?;
     if mode.as_deref() == Some("sentinel") {
         return Err("this is a sentinel: its address begins with redis-sentinel://".into());
     }
     if place.may_be_replica() {
-        be_master(&mut publisher).await?;
+        be_master(&mut commands.connection).await?;
     }
-    let subscriber = subscriber.await.map_err(|_| fault::silent(at, timeout))?;
-    let (sink, stream) = subscriber.map_err(unreached)?.split();
+    let (subscriber, messages) = subscriptions?;
+    let (sink, reading) = subscriber.split();
     Ok(BackplaneLink {
         subscriber: Box::new(Subscriptions {
             sink,
+            _reading: reading,
             timeout,
-            unproved: Some(publisher.clone()),
+            unproved: Some(commands.connection.clone()),
         }),
         publisher: Box::new(Sender {
-            connection: publisher,
+            commands,
             timeout,
             counts: mode.as_deref() != Some("cluster"),
         }),
-        messages: bounded(stream, backlog_limit).boxed(),
+        messages: messages.boxed(),
     })
 }
 
@@ -107,7 +96,7 @@ async fn be_master(connection: &mut MultiplexedConnection) -> Result<(), Backpla
 }
 
 struct Sender {
-    connection: MultiplexedConnection,
+    commands: Commands,
     timeout: Duration,
     /// Whether Redis knows how many have heard a message. A node of a cluster knows of its own clients only.
     counts: bool,
@@ -123,7 +112,8 @@ impl Publisher for Sender {
             pipeline.publish(&*message.channel, &*message.payload);
         }
         Box::pin(async move {
-            let receivers: RedisResult<Vec<u64>> = pipeline.query_async(&mut self.connection).await;
+            let receivers: RedisResult<Vec<u64>> =
+                pipeline.query_async(&mut self.commands.connection).await;
             let receivers = receivers.map_err(|error| fault::of_working(error, self.timeout))?;
             let counts = self.counts;
             let known = |receivers| counts.then_some(receivers);
@@ -134,6 +124,8 @@ impl Publisher for Sender {
 
 struct Subscriptions {
     sink: PubSubSink,
+    /// The connection lives as long as this does; the messages have been taken out.
+    _reading: PubSubStream,
     timeout: Duration,
     /// Asks whether the first subscriptions have come about.
     unproved: Option<MultiplexedConnection>,
@@ -199,83 +191,5 @@ impl Subscriber for Subscriptions {
                 async |mut sink: PubSubSink, channel: ByteString| sink.unsubscribe(&*channel).await;
             self.each(&channels, unsubscribe).await
         })
-    }
-}
-
-/// The messages, of which so many bytes may wait, or one of any size; the stream ends when there are more. The connection behind
-/// it is read whether or not anybody takes them, since answers to subscriptions come the same way.
-fn bounded(stream: PubSubStream, limit: u32) -> Messages {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let reader = tokio::spawn(forward(stream, limit, sender));
-    Messages {
-        receiver,
-        current: Vec::new().into_iter(),
-        room: None,
-        _reader: Reader(reader),
-    }
-}
-
-/// What came together, and the room that it takes.
-type Chunk = (Vec<Message>, OwnedSemaphorePermit);
-
-struct Messages {
-    receiver: mpsc::UnboundedReceiver<Chunk>,
-    current: vec::IntoIter<Message>,
-    room: Option<OwnedSemaphorePermit>,
-    _reader: Reader,
-}
-
-impl Stream for Messages {
-    type Item = Message;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        loop {
-            if let Some(message) = self.current.next() {
-                return Poll::Ready(Some(message));
-            }
-            self.room = None;
-            let Some((messages, room)) = ready!(self.receiver.poll_recv(cx)) else {
-                return Poll::Ready(None);
-            };
-            self.current = messages.into_iter();
-            self.room = Some(room);
-        }
-    }
-}
-
-/// The task that reads, which ends with whoever it reads for.
-struct Reader(tokio::task::JoinHandle<()>);
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn forward(stream: PubSubStream, limit: u32, sender: mpsc::UnboundedSender<Chunk>) {
-    let room = usize::try_from(limit).unwrap_or(usize::MAX);
-    let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-    let mut chunks = stream.ready_chunks(MAX_CHUNK);
-    while let Some(chunk) = chunks.next().await {
-        let messages: Vec<Message> = chunk.iter().map(read).collect();
-        let bytes = messages
-            .iter()
-            .map(|message| message.payload.len().saturating_add(OVERHEAD))
-            .fold(0, usize::saturating_add);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(limit);
-        let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(bytes) else {
-            return;
-        };
-        if sender.send((messages, permit)).is_err() {
-            return;
-        }
-    }
-}
-
-/// A channel whose name is no text is none of ours: the client calls it `?`.
-fn read(message: &Msg) -> Message {
-    Message {
-        channel: message.get_channel_name().into(),
-        payload: Bytes::copy_from_slice(message.get_payload_bytes()),
     }
 }

@@ -1,9 +1,12 @@
 //! The ways in which a Redis may stand there: with users, over TLS, behind sentinels, as a cluster.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signalr_redis::RedisBackplane;
-use signalr_redis::redis::{ClientTlsConfig, TlsCertificates};
+use signalr_redis::rustls::crypto::ring;
+use signalr_redis::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use signalr_redis::rustls::{ClientConfig, RootCertStore};
 use signalr_server::BackplaneHealth;
 
 use super::*;
@@ -101,15 +104,31 @@ async fn users_with_passwords_reach_the_channels_that_their_acl_allows() {
     assert!(stranger.contains("does not let us subscribe"), "{stranger}");
 }
 
+/// TLS that trusts this certificate alone, and shows it when there is a key to it.
+fn trusting(root: &CertificateDer<'static>, own: Option<PrivateKeyDer<'static>>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    match own {
+        Some(key) => config
+            .with_client_auth_cert(vec![root.clone()], key)
+            .unwrap(),
+        None => config.with_no_client_auth(),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_with_certificates_on_both_sides() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let port = free_port();
-    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let folder = std::env::temp_dir().join(format!("signalr-redis-tls-{port}"));
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("cert.pem"), &certificate).unwrap();
-    std::fs::write(folder.join("key.pem"), &key).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    let key = made.signing_key.serialize_pem();
+    std::fs::write(folder.join("key.pem"), key).unwrap();
     let file = |name: &str| folder.join(name).display().to_string();
     let (certificate_file, key_file) = (file("cert.pem"), file("key.pem"));
     let redis = Redis::start_with(&[
@@ -127,25 +146,18 @@ async fn tls_with_certificates_on_both_sides() {
     std::fs::remove_dir_all(&folder).unwrap();
     let Some(redis) = redis else { return };
     let url = format!("rediss://127.0.0.1:{port}");
-    let trusted = TlsCertificates {
-        client_tls: Some(ClientTlsConfig {
-            client_cert: certificate.clone().into(),
-            client_key: key.into(),
-        }),
-        root_cert: Some(certificate.clone().into()),
-    };
-    let place = RedisBackplane::open_with_certificates(&url, &trusted).unwrap();
+    let root = made.cert.der().clone();
+    let own = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let trusted = trusting(&root, Some(own));
+    let place = RedisBackplane::open_with_tls(&url, trusted).unwrap();
     let (_servers, mut clients) = pair([place.clone(), place]).await;
     passes_on(&mut clients, "in secret").await;
 
     let untrusted = fault(RedisBackplane::open(&url)).await;
     println!("a certificate that nobody knows: {untrusted}");
     assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
-    let anonymous = TlsCertificates {
-        client_tls: None,
-        root_cert: Some(certificate.into()),
-    };
-    let anonymous = fault(RedisBackplane::open_with_certificates(&url, &anonymous)).await;
+    let anonymous = trusting(&root, None);
+    let anonymous = fault(RedisBackplane::open_with_tls(&url, anonymous)).await;
     println!("a client without a certificate: {anonymous}");
     let plain = format!("rediss://{}", redis.address());
     let plain = fault(RedisBackplane::open(&plain)).await;
