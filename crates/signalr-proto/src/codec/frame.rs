@@ -46,6 +46,10 @@ pub struct FrameDecoder {
 /// Whether these bytes are one frame or several, and nothing of another: what a peer is sent after them begins with a frame of
 /// its own.
 pub(crate) fn are_whole(protocol: Protocol, bytes: &Bytes) -> bool {
+    if protocol == Protocol::Json {
+        // Wherever records begin, the last one ends here.
+        return bytes.last() == Some(&RECORD_SEPARATOR);
+    }
     let mut frames = FrameDecoder::new(protocol, bytes.len());
     let mut rest = bytes.clone();
     while !rest.is_empty() {

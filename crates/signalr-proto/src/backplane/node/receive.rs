@@ -1,6 +1,7 @@
 //! What other servers say.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::BackplaneNode;
 use super::operations::OperationKind;
@@ -21,7 +22,7 @@ impl BackplaneNode {
     }
 
     /// Channels that are none of this server's are passed over.
-    fn act_on(&mut self, channel: &str, payload: &Bytes) -> Result<(), DecodeError> {
+    fn act_on(&mut self, channel: &ByteString, payload: &Bytes) -> Result<(), DecodeError> {
         let (size, limit) = (payload.len() as u64, self.config.max_message_size as u64);
         if size > limit {
             let kind = DecodeErrorKind::TooLarge { size, limit };
@@ -29,9 +30,13 @@ impl BackplaneNode {
         }
         match self.channels.read(channel) {
             Some(Channel::All) => self.deliver(Audience::All, payload)?,
-            Some(Channel::Group(name)) => self.deliver(Audience::Group(name.into()), payload)?,
-            Some(Channel::User(id)) => self.deliver(Audience::User(id.into()), payload)?,
-            Some(Channel::Connection(id)) => self.deliver_to_one(id, payload)?,
+            Some(Channel::Group(name)) => {
+                self.deliver(Audience::Group(channel.slice_ref(name)), payload)?
+            }
+            Some(Channel::User(id)) => {
+                self.deliver(Audience::User(channel.slice_ref(id)), payload)?
+            }
+            Some(Channel::Connection(id)) => self.deliver_to_one(channel.slice_ref(id), payload)?,
             Some(Channel::GroupCommands) => {
                 let command = GroupCommand::decode(payload)?;
                 self.obey(&command);
@@ -72,16 +77,16 @@ impl BackplaneNode {
         Ok(())
     }
 
-    fn deliver_to_one(&mut self, id: &str, payload: &Bytes) -> Result<(), DecodeError> {
+    fn deliver_to_one(&mut self, id: ByteString, payload: &Bytes) -> Result<(), DecodeError> {
         let mut invocation = invocation(payload)?;
         let event = match invocation.result_request.take() {
             Some(result_request) => BackplaneEvent::Ask {
-                connection_id: id.into(),
+                connection_id: id,
                 result_request,
                 invocation,
             },
             None => BackplaneEvent::Deliver {
-                audience: Audience::Connection(id.into()),
+                audience: Audience::Connection(id),
                 invocation,
             },
         };
