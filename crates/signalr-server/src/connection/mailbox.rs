@@ -81,8 +81,8 @@ pub(crate) struct Taken {
     pub(crate) left: bool,
 }
 
-/// Messages for which an idle connection keeps room.
-const FEW: usize = 4;
+/// Messages for which an idle connection keeps room: a burst, or each would have to take and give back memory.
+const FEW: usize = 16;
 
 /// Where messages and orders wait for the connection's task.
 pub(crate) struct Mailbox {
