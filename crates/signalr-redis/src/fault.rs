@@ -41,7 +41,12 @@ pub(crate) fn of_working(error: RedisError, timeout: Duration) -> BackplaneFault
     if error.is_timeout() {
         return late(timeout).into();
     }
-    error.into()
+    // Redis has answered every message of a batch, and the first refusal says it all.
+    let refusals = error.clone().into_server_errors().unwrap_or_default();
+    match refusals.first() {
+        Some((_, refusal)) => format!("Redis refuses: {refusal}").into(),
+        None => error.into(),
+    }
 }
 
 /// What takes too long.

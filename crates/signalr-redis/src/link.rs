@@ -59,7 +59,6 @@ async fn link(
             sink,
             _reading: reading,
             timeout,
-            unproved: Some(commands.connection.clone()),
         }),
         publisher: Box::new(Sender {
             commands,
@@ -127,11 +126,11 @@ struct Subscriptions {
     /// The connection lives as long as this does; the messages have been taken out.
     _reading: PubSubStream,
     timeout: Duration,
-    /// Asks whether the first subscriptions have come about.
-    unproved: Option<MultiplexedConnection>,
 }
 
 impl Subscriptions {
+    /// The client takes an error for a confirmation: whether something comes is for others to see.
+    ///
     /// One command for each channel, all written before the first is answered. Redis confirms every channel by itself, and some
     /// versions of the client take the first confirmation for that of the whole command and the next one for that of the next.
     async fn each<F: Future<Output = RedisResult<()>>>(
@@ -146,27 +145,6 @@ impl Subscriptions {
         changed.map_err(|_| fault::late(self.timeout))??;
         Ok(())
     }
-
-    /// The client takes an error for a confirmation. The first channels include some that are this server's alone.
-    async fn prove(&mut self, channels: &[ByteString]) -> Result<(), BackplaneFault> {
-        let Some(mut connection) = self.unproved.take() else {
-            return Ok(());
-        };
-        let mut command = redis::cmd("PUBSUB");
-        command.arg("NUMSUB");
-        for channel in channels {
-            command.arg(&**channel);
-        }
-        let listeners: RedisResult<Vec<(String, u64)>> = command.query_async(&mut connection).await;
-        // Who may not ask has to be believed.
-        for (channel, listeners) in listeners.unwrap_or_default() {
-            if listeners == 0 {
-                let fault = format!("Redis does not let us subscribe to {channel}: its ACL has to");
-                return Err(fault.into());
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Subscriber for Subscriptions {
@@ -177,8 +155,7 @@ impl Subscriber for Subscriptions {
         Box::pin(async move {
             let subscribe =
                 async |mut sink: PubSubSink, channel: ByteString| sink.subscribe(&*channel).await;
-            self.each(&channels, subscribe).await?;
-            self.prove(&channels).await
+            self.each(&channels, subscribe).await
         })
     }
 

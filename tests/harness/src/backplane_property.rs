@@ -298,6 +298,15 @@ impl Play<'_> {
             }
             self.input(input);
         }
+        if how & 8 > 0 {
+            // Without that, no link would ever be up.
+            let link = self.link.unwrap_or(op);
+            let message = Message {
+                channel: self.channels.name(Channel::Acks("me")),
+                payload: encoded(|out| Ack { id: 0 }.encode(out)),
+            };
+            self.input(BackplaneInput::Received { link, message });
+        }
     }
 
     /// Something comes over the broker: made for the purpose, or any bytes.

@@ -7,7 +7,7 @@ use signalr_redis::RedisBackplane;
 use signalr_redis::rustls::crypto::ring;
 use signalr_redis::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use signalr_redis::rustls::{ClientConfig, RootCertStore};
-use signalr_server::BackplaneHealth;
+use signalr_server::{BackplaneHealth, BackplaneState};
 
 use super::*;
 use crate::clients::PATIENCE;
@@ -60,7 +60,10 @@ async fn fault(place: Result<RedisBackplane, signalr_redis::redis::RedisError>) 
     let backplane = world.server("/hub").unwrap().backplane().unwrap();
     let began = Instant::now();
     loop {
-        let BackplaneHealth { last_fault, .. } = backplane.health();
+        let BackplaneHealth {
+            state, last_fault, ..
+        } = backplane.health();
+        assert_ne!(state, BackplaneState::Up, "nothing is the matter");
         if let Some(fault) = last_fault {
             return fault.into();
         }
@@ -84,6 +87,10 @@ async fn users_with_passwords_reach_the_channels_that_their_acl_allows() {
     ];
     options.extend(commands.split(' '));
     options.extend(["--user", "stranger", "on", ">p@ss", "&else*", "+@all"]);
+    options.extend(["--user", "mute", "on", ">p@ss", &channels, "+@all"]);
+    options.push("-publish");
+    options.extend(["--user", "deaf", "on", ">p@ss", &channels, "+@all"]);
+    options.push("-subscribe");
     let Some(redis) = Redis::start_with(&options).await else {
         return;
     };
@@ -99,9 +106,18 @@ async fn users_with_passwords_reach_the_channels_that_their_acl_allows() {
     assert!(!wrong.contains("secret"), "{wrong}");
     let nobody = fault(RedisBackplane::open(&format!("redis://{address}"))).await;
     assert!(nobody.contains("wants a password"), "{nobody}");
-    let stranger = format!("redis://stranger:p%40ss@{address}");
-    let stranger = fault(RedisBackplane::open(&stranger)).await;
-    assert!(stranger.contains("does not let us subscribe"), "{stranger}");
+    for (user, words) in [
+        ("stranger", "Redis refuses: NoPerm"),
+        ("mute", "Redis refuses: NoPerm"),
+        ("deaf", "has to be allowed to subscribe"),
+    ] {
+        let began = Instant::now();
+        let url = format!("redis://{user}:p%40ss@{address}");
+        let fault = fault(RedisBackplane::open(&url)).await;
+        println!("{user}: {fault}");
+        assert!(fault.contains(words), "{user}: {fault}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{user}");
+    }
 }
 
 /// TLS that trusts this certificate alone, and shows it when there is a key to it.

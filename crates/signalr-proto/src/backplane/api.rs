@@ -298,7 +298,7 @@ pub enum JoinRefusal {
 pub enum BackplaneState {
     /// An attempt to connect is under way.
     Connecting,
-    /// Connected, and subscribing to everything.
+    /// Connected, and subscribing to everything; or waiting for a first message to itself.
     Restoring,
     /// All is well.
     Up,

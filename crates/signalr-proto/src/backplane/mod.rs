@@ -5,7 +5,7 @@
 //! publication and one subscription under way at a time.
 //!
 //! ```text
-//!               Connect             Connected              all subscribed to
+//!               Connect             Connected           all subscribed to, heard itself
 //!  (new) ----> Connecting -------------------> Restoring -------------------> Up
 //!                 ^  |                             |                           |
 //!       the delay |  | failed, late                | failed, lost, late        | failed, lost,
@@ -13,7 +13,7 @@
 //!                Away <----------------------------+<--------------------------+
 //! ```
 //!
-//! Operations go on in `Up` alone. In `Connecting` and `Restoring` they wait, and in `Away` they fail or wait, as
+//! The first heartbeat shows that this server may publish and subscribe: without it nothing is up. Operations go on in `Up` alone. In `Connecting` and `Restoring` they wait, and in `Away` they fail or wait, as
 //! [`WhenAway`] says. `stop` ends every state.
 
 mod api;

@@ -94,6 +94,21 @@ impl Outgoing {
         Some(BackplaneAction::Publish { op, messages })
     }
 
+    /// A batch of one message that overtakes all that wait. Nothing may be in flight.
+    pub(super) fn alone(
+        &mut self,
+        ids: &mut OpIds,
+        message: Message,
+        purpose: Purpose,
+    ) -> BackplaneAction {
+        let bytes = cost(&message.channel, &message.payload);
+        self.bytes += bytes;
+        let op = ids.next();
+        self.flight = Some((op, vec![Flown { purpose, bytes }]));
+        let messages = vec![message];
+        BackplaneAction::Publish { op, messages }
+    }
+
     pub(super) fn is_under_way(&self, op: OpId) -> bool {
         self.flight.as_ref().is_some_and(|(known, _)| *known == op)
     }

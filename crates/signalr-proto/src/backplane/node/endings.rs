@@ -126,7 +126,7 @@ impl BackplaneNode {
                 return self.fail(operation, BackplaneError::OwnerGone);
             }
             Purpose::Heartbeat if receivers == Some(0) => {
-                return self.lose("the broker has forgotten this server's subscriptions");
+                return self.unheard();
             }
             Purpose::Probe(_) | Purpose::Answer | Purpose::Heartbeat => return,
         };

@@ -3,14 +3,16 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use bytes::BytesMut;
+
 use super::BackplaneNode;
 use super::state::{Link, Phase, State};
-use crate::backplane::Ack;
-use crate::backplane::Channel;
-use crate::backplane::api::{BackplaneAction, BackplaneEvent, BackplaneOutput, Message};
+use crate::backplane::api::{
+    BackplaneAction, BackplaneEvent, BackplaneOutput, BackplaneState, Message,
+};
 use crate::backplane::outgoing::Purpose;
+use crate::backplane::{Ack, Channel};
 use crate::transport::OpId;
-use bytes::BytesMut;
 
 /// Heartbeats are acks of a command that no server ever gives.
 const HEARTBEAT: Ack = Ack { id: 0 };
@@ -31,10 +33,9 @@ impl BackplaneNode {
                 };
                 Some(BackplaneAction::Connect { op })
             }
-            State::Linked(link) => {
-                let up = link.is_up();
+            State::Linked(_) => {
                 let change = self.subscriptions.next_change(&mut self.ids);
-                change.or_else(|| self.next_batch(up))
+                change.or_else(|| self.next_batch())
             }
             State::Away { .. } | State::Connecting { .. } | State::Stopped => None,
         };
@@ -44,13 +45,27 @@ impl BackplaneNode {
         any
     }
 
-    fn next_batch(&mut self, up: bool) -> Option<BackplaneAction> {
-        if !up {
+    /// What is published next: nothing but the proof before a link is up.
+    fn next_batch(&mut self) -> Option<BackplaneAction> {
+        let State::Linked(link) = &mut self.state else {
             return None;
+        };
+        match &mut link.phase {
+            Phase::Up { .. } => {
+                let operations = &self.operations;
+                self.outgoing
+                    .next_batch(&mut self.ids, |purpose| operations.want(purpose))
+            }
+            Phase::Restoring { proving, .. } => {
+                if *proving || !self.subscriptions.is_restored() {
+                    return None;
+                }
+                *proving = true;
+                let message = self.heartbeat();
+                let purpose = Purpose::Heartbeat;
+                Some(self.outgoing.alone(&mut self.ids, message, purpose))
+            }
         }
-        let operations = &self.operations;
-        self.outgoing
-            .next_batch(&mut self.ids, |purpose| operations.want(purpose))
     }
 
     pub(super) fn connected(&mut self, op: OpId) {
@@ -72,6 +87,7 @@ impl BackplaneNode {
             failures,
             held: VecDeque::new(),
             bytes: 0,
+            proving: false,
         };
         self.state = State::Linked(Link { id: op, phase });
     }
@@ -83,19 +99,12 @@ impl BackplaneNode {
         let State::Linked(link) = &mut self.state else {
             return;
         };
-        let Phase::Restoring { held, .. } = &mut link.phase else {
-            return;
-        };
-        if !self.subscriptions.is_restored() {
-            return;
+        if let Phase::Restoring { held, .. } = &mut link.phase {
+            if self.subscriptions.is_restored() {
+                let held = std::mem::take(held);
+                held.into_iter().for_each(|message| self.read(message));
+            }
         }
-        let held = std::mem::take(held);
-        link.phase = Phase::Up {
-            beat_at: self.now.after(self.config.heartbeat_interval),
-            awaited: false,
-        };
-        self.tell(BackplaneEvent::Up);
-        held.into_iter().for_each(|message| self.read(message));
     }
 
     pub(super) fn published(&mut self, op: OpId, receivers: Vec<Option<u64>>) {
@@ -117,28 +126,46 @@ impl BackplaneNode {
             return;
         }
         self.counters.received += 1;
-        let mut ready = VecDeque::new();
         match &mut known.phase {
-            Phase::Restoring { held, bytes, .. } => {
+            Phase::Restoring { held, bytes, .. } if !self.subscriptions.is_restored() => {
                 *bytes = bytes.saturating_add(message.payload.len() + 64);
                 held.push_back(message);
                 if *bytes > self.config.waiting_limit {
                     *bytes = 0;
-                    ready = std::mem::take(held);
+                    let ready = std::mem::take(held);
+                    ready.into_iter().for_each(|message| self.read(message));
                 }
             }
-            Phase::Up { .. } => return self.read(message),
+            Phase::Restoring { .. } | Phase::Up { .. } => self.read(message),
         }
-        ready.into_iter().for_each(|message| self.read(message));
     }
 
     /// A heartbeat has come back.
     pub(super) fn heard_itself(&mut self) {
-        if let State::Linked(link) = &mut self.state {
-            if let Phase::Up { awaited, .. } = &mut link.phase {
-                *awaited = false;
+        let State::Linked(link) = &mut self.state else {
+            return;
+        };
+        match &mut link.phase {
+            Phase::Up { awaited, .. } => *awaited = false,
+            Phase::Restoring { proving: true, .. } => {
+                link.phase = Phase::Up {
+                    beat_at: self.now.after(self.config.heartbeat_interval),
+                    awaited: false,
+                };
+                self.tell(BackplaneEvent::Up);
             }
+            // It was sent over the link before.
+            Phase::Restoring { .. } => {}
         }
+    }
+
+    /// A heartbeat has reached nobody.
+    pub(super) fn unheard(&mut self) {
+        self.lose(if self.state() == BackplaneState::Up {
+            "the broker has forgotten this server's subscriptions"
+        } else {
+            "the broker does not let this server hear itself: it has to be allowed to subscribe"
+        });
     }
 
     pub(super) fn failed(&mut self, op: OpId, detail: Box<str>) {
@@ -211,8 +238,13 @@ impl BackplaneNode {
                 self.lose(&format!("the broker did not answer within {timeout:?}"));
             }
             State::Linked(link) => match &mut link.phase {
-                Phase::Restoring { .. } => {
+                Phase::Restoring { proving: false, .. } => {
                     self.lose(&format!("subscribing took longer than {timeout:?}"));
+                }
+                Phase::Restoring { .. } => {
+                    self.lose(&format!(
+                        "this server has not heard itself within {timeout:?}"
+                    ));
                 }
                 Phase::Up { awaited: true, .. } => {
                     self.lose("the broker passes messages on no more");
@@ -229,10 +261,16 @@ impl BackplaneNode {
     }
 
     fn beat(&mut self) {
-        let channel = self.channels.name(Channel::Acks(&self.config.server_name));
+        let Message { channel, payload } = self.heartbeat();
+        self.outgoing.push(channel, payload, Purpose::Heartbeat);
+    }
+
+    fn heartbeat(&self) -> Message {
         let mut out = BytesMut::new();
         HEARTBEAT.encode(&mut out);
-        self.outgoing
-            .push(channel, out.freeze(), Purpose::Heartbeat);
+        Message {
+            channel: self.channels.name(Channel::Acks(&self.config.server_name)),
+            payload: out.freeze(),
+        }
     }
 }

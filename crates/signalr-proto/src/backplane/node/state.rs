@@ -31,12 +31,14 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Not everything is subscribed to yet. What comes waits until then, for as long as there is room for it.
+    /// Not everything is subscribed to yet, and what comes waits until then, for as long as there is room for it. Afterwards the
+    /// first heartbeat proves that this server may publish and is heard.
     Restoring {
         until: Instant,
         failures: u32,
         held: VecDeque<Message>,
         bytes: usize,
+        proving: bool,
     },
     /// The next heartbeat is due then.
     Up { beat_at: Instant, awaited: bool },

@@ -11,6 +11,7 @@ fn a_server_subscribes_to_its_channels_before_anything_else() {
         [
             "a connect",
             "a + all internal:ack:a internal:census internal:census:a internal:groups internal:return:a",
+            "a > internal:ack:a",
             "a > all",
         ]
     );

@@ -176,10 +176,12 @@ fn everything_is_subscribed_to_again_before_anything_is_sent_or_delivered() {
     farm.frozen = false;
     let op = farm.unanswered[1];
     assert_eq!(farm.node(0).counters().channels, 9);
+    let own = Channels::new("pre", "My.Hub").name(Channel::Acks("a"));
+    farm.servers[0].subscribed.insert(own);
     farm.node(0)
         .handle_input(now, BackplaneInput::Subscribed { op });
     farm.settle();
-    assert_eq!(farm.actions[2], "a > all");
+    assert_eq!(farm.actions[2..], ["a > internal:ack:a", "a > all"]);
     assert_eq!(farm.delivered(0)[0], "Group(\"room\") early");
 }
 
@@ -216,6 +218,63 @@ fn a_broker_that_forgot_the_subscriptions_is_noticed_by_the_heartbeat() {
     farm.pass(seconds(6));
     assert_eq!(farm.subscribed(0), ["all", "connection:1"]);
     assert_eq!(farm.node(0).counters().losses, 1);
+}
+
+/// A server that is connected and may not do as it wants.
+fn hampered(hamper: impl Fn(&mut Farm, OpId)) -> Farm {
+    let mut farm = Farm::away(1, |_| {});
+    farm.up = true;
+    while !farm.actions.iter().any(|action| action.contains('+')) {
+        farm.step(0);
+    }
+    farm.step(0);
+    farm.frozen = true;
+    farm.settle();
+    assert_eq!(farm.actions[2..], ["a > internal:ack:a"]);
+    assert_eq!(farm.node(0).state(), BackplaneState::Restoring);
+    let op = farm.unanswered[0];
+    hamper(&mut farm, op);
+    farm.settle();
+    farm
+}
+
+#[test]
+fn a_server_that_may_not_publish_or_listen_is_never_up() {
+    let may_not_publish = |farm: &mut Farm, op| {
+        let detail = "no right to publish".into();
+        let now = farm.now;
+        farm.node(0)
+            .handle_input(now, BackplaneInput::Failed { op, detail });
+    };
+    let may_not_listen = |farm: &mut Farm, op| {
+        let (receivers, now) = (vec![Some(0)], farm.now);
+        farm.node(0)
+            .handle_input(now, BackplaneInput::Published { op, receivers });
+    };
+    let is_not_heard = |farm: &mut Farm, op| {
+        let (receivers, now) = (vec![None], farm.now);
+        farm.node(0)
+            .handle_input(now, BackplaneInput::Published { op, receivers });
+        farm.pass(seconds(10));
+    };
+    for (mut farm, words) in [
+        (hampered(may_not_publish), "no right to publish"),
+        (hampered(may_not_listen), "allowed to subscribe"),
+        (hampered(is_not_heard), "has not heard itself within 10s"),
+    ] {
+        assert_ne!(farm.node(0).state(), BackplaneState::Up);
+        let events = &farm.servers[0].events;
+        let told = events.iter().find_map(|event| match event {
+            BackplaneEvent::Away { detail } => Some(&**detail),
+            _ => None,
+        });
+        assert!(told.is_some_and(|told| told.contains(words)), "{told:?}");
+        assert!(
+            !events
+                .iter()
+                .any(|event| matches!(event, BackplaneEvent::Up))
+        );
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn messages_reach_the_servers_that_listen_the_sender_included() {
 #[test]
 fn one_publication_is_under_way_and_the_rest_becomes_the_next() {
     let mut farm = Farm::of(1);
+    let before = farm.node(0).counters().published;
     farm.frozen = true;
     farm.publish(0, Channel::All, "1");
     farm.settle();
@@ -44,7 +45,7 @@ fn one_publication_is_under_way_and_the_rest_becomes_the_next() {
     farm.settle();
     assert_eq!(farm.actions[1..], ["a > all all all"]);
     assert_eq!(farm.node(0).counters().waiting_bytes, 0);
-    assert_eq!(farm.node(0).counters().published, 4);
+    assert_eq!(farm.node(0).counters().published, before + 4);
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl Farm {
             server.events.clear();
         }
         farm.actions.clear();
+        farm.published.clear();
         farm
     }
 
