@@ -78,6 +78,8 @@ struct Play<'a> {
     operations: BTreeSet<OperationId>,
     /// Questions for which probes may wait: those that are open, and those that were since nothing waited.
     asked: usize,
+    /// What the node said to itself last.
+    heartbeat: Option<Message>,
     trace: String,
 }
 
@@ -105,6 +107,7 @@ pub fn node(data: &[u8]) -> String {
         open: Vec::new(),
         operations: BTreeSet::new(),
         asked: 0,
+        heartbeat: None,
         trace: String::new(),
     };
     while !play.bits.0.is_empty() {
@@ -300,12 +303,9 @@ impl Play<'_> {
         }
         if how & 8 > 0 {
             // Without that, no link would ever be up.
-            let link = self.link.unwrap_or(op);
-            let message = Message {
-                channel: self.channels.name(Channel::Acks("me")),
-                payload: encoded(|out| Ack { id: 0 }.encode(out)),
-            };
-            self.input(BackplaneInput::Received { link, message });
+            if let (Some(link), Some(message)) = (self.link, self.heartbeat.clone()) {
+                self.input(BackplaneInput::Received { link, message });
+            }
         }
     }
 
@@ -360,7 +360,7 @@ impl Play<'_> {
                 command.encode(out);
             }),
             2 => encoded(|out| {
-                let id = (kind >> 3 & 7).into();
+                let id = i32::from(kind >> 3 & 7) - 1;
                 Ack { id }.encode(out);
             }),
             _ => encoded(|out| {
@@ -415,6 +415,10 @@ impl Play<'_> {
             }
             BackplaneAction::Publish { op, messages } => {
                 assert!(!messages.is_empty());
+                let own = self.channels.name(Channel::Acks("me"));
+                if let Some(heartbeat) = messages.iter().find(|message| message.channel == own) {
+                    self.heartbeat = Some(heartbeat.clone());
+                }
                 self.open.push(*op);
             }
             other => panic!("{other:?}"),

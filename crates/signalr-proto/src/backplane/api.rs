@@ -193,6 +193,8 @@ pub enum BackplaneEvent {
         /// Why, in a person's words.
         detail: Box<str>,
     },
+    /// Another server has the same name. Told once.
+    Namesake,
     /// Something came that could not be read. It is passed over.
     Malformed {
         /// The channel.

@@ -11,7 +11,8 @@ pub struct BackplaneConfig {
     /// Stands before the name of every channel, verbatim. Default: nothing.
     pub prefix: Box<str>,
     /// Names this server among the others, and must be unique for every process and every served hub. The official servers
-    /// take the machine's name, `_` and 32 random hexadecimal digits.
+    /// take the machine's name, `_` and 32 random hexadecimal digits. Servers that share a name take each other's confirmations and
+    /// counts for their own.
     pub server_name: Box<str>,
     /// The largest message that is published, and of another server that is read, in bytes: those of all protocols together. The
     /// limits for clients do not apply. Default: 64 MiB.

@@ -58,6 +58,7 @@ pub(super) async fn tell(shared: &Arc<Shared>, farm: &Arc<Farm>, event: Backplan
         | BackplaneEvent::Counted { .. }
         | BackplaneEvent::Up
         | BackplaneEvent::Away { .. }
+        | BackplaneEvent::Namesake
         | BackplaneEvent::Malformed { .. }
         | BackplaneEvent::Refused { .. }
         | _ => {}

@@ -286,6 +286,11 @@ impl BackplaneDriver {
                 *lock(&self.farm.last_fault) = Some(detail);
                 self.farm.changed.notify_waiters();
             }
+            BackplaneEvent::Namesake => {
+                let fault = "another server of the farm has the same server_name";
+                tracing::warn!("{fault}: joins and counts may be wrong");
+                *lock(&self.farm.last_fault) = Some(fault.into());
+            }
             BackplaneEvent::Malformed { channel, error } => {
                 self.report_malformed(&channel, &error);
             }

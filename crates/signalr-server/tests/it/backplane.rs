@@ -414,3 +414,22 @@ async fn a_hub_that_is_served_no_more_leaves_the_farm() {
     assert_eq!(handle.health().state, BackplaneState::Stopped);
     handle.ready().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_share_a_name_say_so() {
+    let backplane = MemoryBackplane::default();
+    let servers = [(); 2].map(|()| {
+        HubServer::builder(Farmer)
+            .backplane("My.Farmer", backplane.clone())
+            .configure_backplane(|config| config.server_name = "same".into())
+            .build()
+            .unwrap()
+    });
+    tokio::time::sleep(10 * SECOND).await;
+    for server in &servers {
+        let health = server.backplane().unwrap().health();
+        assert!(health.is_up());
+        let fault = health.last_fault.unwrap();
+        assert!(fault.contains("the same server_name"), "{fault}");
+    }
+}

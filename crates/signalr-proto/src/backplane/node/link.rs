@@ -7,15 +7,12 @@ use bytes::BytesMut;
 
 use super::BackplaneNode;
 use super::state::{Link, Phase, State};
+use crate::backplane::Channel;
 use crate::backplane::api::{
     BackplaneAction, BackplaneEvent, BackplaneOutput, BackplaneState, Message,
 };
 use crate::backplane::outgoing::Purpose;
-use crate::backplane::{Ack, Channel};
 use crate::transport::OpId;
-
-/// Heartbeats are acks of a command that no server ever gives.
-const HEARTBEAT: Ack = Ack { id: 0 };
 
 /// The link.
 impl BackplaneNode {
@@ -159,6 +156,13 @@ impl BackplaneNode {
         }
     }
 
+    /// Somebody else's heartbeat has come. It will come again, and is told once.
+    pub(super) fn heard_namesake(&mut self) {
+        if !std::mem::replace(&mut self.has_namesake, true) {
+            self.tell(BackplaneEvent::Namesake);
+        }
+    }
+
     /// A heartbeat has reached nobody.
     pub(super) fn unheard(&mut self) {
         self.lose(if self.state() == BackplaneState::Up {
@@ -267,7 +271,7 @@ impl BackplaneNode {
 
     fn heartbeat(&self) -> Message {
         let mut out = BytesMut::new();
-        HEARTBEAT.encode(&mut out);
+        self.pulse.encode(&mut out);
         Message {
             channel: self.channels.name(Channel::Acks(&self.config.server_name)),
             payload: out.freeze(),

@@ -17,7 +17,7 @@ use super::api::{
 };
 use super::outgoing::Outgoing;
 use super::subscriptions::Subscriptions;
-use super::{BackplaneConfig, Channel, Channels, Invocation};
+use super::{Ack, BackplaneConfig, Channel, Channels, Invocation};
 use crate::Protocol;
 use crate::time::Instant;
 use crate::transport::OpIds;
@@ -46,6 +46,11 @@ pub struct BackplaneNode {
     counters: BackplaneCounters,
     /// What a probe says: nothing, to clients of any protocol.
     probe: Bytes,
+    /// Its heartbeats are acks of a command that no server ever gives, with a number of their own: so they are known from those of
+    /// another server with the same name.
+    pulse: Ack,
+    /// There is such a server.
+    has_namesake: bool,
     random: u64,
     now: Instant,
 }
@@ -57,7 +62,8 @@ struct Member {
 }
 
 impl BackplaneNode {
-    /// A node that connects as soon as it is polled. The seed decides the jitter of its delays.
+    /// A node that connects as soon as it is polled. The seed decides the jitter of its delays, and tells it
+    /// from a server with the same name.
     #[must_use]
     pub fn new(config: BackplaneConfig, seed: u64, now: Instant) -> Self {
         let channels = Channels::new(&config.prefix, &config.hub);
@@ -83,6 +89,8 @@ impl BackplaneNode {
             outputs: VecDeque::new(),
             counters: BackplaneCounters::default(),
             probe: probe(),
+            pulse: pulse(seed),
+            has_namesake: false,
             random: seed,
             now,
             config,
@@ -172,4 +180,11 @@ fn probe() -> Bytes {
     let mut out = BytesMut::new();
     nothing.encode(&mut out);
     out.freeze()
+}
+
+/// A negative number, made of a seed that may be small.
+fn pulse(seed: u64) -> Ack {
+    let mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    let number = i32::try_from(mixed).unwrap_or_default();
+    Ack { id: !number }
 }

@@ -42,9 +42,10 @@ impl BackplaneNode {
                 self.obey(&command);
             }
             Some(Channel::Acks(server)) if *server == *self.config.server_name => {
-                match Ack::decode(payload)?.id {
-                    0 => self.heard_itself(),
-                    id => self.acknowledged(id),
+                match Ack::decode(payload)? {
+                    ack if ack == self.pulse => self.heard_itself(),
+                    Ack { id } if id < 0 => self.heard_namesake(),
+                    Ack { id } => self.acknowledged(id),
                 }
             }
             Some(Channel::Returns(server)) if *server == *self.config.server_name => {

@@ -43,6 +43,7 @@ fn operations_in_any_order_reach_every_event() {
         "Answered",
         "Up",
         "Away",
+        "Namesake",
         "Malformed",
         "Refused",
     ];

@@ -278,6 +278,25 @@ fn a_server_that_may_not_publish_or_listen_is_never_up() {
 }
 
 #[test]
+fn servers_that_share_a_name_are_told_once_and_know_their_own_heartbeats() {
+    let mut farm = Farm::away(2, |config| config.server_name = "same".into());
+    farm.up = true;
+    farm.pass(seconds(30));
+    for index in 0..2 {
+        assert_eq!(farm.node(index).state(), BackplaneState::Up);
+        let told = farm.servers[index].events.iter();
+        let told = told.filter(|event| matches!(event, BackplaneEvent::Namesake));
+        assert_eq!(told.count(), 1);
+    }
+    // What the other one says is no sign of life.
+    let link = farm.servers[0].link.take();
+    assert!(link.is_some());
+    farm.pass(seconds(10));
+    assert_eq!(farm.node(0).counters().losses, 1);
+    assert_eq!(farm.node(1).counters().losses, 0);
+}
+
+#[test]
 fn what_comes_over_a_link_that_was_given_up_is_ignored() {
     let mut farm = Farm::of(1);
     let old = farm.servers[0].link.unwrap();
