@@ -59,7 +59,7 @@ impl Backplane for NatsBackplane {
                     readers: Vec::new(),
                 }),
                 messages: unfold(received, async |mut received| {
-                    Some((received.recv().await?, received))
+                    Some((Ok(received.recv().await?), received))
                 })
                 .boxed(),
             })

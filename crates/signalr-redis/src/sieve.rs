@@ -13,7 +13,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::ready;
 use futures_util::stream::Stream;
-use signalr_server::Message;
+use signalr_server::{BackplaneFault, Message};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::io::poll_read_buf;
@@ -29,6 +29,9 @@ const OVERHEAD: usize = 256;
 
 /// The longest line: Redis sends none but numbers, names and errors.
 const MAX_LINE: usize = 64 << 10;
+
+/// Redis says why in its log only.
+const ENDED: &str = "Redis ended the connection: it was stopped, or too much waited for this server (client-output-buffer-limit pubsub)";
 
 /// How a message begins. Its channel and its payload follow.
 const MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n";
@@ -87,6 +90,39 @@ impl<S> Sieve<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Sieve<S> {
+    /// Takes messages out until there is something for the client. Gives whether there will be more.
+    fn poll_sift(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            if self.passed > 0 {
+                let count = self.passed.min(out.remaining());
+                out.put_slice(&self.came.split_to(count));
+                self.passed -= count;
+                return Poll::Ready(Ok(true));
+            }
+            match piece(&self.came, self.limit)? {
+                Some(Piece::Message {
+                    channel,
+                    payload,
+                    length,
+                }) => self.take(channel, payload, length),
+                Some(Piece::Other { length }) => {
+                    self.outlet.flush()?;
+                    self.passed = length;
+                }
+                None => {
+                    self.outlet.flush()?;
+                    self.came.reserve(READ);
+                    let read = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.came);
+                    if ready!(read)? == 0 {
+                        return Poll::Ready(Ok(false));
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -94,33 +130,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sieve<S> {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
-            if this.passed > 0 {
-                let count = this.passed.min(out.remaining());
-                out.put_slice(&this.came.split_to(count));
-                this.passed -= count;
-                return Poll::Ready(Ok(()));
-            }
-            match piece(&this.came, this.limit)? {
-                Some(Piece::Message {
-                    channel,
-                    payload,
-                    length,
-                }) => this.take(channel, payload, length),
-                Some(Piece::Other { length }) => {
-                    this.outlet.flush()?;
-                    this.passed = length;
-                }
-                None => {
-                    this.outlet.flush()?;
-                    this.came.reserve(READ);
-                    let read = poll_read_buf(Pin::new(&mut this.socket), cx, &mut this.came);
-                    if ready!(read)? == 0 {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-            }
+        let sifted = ready!(this.poll_sift(cx, out));
+        match &sifted {
+            Ok(true) => {}
+            Ok(false) => this.outlet.end(ENDED),
+            Err(error) => this.outlet.end(&error.to_string()),
         }
+        Poll::Ready(sifted.map(drop))
     }
 }
 
@@ -194,7 +210,7 @@ fn string(bytes: &[u8], at: usize, limit: usize) -> io::Result<Option<(Range<usi
     };
     if length > limit {
         return Err(invalid(format!(
-            "a message of {length} bytes exceeds the limit of {limit}"
+            "a message of {length} bytes exceeds the limit of {limit} (backlog_limit)"
         )));
     }
     let end = start + length;
@@ -236,7 +252,7 @@ type Chunk = (Vec<Message>, OwnedSemaphorePermit);
 
 /// Where messages go.
 struct Outlet {
-    sender: mpsc::UnboundedSender<Chunk>,
+    sender: mpsc::UnboundedSender<Result<Chunk, BackplaneFault>>,
     room: Arc<Semaphore>,
     limit: u32,
     /// What came together.
@@ -255,33 +271,45 @@ impl Outlet {
             .fold(0, usize::saturating_add);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.limit);
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        let room = room.map_err(|_| io::Error::other("messages come faster than they are read"))?;
-        let sent = self.sender.send((chunk, room));
+        let room = room.map_err(|_| {
+            let limit = self.limit;
+            io::Error::other(format!("more than {limit} bytes wait (backlog_limit)"))
+        })?;
+        let sent = self.sender.send(Ok((chunk, room)));
         sent.map_err(|_| io::Error::other("nobody wants the messages"))
+    }
+
+    /// Nothing more will come. The client would keep to itself why.
+    fn end(&self, why: &str) {
+        // Whoever waited for messages may be gone.
+        let _ = self.sender.send(Err(why.into()));
     }
 }
 
 /// The messages that came.
 pub(crate) struct Messages {
-    receiver: mpsc::UnboundedReceiver<Chunk>,
+    receiver: mpsc::UnboundedReceiver<Result<Chunk, BackplaneFault>>,
     current: vec::IntoIter<Message>,
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream for Messages {
-    type Item = Message;
+    type Item = Result<Message, BackplaneFault>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(message) = self.current.next() {
-                return Poll::Ready(Some(message));
+                return Poll::Ready(Some(Ok(message)));
             }
             self.room = None;
-            let Some((messages, room)) = ready!(self.receiver.poll_recv(cx)) else {
-                return Poll::Ready(None);
-            };
-            self.current = messages.into_iter();
-            self.room = Some(room);
+            match ready!(self.receiver.poll_recv(cx)) {
+                Some(Ok((messages, room))) => {
+                    self.current = messages.into_iter();
+                    self.room = Some(room);
+                }
+                Some(Err(fault)) => return Poll::Ready(Some(Err(fault))),
+                None => return Poll::Ready(None),
+            }
         }
     }
 }
@@ -314,7 +342,11 @@ mod tests {
         sieve.read_to_end(&mut left).await.unwrap();
         writing.await.unwrap();
         drop(sieve);
-        (left, messages.collect().await)
+        let mut came: Vec<_> = messages.collect().await;
+        let end = came.pop().unwrap().unwrap_err();
+        assert_eq!(end.to_string(), ENDED);
+        let came = came.into_iter().map(Result::unwrap);
+        (left, came.collect())
     }
 
     #[tokio::test]
@@ -365,9 +397,11 @@ mod tests {
     async fn refusal(came: &[u8]) -> (String, Sieve<DuplexStream>) {
         let (mut redis, socket) = duplex(1 << 20);
         redis.write_all(came).await.unwrap();
-        let (mut sieve, _messages) = Sieve::new(socket, LIMIT);
+        let (mut sieve, mut messages) = Sieve::new(socket, LIMIT);
         let error = sieve.read_to_end(&mut Vec::new()).await.unwrap_err();
-        (error.to_string(), sieve)
+        let told = messages.next().await.unwrap().unwrap_err();
+        assert_eq!(told.to_string(), error.to_string());
+        (told.to_string(), sieve)
     }
 
     #[tokio::test]
@@ -408,13 +442,13 @@ mod tests {
         let half = message("a", &[b'x'; 400]);
         told(half.clone()).await.unwrap();
         // What was taken makes room when the next is asked for.
-        assert_eq!(messages.next().await.unwrap().payload.len(), 400);
+        assert_eq!(messages.next().await.unwrap().unwrap().payload.len(), 400);
         assert!(futures_util::poll!(messages.next()).is_pending());
         // One of any size may wait.
         told(message("a", &[b'x'; 990])).await.unwrap();
         let error = told(half).await.unwrap_err();
         assert!(
-            error.to_string().contains("faster than they are read"),
+            error.to_string().contains("more than 1000 bytes wait"),
             "{error}"
         );
     }

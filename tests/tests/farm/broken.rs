@@ -3,6 +3,7 @@
 use signalr_proto::backplane::Invocation;
 
 use super::*;
+use crate::clients::PATIENCE;
 
 /// A message with payloads for these protocols.
 fn payload(
@@ -81,4 +82,32 @@ async fn messages_with_more_or_fewer_protocols_and_none_at_all_harm_nobody() {
     };
     assert_eq!(sum(|health| health.counters.malformed), 6);
     assert_eq!(sum(|health| health.missing_protocol), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_much_for_redis_is_lost_with_the_link_and_the_fault_says_so() {
+    let Some(farm) = Farm::start(&[Kind::Ours]).await else {
+        return;
+    };
+    let server = &farm.servers[0];
+    let mut client = Client::connect(&server.url, "/detailed", WAYS[0], "").await;
+    let all = "preDetailedHub:all";
+    farm.redis.publish(all, &vec![0; 40 << 20]).await;
+    let world = server.world.as_ref().unwrap();
+    let hub = world.server("/detailed").unwrap();
+    let backplane = hub.backplane().unwrap();
+    let told = async {
+        loop {
+            if let Some(fault) = backplane.health().last_fault {
+                return fault;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let fault = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert!(fault.contains("client-output-buffer-limit"), "{fault}");
+    backplane.ready().await;
+    let small = payload(&[("json", Some(JSON))], &[]);
+    farm.redis.publish(all, &small).await;
+    assert_eq!(client.hears().await, "json");
 }

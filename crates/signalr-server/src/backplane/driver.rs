@@ -62,7 +62,7 @@ pub(crate) struct BackplaneDriver {
     connecting: Option<(OpId, Work<Result<BackplaneLink, BackplaneFault>>)>,
     publisher: Lane<Box<dyn Publisher>>,
     subscriber: Lane<Box<dyn Subscriber>>,
-    messages: Option<(OpId, BoxStream<'static, Message>)>,
+    messages: Option<(OpId, BoxStream<'static, Result<Message, BackplaneFault>>)>,
     deadline: Option<Instant>,
     sleep: Option<(Instant, Work<()>)>,
 }
@@ -222,7 +222,12 @@ impl BackplaneDriver {
             };
             let link = *link;
             let input = match messages.poll_next_unpin(cx) {
-                Poll::Ready(Some(message)) => BackplaneInput::Received { link, message },
+                Poll::Ready(Some(Ok(message))) => BackplaneInput::Received { link, message },
+                Poll::Ready(Some(Err(fault))) => {
+                    self.messages = None;
+                    let detail = fault.to_string().into();
+                    BackplaneInput::Lost { link, detail }
+                }
                 Poll::Ready(None) => {
                     self.messages = None;
                     let detail = "the broker ended the connection".into();

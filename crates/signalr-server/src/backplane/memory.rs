@@ -59,7 +59,7 @@ impl Backplane for MemoryBackplane {
             let (inbox, messages) = mpsc::channel(CAPACITY);
             let messages = unfold(messages, async |mut messages| {
                 let message = messages.recv().await?;
-                Some((message, messages))
+                Some((Ok(message), messages))
             });
             Ok(BackplaneLink {
                 publisher: Box::new(Arc::clone(&broker)),

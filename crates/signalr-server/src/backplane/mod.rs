@@ -50,8 +50,8 @@ pub struct BackplaneLink {
     pub publisher: Box<dyn Publisher>,
     /// Subscribes.
     pub subscriber: Box<dyn Subscriber>,
-    /// What comes on the channels that are subscribed to. Its end is that of the link.
-    pub messages: BoxStream<'static, Message>,
+    /// What comes on the channels that are subscribed to. Its end is that of the link, and so is an error, which says why.
+    pub messages: BoxStream<'static, Result<Message, BackplaneFault>>,
 }
 
 /// The publishing half of a [`BackplaneLink`].
