@@ -546,6 +546,8 @@ async fn stateful(shown: &mut Shown, server: &str) {
         let mut events = connection.events();
         connection.start().await.unwrap();
         let id = connection.connection_id().unwrap();
+        // The server's administration knows the connection once a method has run.
+        talk(shown, &connection).await;
         let pending = connection.invoke::<String>("Slow", (1000, MESSAGE));
         admin(server, &format!("cut/{id}")).await;
         wait_for(shown, &mut events, |event| {

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod acceptance;
 mod broken;
 mod clients;
 mod cuts;
@@ -22,7 +23,6 @@ mod messages;
 mod questions;
 mod redis;
 mod servers;
-mod suites;
 
 use futures_util::future::join_all;
 use futures_util::join;

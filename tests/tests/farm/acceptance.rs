@@ -1,4 +1,5 @@
-//! Microsoft's clients against a farm of two of our servers behind a proxy.
+//! Microsoft's clients against a farm of two of our servers behind a proxy. Its name puts it first: it takes longest, and others go on
+//! while it waits.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
