@@ -50,7 +50,7 @@ pub(crate) fn run(options: &ConnectArgs) -> Result<(), Failure> {
             watch: RefCell::default(),
             commands: Cell::new(0),
             failures: Cell::new(0),
-            lost: Cell::new(false),
+            lost: RefCell::new(None),
         };
         let work = async {
             shell.within(session.connect()).await?;
@@ -75,8 +75,8 @@ struct Shell<'a> {
     commands: Cell<u64>,
     /// How many of them failed.
     failures: Cell<u64>,
-    /// Whether the connection was lost at some time.
-    lost: Cell<bool>,
+    /// Why the connection was lost, the last time that it was.
+    lost: RefCell<Option<String>>,
 }
 
 /// Whether the session goes on.
@@ -96,9 +96,9 @@ impl Shell<'_> {
         if !commands.is_piped() {
             return Ok(());
         }
-        match (self.failures.get(), self.lost.get()) {
-            (0, false) => Ok(()),
-            (0, true) => Err(Failure::failed("the connection was lost")),
+        match (self.failures.get(), self.lost.take()) {
+            (0, None) => Ok(()),
+            (0, Some(why)) => Err(Failure::failed(format!("the connection was lost: {why}"))),
             (failures, _) => Err(Failure::failed(format!(
                 "{failures} of {} commands failed",
                 self.commands.get()
@@ -270,7 +270,7 @@ impl Shell<'_> {
         }
         self.session.printer.print(event)?;
         if let Event::Closed { error: Some(error) } = event {
-            self.lost.set(true);
+            self.lost.replace(Some(error.clone()));
             self.session.printer.lost(error)?;
         }
         Ok(())

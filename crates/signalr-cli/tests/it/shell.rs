@@ -123,11 +123,15 @@ fn a_lost_connection_is_a_failure_and_can_be_made_anew() {
 fn a_lost_connection_is_not_counted_as_a_command() {
     let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\n");
     assert_eq!(run.code, 1);
+    let last = run.err.lines().last().unwrap();
+    let why = last.strip_prefix("signalr: the connection was lost: ");
     assert!(
-        run.err.ends_with("signalr: the connection was lost\n"),
+        why.is_some_and(|why| run.err.contains(&format!("connection lost: {why}\n"))),
         "{}",
         run.err
     );
+    let (run, _) = session("/unwelcoming", &["--output", "json"], "wait 0.3\nstate\n");
+    assert_eq!(run.err, format!("{last}\n"));
     let (run, _) = session("/unwelcoming", &[], "wait 0.3\nstate\ninvoke Add 1 2\n");
     assert!(run.err.contains("1 of 3 commands failed"), "{}", run.err);
 }
