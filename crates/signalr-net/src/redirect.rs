@@ -7,6 +7,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::address::Address;
+use crate::error::NetError;
+use signalr_proto::EndCause;
 use signalr_proto::domain::{ascii_address, percent_encoded};
 
 /// Followed for one request.
@@ -40,6 +42,20 @@ pub(crate) fn next<B>(request: &Request<Bytes>, answer: &Response<B>) -> Option<
         *next.headers_mut() = harmless(request.headers());
     }
     Some(next)
+}
+
+/// What the failure of a request means for whoever asked for that address: of a server that was asked because another one had said so
+/// they have never heard.
+pub(crate) fn failed(error: NetError, asked: &Uri, at: &Uri) -> NetError {
+    let (Ok(asked), Ok(at)) = (Address::of(asked), Address::of(at)) else {
+        return error;
+    };
+    if let (EndCause::Failed { detail }, true) = (error.end_cause(), asked.origin() != at.origin())
+    {
+        let (asked, at) = (asked.target(), at.target());
+        return NetError::failed(format!("{asked} redirects to {at}: {detail}"));
+    }
+    error
 }
 
 fn is_followed(method: &Method, status: StatusCode) -> bool {

@@ -274,15 +274,18 @@ impl<R: Runtime> NetTransport<R> {
         &self,
         mut request: http::Request<Bytes>,
     ) -> Result<http::Response<NetBody<R::Stream>>, NetError> {
+        let asked = request.uri().clone();
         for _ in 0..redirect::MOST {
-            let answer = self.exchange(request.clone()).await?;
+            let answer = self.exchange(request.clone()).await;
+            let answer = answer.map_err(|error| redirect::failed(error, &asked, request.uri()))?;
             let Some(next) = redirect::next(&request, &answer) else {
                 return Ok(answer);
             };
             tracing::debug!(status = answer.status().as_u16(), "redirected");
             request = next;
         }
-        self.exchange(request).await
+        let answer = self.exchange(request.clone()).await;
+        answer.map_err(|error| redirect::failed(error, &asked, request.uri()))
     }
 
     /// Opens a WebSocket: a `ws` or `wss` address, without the headers that RFC 6455 wants.

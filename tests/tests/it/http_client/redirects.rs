@@ -62,6 +62,22 @@ async fn a_redirect_elsewhere_takes_no_credentials_along() {
     assert_eq!(found, (200, "POST /to HTTP/1.1  body".to_owned()));
 }
 
+/// Whoever asked for the first server has not heard of the second.
+#[tokio::test]
+async fn a_failure_elsewhere_names_who_redirects_there() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = closed.local_addr().unwrap();
+    drop(closed);
+    let wire = redirecting(307, format!("http://{there}/to?secret=1"));
+    let error = send(&client(), request(Method::POST, wire.url("/from"))).await;
+    let text = error.map(drop).unwrap_err().to_string();
+    let here = wire.url("/").parse::<http::Uri>().unwrap();
+    let here = here.authority().unwrap();
+    let wanted = format!("{here} redirects to {there}: {there} cannot be reached: ");
+    assert!(text.starts_with(&wanted), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
 #[tokio::test]
 async fn a_circle_of_redirects_ends_after_ten() {
     let wire = redirecting(307, "/from/here".into());
